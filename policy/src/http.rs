@@ -1,0 +1,43 @@
+//! HTTP requests as policy sees them, and the verdict on one.
+
+use std::net::IpAddr;
+
+use crate::model::Direction;
+
+/// The parts of a request that rules look at, exactly as the client sent them.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Method, case as sent.
+    pub method: &'a str,
+    /// Path with its query string; `None` for CONNECT, which has none.
+    pub path: Option<&'a str>,
+    /// Host, with its port where the client sent one.
+    pub host: &'a str,
+    /// Headers in order; names in any case, values without surrounding white space.
+    pub headers: &'a [(&'a str, &'a [u8])],
+}
+
+/// Which flow a request travels on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestFlow {
+    /// The endpoint whose rules decide, by its index in the snapshot.
+    pub endpoint: u16,
+    /// Whether they are its ingress or its egress rules.
+    pub direction: Direction,
+    /// The other end: the client for ingress, the server for egress.
+    pub peer: IpAddr,
+    /// Destination port at the endpoint (ingress) or at the peer (egress).
+    pub port: u16,
+}
+
+/// The verdict on one request, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct RequestVerdict {
+    /// Whether the request may go on.
+    pub allowed: bool,
+    /// `Kind/NS/NAME` of the policies that decided.
+    pub policies: Vec<String>,
+    /// One sentence: the rule that allowed it, or what was missing.
+    pub reason: String,
+}

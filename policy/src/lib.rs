@@ -1,0 +1,16 @@
+//! Kubernetes network policy as a pure function: objects in, verdict with its reason out.
+//!
+//! ```text
+//!  objects (YAML/JSON values) ──parse──▶ model ──compile──▶ Snapshot ──┬─▶ kernel map entries (redirector)
+//!                                  World ─────────┘                    ├─▶ L7Table: one verdict per request (proxy)
+//!                                                                      └─▶ verdict of a flow (simulate, explain)
+//! ```
+//!
+//! This crate owns what a policy *means*. It does no I/O, reads no clock and logs nothing; a
+//! policy it cannot honour becomes a [`model::Problem`] and never an allow.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod http;
+pub mod model;
+pub mod objects;

@@ -1,0 +1,15 @@
+//! The model: what policies and the things they speak about look like once parsed.
+//!
+//! NetworkPolicy and CiliumNetworkPolicy become the same [`Policy`]; what differs between them
+//! (whether a CIDR reaches pods, which protocol a missing one means) is settled while parsing.
+
+pub mod policy;
+pub mod selector;
+pub mod world;
+
+pub use policy::{
+    Action, Direction, Entity, HeaderMatch, HttpRule, ObjectRef, Peer, Peers, Policy, PolicyKind,
+    PolicySpec, Port, PortMatch, Problem, Protocol, Rule, Section,
+};
+pub use selector::{Key, Labels, NamespaceScope, Operator, PodSelector, Requirement, Selector};
+pub use world::{ContainerPort, Namespace, Node, Pod, Service, ServicePort, World};

@@ -1,0 +1,109 @@
+//! What policies speak about: namespaces, pods, nodes, services.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use super::{
+    policy::{Policy, Protocol},
+    selector::Labels,
+};
+
+/// Everything a verdict depends on, at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct World {
+    /// Namespaces by name. A namespace that is not listed has no label but
+    /// `kubernetes.io/metadata.name`.
+    pub namespaces: BTreeMap<String, Namespace>,
+    /// Pods, running or about to; completed ones are left out by the source.
+    pub pods: Vec<Pod>,
+    /// Nodes.
+    pub nodes: Vec<Node>,
+    /// Services with a virtual address.
+    pub services: Vec<Service>,
+    /// Policies.
+    pub policies: Vec<Policy>,
+}
+
+/// A Kubernetes namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Namespace {
+    /// Its labels, `kubernetes.io/metadata.name` included.
+    pub labels: Labels,
+}
+
+/// A pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pod {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Labels.
+    pub labels: Labels,
+    /// Service account; `default` where the object names none.
+    pub service_account: String,
+    /// `status.podIPs`.
+    pub addresses: Vec<IpAddr>,
+    /// `status.hostIPs` of the node it runs on.
+    pub host_addresses: Vec<IpAddr>,
+    /// `spec.nodeName`, empty where unknown.
+    pub node: String,
+    /// Shares the node's network: neither subject of a policy nor matched by a pod selector.
+    pub host_network: bool,
+    /// Named container ports.
+    pub ports: Vec<ContainerPort>,
+}
+
+/// A named port of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContainerPort {
+    /// Its name; empty where the object names none.
+    pub name: String,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Its number.
+    pub port: u16,
+}
+
+/// A node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Node {
+    /// Name.
+    pub name: String,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// A service with virtual addresses, and where they lead.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Service {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Virtual addresses (`clusterIPs`); never empty.
+    pub addresses: Vec<IpAddr>,
+    /// Its ports.
+    pub ports: Vec<ServicePort>,
+    /// `sessionAffinity: ClientIP`.
+    pub client_affinity: bool,
+}
+
+/// One port of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Protocol.
+    pub protocol: Protocol,
+    /// The service's port.
+    pub port: u16,
+    /// Ready backends: address and endpoint port, both families.
+    pub backends: Vec<(IpAddr, u16)>,
+}
+
+// === impl Pod ===
+
+impl Pod {
+    /// `NAMESPACE/NAME`.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+}

@@ -1,0 +1,1 @@
+//! Policy objects as people write them, turned into the [`model`](crate::model).
