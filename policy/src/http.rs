@@ -41,3 +41,9 @@ pub struct RequestVerdict {
     /// One sentence: the rule that allowed it, or what was missing.
     pub reason: String,
 }
+
+/// Decides requests. [`L7Table`](crate::l7::L7Table) does it from compiled policy.
+pub trait Judge: Send + Sync {
+    /// The verdict on one request of a flow.
+    fn judge(&self, flow: RequestFlow, request: &Request<'_>) -> RequestVerdict;
+}

@@ -12,5 +12,6 @@
 #![deny(missing_docs)]
 
 pub mod http;
+pub mod l7;
 pub mod model;
 pub mod objects;
