@@ -1,0 +1,98 @@
+//! What every connection of a worker shares.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+use weir_policy::http::Judge;
+
+use crate::{
+    counters::Counters,
+    datapath::Datapath,
+    flow::{FlowSender, L7Flow},
+};
+
+/// Limits that the command line sets.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long a head may take, from its first byte to its empty line.
+    pub head_timeout: Duration,
+    /// How long a connection to a server may take.
+    pub connect_timeout: Duration,
+    /// How long open connections may go on after the proxy was told to stop.
+    pub drain: Duration,
+    /// Most connections that one worker serves at once; more wait in the listen queue.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            drain: Duration::from_secs(30),
+            connections: 100_000,
+        }
+    }
+}
+
+/// What every connection of a worker shares.
+#[derive(Debug)]
+pub struct Context {
+    /// The policy in force.
+    pub policy: PolicyCell,
+    /// How connections come in and go out.
+    pub datapath: Datapath,
+    /// Limits.
+    pub limits: Limits,
+    /// This worker's counters.
+    pub counters: Arc<Counters>,
+    /// Where flow records go.
+    pub flows: FlowSender,
+    /// True once the proxy was told to stop.
+    pub draining: watch::Receiver<bool>,
+}
+
+impl Context {
+    /// Queues a flow record, or counts that it was dropped.
+    pub fn record(&self, flow: L7Flow, since: Instant) {
+        if !self.flows.send(flow, since) {
+            self.counters.flows_dropped.add();
+        }
+    }
+
+    /// Whether the proxy was told to stop.
+    pub fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+}
+
+/// The policy that a worker's next request is judged by; empty until the first snapshot.
+#[derive(Default)]
+pub struct PolicyCell(Mutex<Option<Arc<dyn Judge>>>);
+
+impl PolicyCell {
+    /// The policy in force now. Take it once for a request.
+    pub fn get(&self) -> Option<Arc<dyn Judge>> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Puts a policy in force for every request from now on.
+    pub fn set(&self, judge: Arc<dyn Judge>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(judge);
+    }
+}
+
+impl std::fmt::Debug for PolicyCell {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("PolicyCell")
+            .field("loaded", &self.get().is_some())
+            .finish()
+    }
+}

@@ -1,0 +1,226 @@
+//! One allowed request and its response, moving at the same time.
+
+use std::{
+    future,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
+
+use super::peer::{End, Gone, Reader, Writer};
+use crate::http1::{
+    Refusal,
+    body::Body,
+    head::HeadScanner,
+    response::{Asked, Next, ResponseFault, ResponseHead},
+};
+
+/// How long the end of a response waits for the FIN that the server announced, so that both go to
+/// the client in one piece (see [`Writer::send`]).
+const FIN_WAIT: Duration = Duration::from_millis(2);
+
+/// What both directions of an exchange tell each other.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// The request was forwarded to its last byte.
+    pub sent: AtomicBool,
+    /// Bytes of the final response went to the client: no other answer is possible any more.
+    pub answered: AtomicBool,
+    /// An interim response went to the client.
+    pub continued: AtomicBool,
+}
+
+/// Why forwarding a request stopped. There is no success: after the last byte the client is
+/// watched until the exchange ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestStop {
+    /// The client reset its connection.
+    ClientReset,
+    /// The server does not take any more. It may have answered before.
+    ServerGone,
+    /// The body turned out to be malformed.
+    Refused(Refusal),
+}
+
+/// Why a response was not forwarded whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseStop {
+    /// The client does not take any more.
+    ClientGone,
+    /// The server reset its connection.
+    ServerReset,
+    /// The server closed its connection before it sent a byte.
+    Silent,
+    /// The response is one that must not be forwarded.
+    Fault(ResponseFault),
+}
+
+/// A response that was forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResponseEnd {
+    /// Status code.
+    pub status: u16,
+    /// The connection ends with this response.
+    pub close: bool,
+    /// Both ends now speak another protocol.
+    pub tunnel: bool,
+}
+
+impl From<Gone> for ResponseStop {
+    fn from(_: Gone) -> Self {
+        Self::ClientGone
+    }
+}
+
+/// Forwards a request: the first `ready` bytes held (its head and what was checked of its body),
+/// then the rest of `body`. Then reads ahead, to pass on a FIN and to notice a reset in time.
+pub async fn forward_request(
+    client: &mut Reader<'_>,
+    server: &mut Writer<'_>,
+    mut ready: usize,
+    mut body: Body,
+    progress: &Progress,
+) -> RequestStop {
+    loop {
+        let bytes = client.filled().get(..ready).unwrap_or_default();
+        let last = body.is_done() && client.filled().len() == ready;
+        let end = last && client.end() == Some(End::Eof);
+        if server.send(bytes, end).await.is_err() {
+            return RequestStop::ServerGone;
+        }
+        client.consume(ready);
+        if body.is_done() {
+            break;
+        }
+        match client.end() {
+            None => client.fill().await,
+            Some(End::Reset) => return RequestStop::ClientReset,
+            Some(End::Eof) => {
+                // Cut short: the server is told, and its answer still goes back.
+                server.end();
+                return future::pending().await;
+            }
+        }
+        ready = match body.take(client.filled()) {
+            Ok(ready) => ready,
+            Err(refusal) => return RequestStop::Refused(refusal),
+        };
+    }
+    progress.sent.store(true, Relaxed);
+    loop {
+        match client.end() {
+            None => client.fill().await,
+            Some(End::Reset) => return RequestStop::ClientReset,
+            Some(End::Eof) => {
+                // A pipelined request may still be held: then its end is the one to pass on.
+                if client.filled().is_empty() {
+                    server.end();
+                }
+                return future::pending().await;
+            }
+        }
+    }
+}
+
+/// Forwards interim responses and the final one.
+///
+/// # Errors
+/// See [`ResponseStop`]; whether the client got a part of it is in `progress.answered`.
+pub async fn forward_response(
+    server: &mut Reader<'_>,
+    client: &mut Writer<'_>,
+    asked: &Asked,
+    request_closes: bool,
+    progress: &Progress,
+) -> Result<ResponseEnd, ResponseStop> {
+    loop {
+        let length = response_head(server).await?;
+        let bytes = server.filled().get(..length).unwrap_or_default();
+        let head = ResponseHead::parse(bytes, asked).map_err(ResponseStop::Fault)?;
+        match head.next {
+            Next::Interim => {
+                progress.continued.store(true, Relaxed);
+                client.send(bytes, false).await?;
+                server.consume(length);
+            }
+            Next::Tunnel => {
+                if !progress.sent.load(Relaxed) {
+                    // Bytes of the request would end up inside the other protocol.
+                    return Err(ResponseStop::Fault(ResponseFault::NotOffered));
+                }
+                progress.answered.store(true, Relaxed);
+                client.send(bytes, false).await?;
+                server.consume(length);
+                return Ok(ResponseEnd {
+                    status: head.status,
+                    close: false,
+                    tunnel: true,
+                });
+            }
+            Next::Body(body) => {
+                let close = head.close || request_closes;
+                let ended = forward_body(server, client, length, body, close, progress).await?;
+                return Ok(ResponseEnd {
+                    status: head.status,
+                    close: close || ended,
+                    tunnel: false,
+                });
+            }
+        }
+    }
+}
+
+/// The length of the next complete head held.
+async fn response_head(server: &mut Reader<'_>) -> Result<usize, ResponseStop> {
+    let mut scanner = HeadScanner::default();
+    loop {
+        match scanner.scan(server.filled()) {
+            Ok(Some(length)) => return Ok(length),
+            Ok(None) => {}
+            Err(_) => return Err(ResponseStop::Fault(ResponseFault::Syntax)),
+        }
+        match server.end() {
+            None => server.fill().await,
+            Some(End::Reset) => return Err(ResponseStop::ServerReset),
+            Some(End::Eof) if server.filled().is_empty() => return Err(ResponseStop::Silent),
+            Some(End::Eof) => return Err(ResponseStop::Fault(ResponseFault::Truncated)),
+        }
+    }
+}
+
+/// Forwards a head of `head` bytes and its body. Returns whether the server ended the connection.
+async fn forward_body(
+    server: &mut Reader<'_>,
+    client: &mut Writer<'_>,
+    head: usize,
+    mut body: Body,
+    close: bool,
+    progress: &Progress,
+) -> Result<bool, ResponseStop> {
+    let fault = |refusal| ResponseStop::Fault(ResponseFault::Ambiguous(refusal));
+    let rest = server.filled().get(head..).unwrap_or_default();
+    let mut ready = head + body.take(rest).map_err(fault)?;
+    loop {
+        let done = body.is_done();
+        if done && close && server.end().is_none() && server.filled().len() == ready {
+            // Elapsed is fine: then the FIN goes on when it comes.
+            let _waited = tokio::time::timeout(FIN_WAIT, server.fill()).await;
+        }
+        let eof = server.end() == Some(End::Eof);
+        let bytes = server.filled().get(..ready).unwrap_or_default();
+        let end = eof && (done || server.filled().len() == ready);
+        progress.answered.store(true, Relaxed);
+        client.send(bytes, end).await?;
+        server.consume(ready);
+        match server.end() {
+            _ if done => return Ok(eof),
+            Some(End::Reset) => return Err(ResponseStop::ServerReset),
+            Some(End::Eof) => {
+                // The end of the body, or cut short: the client learns it as it would directly.
+                client.end();
+                return Ok(true);
+            }
+            None => server.fill().await,
+        }
+        ready = body.take(server.filled()).map_err(fault)?;
+    }
+}

@@ -1,0 +1,223 @@
+//! One end of a proxied connection: a socket, what it sent and we did not use yet, and which of
+//! its two directions have ended.
+
+use std::{future, io};
+
+use socket2::SockRef;
+use tokio::{io::Interest, net::TcpStream};
+
+use crate::{buffer::Buffer, sys};
+
+/// How an end's sending direction ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It closed it (FIN).
+    Eof,
+    /// It reset the connection, or the network did.
+    Reset,
+}
+
+/// Writing failed: the other end is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone;
+
+/// One end of a proxied connection.
+#[derive(Debug)]
+pub struct Peer {
+    stream: TcpStream,
+    buffer: Buffer,
+    end: Option<End>,
+    ended: bool,
+}
+
+/// The direction from a peer to us.
+#[derive(Debug)]
+pub struct Reader<'p> {
+    stream: &'p TcpStream,
+    buffer: &'p mut Buffer,
+    end: &'p mut Option<End>,
+}
+
+/// The direction from us to a peer.
+#[derive(Debug)]
+pub struct Writer<'p> {
+    stream: &'p TcpStream,
+    ended: &'p mut bool,
+}
+
+// === impl Peer ===
+
+impl Peer {
+    /// A peer that has sent nothing yet.
+    pub fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            buffer: Buffer::default(),
+            end: None,
+            ended: false,
+        }
+    }
+
+    /// Both directions, to be used at the same time.
+    pub fn split(&mut self) -> (Reader<'_>, Writer<'_>) {
+        (
+            Reader {
+                stream: &self.stream,
+                buffer: &mut self.buffer,
+                end: &mut self.end,
+            },
+            Writer {
+                stream: &self.stream,
+                ended: &mut self.ended,
+            },
+        )
+    }
+
+    /// The direction from the peer to us.
+    pub fn reader(&mut self) -> Reader<'_> {
+        self.split().0
+    }
+
+    /// The direction from us to the peer.
+    pub fn writer(&mut self) -> Writer<'_> {
+        self.split().1
+    }
+
+    /// What the peer sent and was not consumed.
+    pub fn filled(&self) -> &[u8] {
+        self.buffer.filled()
+    }
+
+    /// How the peer's direction ended, if it did.
+    pub fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    /// Closes with a reset instead of a FIN.
+    pub fn reset(self) {
+        if let Err(error) = SockRef::from(&self.stream).set_linger(Some(std::time::Duration::ZERO))
+        {
+            tracing::debug!(%error, "connection closed without a reset");
+        }
+    }
+}
+
+// === impl Reader ===
+
+impl Reader<'_> {
+    /// What the peer sent and was not consumed.
+    pub fn filled(&self) -> &[u8] {
+        self.buffer.filled()
+    }
+
+    /// How the peer's direction ended, if it did.
+    pub fn end(&self) -> Option<End> {
+        *self.end
+    }
+
+    /// Drops the first bytes held.
+    pub fn consume(&mut self, count: usize) {
+        self.buffer.consume(count);
+    }
+
+    /// Drops all bytes held.
+    pub fn discard(&mut self) {
+        self.buffer.clear();
+    }
+
+    /// Waits until the peer sent more or ended, and takes everything at hand, so that an end that
+    /// came with the last bytes is known together with them. Never returns while the buffer is
+    /// full or after the end: look at [`filled`](Self::filled) and [`end`](Self::end) first.
+    ///
+    /// Cancel safe: bytes are taken only in the step that returns.
+    pub async fn fill(&mut self) {
+        if self.end.is_some() || self.buffer.is_full() {
+            return future::pending().await;
+        }
+        loop {
+            if self.stream.ready(Interest::READABLE).await.is_err() {
+                *self.end = Some(End::Reset);
+                return;
+            }
+            let mut progress = false;
+            loop {
+                let room = self.buffer.room();
+                if room.is_empty() {
+                    return;
+                }
+                match self.stream.try_read(room) {
+                    Ok(0) => {
+                        *self.end = Some(End::Eof);
+                        self.buffer.consume(0);
+                        return;
+                    }
+                    Ok(count) => {
+                        self.buffer.commit(count);
+                        progress = true;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(_) => {
+                        *self.end = Some(End::Reset);
+                        self.buffer.consume(0);
+                        return;
+                    }
+                }
+            }
+            if progress {
+                return;
+            }
+            // Woken for nothing: give the memory back before waiting on.
+            self.buffer.consume(0);
+        }
+    }
+}
+
+// === impl Writer ===
+
+impl Writer<'_> {
+    /// Sends all bytes. With `end`, the FIN goes out together with the last of them: a FIN sent a
+    /// turn later would let the other side close first and keep the TIME_WAIT.
+    ///
+    /// # Errors
+    /// [`Gone`]: the connection broke or its sending direction had ended before.
+    pub async fn send(&mut self, mut bytes: &[u8], end: bool) -> Result<(), Gone> {
+        if *self.ended {
+            return if bytes.is_empty() { Ok(()) } else { Err(Gone) };
+        }
+        let flags = libc::MSG_NOSIGNAL | if end { libc::MSG_MORE } else { 0 };
+        while !bytes.is_empty() {
+            let sent = self.stream.try_io(Interest::WRITABLE, || {
+                SockRef::from(self.stream).send_with_flags(bytes, flags)
+            });
+            match sent {
+                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stream.writable().await.map_err(|_| Gone)?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(Gone),
+            }
+        }
+        if end {
+            self.end();
+        }
+        Ok(())
+    }
+
+    /// Ends the direction to the peer (FIN), once.
+    pub fn end(&mut self) {
+        if !*self.ended {
+            *self.ended = true;
+            if let Err(error) = sys::shutdown_write(self.stream) {
+                // The peer reset the connection meanwhile: reading will say so.
+                tracing::trace!(%error, "connection ended before its FIN");
+            }
+        }
+    }
+
+    /// Whether the direction to the peer has ended.
+    pub fn has_ended(&self) -> bool {
+        *self.ended
+    }
+}

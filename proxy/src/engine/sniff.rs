@@ -1,0 +1,59 @@
+//! Telling another protocol from malformed HTTP, by a connection's first bytes.
+
+use crate::http1::head::is_token;
+
+/// The HTTP/2 preface up to where it differs from any HTTP/1 request line.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
+
+/// Why a connection's first bytes are not HTTP/1 at all; `None` while they may be.
+///
+/// Such a connection is reset, since its client would not understand an HTTP answer. Text that
+/// merely is a bad request gets an answer instead.
+pub fn foreign(first: &[u8]) -> Option<&'static str> {
+    if first.first() == Some(&0x16) {
+        return Some("not HTTP: TLS");
+    }
+    if first.starts_with(HTTP2_PREFACE) {
+        return Some("not HTTP/1: HTTP/2 preface");
+    }
+    // A line break at the start is an empty line, which is bad HTTP.
+    if matches!(first.first(), Some(b'\r' | b'\n')) {
+        return None;
+    }
+    let stop = first.iter().find(|byte| !is_token(**byte))?;
+    match stop {
+        b' '..=b'~' => None,
+        _ => Some("not HTTP"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocols() {
+        assert_eq!(foreign(b"\x16"), Some("not HTTP: TLS"));
+        assert_eq!(
+            foreign(b"PRI * HTTP/2.0\r\n"),
+            Some("not HTTP/1: HTTP/2 preface")
+        );
+        assert_eq!(foreign(b"SSH-2.0-x\r\n"), Some("not HTTP"));
+        assert_eq!(foreign(b"*1\r\n$4\r\n"), Some("not HTTP"));
+        assert_eq!(foreign(b"\0\0\0\x08"), Some("not HTTP"));
+        assert_eq!(foreign(b"\xff\xfe"), Some("not HTTP"));
+        for maybe in [
+            &b""[..],
+            b"P",
+            b"PRI * HTTP/2.",
+            b"GET",
+            b"GET /\0",
+            b"G(T / HTTP/1.1",
+            b"\r\n",
+            b" GET",
+            b"EHLO x\r\n",
+        ] {
+            assert_eq!(foreign(maybe), None, "{maybe:?}");
+        }
+    }
+}

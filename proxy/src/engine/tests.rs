@@ -1,0 +1,221 @@
+//! The engine over real loopback sockets, against a scripted server.
+
+mod bodies;
+mod ends;
+mod heads;
+mod policy;
+mod property;
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use weir_policy::{
+    http::{Judge, Request, RequestFlow, RequestVerdict},
+    model::Direction,
+};
+
+use crate::{
+    context::{Context, Limits, PolicyCell},
+    counters::Counters,
+    datapath::Datapath,
+    flow::{FlowSender, L7Flow},
+};
+
+/// Long enough for a loaded machine; only failing tests wait for it.
+const SOON: Duration = Duration::from_secs(20);
+
+pub(super) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+pub(super) const DENIED: &str = "HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain\r\ncontent-length: 15\r\n\r\nAccess denied\r\n";
+
+/// Allows what starts with a prefix (and CONNECT where the prefix is empty).
+struct Prefix(&'static str);
+
+impl Judge for Prefix {
+    fn judge(&self, _flow: RequestFlow, request: &Request<'_>) -> RequestVerdict {
+        RequestVerdict {
+            allowed: request.path.is_none_or(|path| path.starts_with(self.0)),
+            policies: vec!["NetworkPolicy/test/prefix".into()],
+            reason: format!("prefix {}", self.0),
+        }
+    }
+}
+
+/// A proxy, the listener of the server behind it, and what the proxy reports.
+struct Lab {
+    proxy: SocketAddr,
+    server: TcpListener,
+    context: Arc<Context>,
+    flows: mpsc::Receiver<L7Flow>,
+    drain: watch::Sender<bool>,
+    /// Connections that the proxy serves or served.
+    served: Arc<AtomicUsize>,
+}
+
+impl Lab {
+    /// A proxy that allows paths below `/ok`.
+    async fn new() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    async fn with(limits: Limits) -> Self {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        Self::towards(server, address, limits).await
+    }
+
+    async fn towards(server: TcpListener, address: SocketAddr, limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = listener.local_addr().unwrap();
+        let (sender, flows) = FlowSender::channel(1000);
+        let (drain, draining) = watch::channel(false);
+        let context = Arc::new(Context {
+            policy: PolicyCell::default(),
+            datapath: Datapath::Plain {
+                direction: Direction::Ingress,
+                endpoint: 7,
+                server: address,
+            },
+            limits,
+            counters: Arc::new(Counters::default()),
+            flows: sender,
+            draining,
+        });
+        context.policy.set(Arc::new(Prefix("/ok")));
+        let served = Arc::new(AtomicUsize::new(0));
+        tokio::spawn({
+            let (context, served) = (Arc::clone(&context), Arc::clone(&served));
+            async move {
+                loop {
+                    let (accepted, client) = listener.accept().await.unwrap();
+                    let (context, served) = (Arc::clone(&context), Arc::clone(&served));
+                    tokio::spawn(async move {
+                        super::serve(context, accepted, client).await;
+                        served.fetch_add(1, Ordering::SeqCst);
+                    });
+                }
+            }
+        });
+        Self {
+            proxy,
+            server,
+            context,
+            flows,
+            drain,
+            served,
+        }
+    }
+
+    async fn client(&self) -> Peer {
+        let stream = TcpStream::connect(self.proxy).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Peer(stream)
+    }
+
+    /// The proxy's next connection to the server.
+    async fn accept(&self) -> Peer {
+        Peer(
+            timeout(SOON, self.server.accept())
+                .await
+                .expect("a connection to the server")
+                .unwrap()
+                .0,
+        )
+    }
+
+    async fn flow(&mut self) -> L7Flow {
+        timeout(SOON, self.flows.recv())
+            .await
+            .expect("a flow record")
+            .unwrap()
+    }
+
+    /// Fails if the proxy ever connected to the server; call it when the connection is over.
+    async fn assert_server_untouched(&self) {
+        // Connections are made before any answer, so one would be queued by now.
+        let pending = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(self.server.poll_accept(context).is_ready())
+        });
+        assert!(!pending.await, "the server was connected to");
+    }
+}
+
+/// One end of a connection in a test: every wait is bounded, every failure says what it read.
+struct Peer(TcpStream);
+
+impl Peer {
+    async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// Reads exactly this text.
+    async fn expect(&mut self, text: impl AsRef<[u8]>) {
+        let text = text.as_ref();
+        let mut read = vec![0; text.len()];
+        let mut have = 0;
+        while have < read.len() {
+            match timeout(SOON, self.0.read(&mut read[have..])).await {
+                Ok(Ok(count)) if count > 0 => have += count,
+                other => panic!(
+                    "{other:?} after {:?}, wanted {:?}",
+                    lossy(&read[..have]),
+                    lossy(text)
+                ),
+            }
+        }
+        assert_eq!(lossy(&read), lossy(text));
+    }
+
+    /// Reads to the end of the connection.
+    async fn rest(&mut self) -> String {
+        let mut read = Vec::new();
+        timeout(SOON, self.0.read_to_end(&mut read))
+            .await
+            .expect("an end")
+            .expect("a clean end");
+        lossy(&read)
+    }
+
+    async fn expect_end(&mut self) {
+        assert_eq!(self.rest().await, "");
+    }
+
+    async fn expect_reset(&mut self) {
+        let mut read = Vec::new();
+        let end = timeout(SOON, self.0.read_to_end(&mut read))
+            .await
+            .expect("an end");
+        let error = end.expect_err("a reset");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+
+    /// Ends the sending direction.
+    async fn end(&mut self) {
+        self.0.shutdown().await.unwrap();
+    }
+
+    fn reset(self) {
+        socket2::SockRef::from(&self.0)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")
+}

@@ -1,0 +1,127 @@
+//! The record of one request, as the agent is told.
+
+use std::{
+    net::SocketAddr,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use weir_policy::{http::RequestFlow, model::Direction};
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Policy allowed it and a response came back.
+    Allowed,
+    /// Policy denied it.
+    Denied,
+    /// It was malformed, ambiguous or not HTTP, and no rule was asked.
+    Refused,
+    /// It was allowed but not answered: the server or the proxy failed.
+    Error,
+}
+
+/// One request, or one connection that never became a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct L7Flow {
+    /// When the record was made, in microseconds since the Unix epoch.
+    pub time_us: u64,
+    /// The endpoint whose rules decided, by its index in the snapshot; `None` for a stranger.
+    pub endpoint: Option<u16>,
+    /// Whether they were its ingress or its egress rules.
+    pub direction: Direction,
+    /// Client address.
+    pub client: SocketAddr,
+    /// Server address, after service translation.
+    pub server: SocketAddr,
+    /// Method; empty if there was no request.
+    pub method: String,
+    /// Path with query, as sent; empty for CONNECT and without a request.
+    pub path: String,
+    /// Host; empty if there was no request.
+    pub host: String,
+    /// Status code that the client got, if any.
+    pub status: Option<u16>,
+    /// What became of it.
+    pub verdict: Outcome,
+    /// `Kind/NS/NAME` of the policies that decided.
+    pub policies: Vec<String>,
+    /// One sentence: the rule, what was missing, or what failed.
+    pub reason: String,
+    /// From the end of the request's head to the end of the response, in microseconds.
+    pub latency_us: u64,
+}
+
+/// Which flow a connection belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlowKey {
+    /// The endpoint, by its index in the snapshot.
+    pub endpoint: u16,
+    /// From the endpoint's view.
+    pub direction: Direction,
+    /// Client address.
+    pub client: SocketAddr,
+    /// The address that the client's connection was going to.
+    pub server: SocketAddr,
+    /// The mark of the accepted socket; see [`weir_abi::mark`].
+    pub mark: u32,
+}
+
+impl FlowKey {
+    /// The flow as policy sees it.
+    pub fn request_flow(&self) -> RequestFlow {
+        let peer = match self.direction {
+            Direction::Ingress => self.client.ip(),
+            Direction::Egress => self.server.ip(),
+        };
+        RequestFlow {
+            endpoint: self.endpoint,
+            direction: self.direction,
+            peer,
+            port: self.server.port(),
+        }
+    }
+
+    /// A record of this flow with nothing said about a request yet.
+    pub fn record(&self, verdict: Outcome, reason: impl Into<String>) -> L7Flow {
+        L7Flow {
+            time_us: 0,
+            endpoint: Some(self.endpoint),
+            direction: self.direction,
+            client: self.client,
+            server: self.server,
+            method: String::new(),
+            path: String::new(),
+            host: String::new(),
+            status: None,
+            verdict,
+            policies: Vec::new(),
+            reason: reason.into(),
+            latency_us: 0,
+        }
+    }
+}
+
+/// Where records go. Sending never waits: a full queue drops the record.
+#[derive(Debug, Clone)]
+pub struct FlowSender(mpsc::Sender<L7Flow>);
+
+impl FlowSender {
+    /// A queue of at most `capacity` records.
+    pub fn channel(capacity: usize) -> (Self, mpsc::Receiver<L7Flow>) {
+        let (sender, receiver) = mpsc::channel(capacity);
+        (Self(sender), receiver)
+    }
+
+    /// Stamps and queues a record; `false` if it was dropped.
+    #[must_use]
+    pub fn send(&self, mut flow: L7Flow, since: Instant) -> bool {
+        flow.latency_us = since.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
+        flow.time_us = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| time.as_micros().try_into().unwrap_or(u64::MAX));
+        self.0.try_send(flow).is_ok()
+    }
+}

@@ -1,0 +1,17 @@
+//! HTTP/1.x on the wire: strict heads, body framing, and the two readings of a path.
+//!
+//! Everything here is pure: bytes in, facts or a [`Refusal`] out. Because the proxy forwards the
+//! client's bytes unchanged, whatever two parsers could read differently is refused here, so that
+//! the request that was judged is the request that the server sees.
+
+pub mod body;
+pub mod chunked;
+pub mod framing;
+pub mod head;
+pub mod normalise;
+pub mod refusal;
+pub mod request;
+pub mod response;
+pub mod target;
+
+pub use refusal::Refusal;
