@@ -1,0 +1,176 @@
+//! The other end of a Cilium rule: endpoints, entities, prefixes.
+
+use crate::model::{
+    Direction, Entity, Key, NamespaceScope, Operator, Peer, Peers, PodSelector, Selector,
+};
+use crate::objects::{
+    cidr,
+    field::{Fault, Field, Object, quoted},
+    labels, none_of,
+};
+
+const NAMESPACE: &str = "io.kubernetes.pod.namespace";
+const NAMESPACE_LABELS: &str = "io.cilium.k8s.namespace.labels.";
+const SERVICE_ACCOUNT: &str = "io.cilium.k8s.policy.serviceaccount";
+const CLUSTER: &str = "io.cilium.k8s.policy.cluster";
+
+/// The fields that name peers, of which a rule may use one: endpoints, entities, CIDR, CIDR set.
+pub(super) fn members(direction: Direction) -> [&'static str; 4] {
+    match direction {
+        Direction::Ingress => ["fromEndpoints", "fromEntities", "fromCIDR", "fromCIDRSet"],
+        Direction::Egress => ["toEndpoints", "toEntities", "toCIDR", "toCIDRSet"],
+    }
+}
+
+/// The peers of a rule; `None` where it names none. A list that is there but empty is nobody.
+pub(super) fn peers(
+    object: &Object<'_>,
+    direction: Direction,
+    scope: &NamespaceScope,
+) -> Result<Option<Peers>, Fault> {
+    let mut found: Option<(&str, Peers)> = None;
+    for (kind, member) in members(direction).into_iter().enumerate() {
+        let Some(field) = object.get(member) else {
+            continue;
+        };
+        if let Some((other, _)) = &found {
+            return Err(field.fault(format!(
+                "cannot stand beside `{other}`: write a rule for each"
+            )));
+        }
+        let items = field.list()?;
+        let mut peers = Vec::with_capacity(items.len());
+        for item in &items {
+            peers.extend(match kind {
+                0 => Some(endpoints(item, scope)?),
+                1 => entity(item)?,
+                2 => Some(network(cidr::prefix_or_address(item)?, Vec::new())),
+                _ => Some(cidr_rule(item)?),
+            });
+        }
+        found = Some((member, Peers::OneOf(peers)));
+    }
+    Ok(found.map(|(_, peers)| peers))
+}
+
+/// What a key of a Cilium selector looks at.
+pub(super) fn endpoint_key(name: &str) -> Result<Key, String> {
+    let key = match name.split_once(':') {
+        None => name,
+        Some(("k8s" | "any", key)) => key,
+        Some(("reserved", _)) => {
+            return Err(format!(
+                "{} is not supported in a selector: use `fromEntities` or `toEntities`",
+                quoted(name)
+            ));
+        }
+        Some(_) => {
+            return Err(format!(
+                "{} has a label source that is not supported: `k8s:` or `any:`",
+                quoted(name)
+            ));
+        }
+    };
+    match key {
+        NAMESPACE => return Ok(Key::NamespaceName),
+        SERVICE_ACCOUNT => return Ok(Key::ServiceAccount),
+        CLUSTER => return Err(format!("{} is not supported yet", quoted(key))),
+        _ => {}
+    }
+    if let Some(label) = key.strip_prefix(NAMESPACE_LABELS) {
+        labels::qualified(label)?;
+        return Ok(Key::NamespaceLabel(label.to_owned()));
+    }
+    labels::qualified(key)?;
+    Ok(Key::Label(key.to_owned()))
+}
+
+/// Pods by label: of the policy's own namespace, unless the selector speaks of namespaces.
+fn endpoints(field: &Field<'_>, scope: &NamespaceScope) -> Result<Peer, Fault> {
+    let selector = labels::selector(field, endpoint_key)?;
+    let speaks = selector
+        .requirements()
+        .any(|r| matches!(r.key, Key::NamespaceName | Key::NamespaceLabel(_)));
+    if !speaks {
+        return Ok(Peer::Pods(PodSelector {
+            namespaces: scope.clone(),
+            pods: selector,
+        }));
+    }
+    // One plain namespace is told the way NetworkPolicy tells it, so that equals compare equal.
+    let named: Vec<_> = selector
+        .requirements()
+        .filter(|r| r.key == Key::NamespaceName)
+        .collect();
+    if let [only] = named.as_slice()
+        && only.operator == Operator::In
+        && only.values.len() == 1
+        && let Some(name) = only.values.first()
+    {
+        let rest = selector.requirements().filter(|r| r != only).cloned();
+        return Ok(Peer::Pods(PodSelector {
+            namespaces: NamespaceScope::Named(name.clone()),
+            pods: Selector::new(rest),
+        }));
+    }
+    Ok(Peer::Pods(PodSelector {
+        namespaces: NamespaceScope::All,
+        pods: selector,
+    }))
+}
+
+/// `None` for the entity `none`, which is nobody.
+fn entity(field: &Field<'_>) -> Result<Option<Peer>, Fault> {
+    let entity = match field.text()? {
+        "all" => Entity::All,
+        "world" => Entity::World,
+        "world-ipv4" => Entity::WorldIpv4,
+        "world-ipv6" => Entity::WorldIpv6,
+        "cluster" => Entity::Cluster,
+        "host" => Entity::Host,
+        "remote-node" => Entity::RemoteNode,
+        "none" => return Ok(None),
+        other @ ("cluster-mesh" | "init" | "ingress" | "unmanaged" | "health"
+        | "kube-apiserver") => {
+            return Err(field.fault(format!("entity `{other}` is not supported yet")));
+        }
+        _ => {
+            return Err(none_of(
+                field,
+                &[
+                    "all",
+                    "world",
+                    "world-ipv4",
+                    "world-ipv6",
+                    "cluster",
+                    "host",
+                    "remote-node",
+                    "none",
+                ],
+            ));
+        }
+    };
+    Ok(Some(Peer::Entity(entity)))
+}
+
+fn cidr_rule(field: &Field<'_>) -> Result<Peer, Fault> {
+    let object = field.object()?;
+    object.only(
+        &["cidr", "except"],
+        &[
+            ("cidrGroupRef", "CIDR groups are not supported yet"),
+            ("cidrGroupSelector", "CIDR groups are not supported yet"),
+        ],
+    )?;
+    let cidr = cidr::prefix(&object.field("cidr"))?;
+    let except = cidr::except(&object.items("except")?, cidr, false)?;
+    Ok(network(cidr, except))
+}
+
+fn network(cidr: ipnet::IpNet, except: Vec<ipnet::IpNet>) -> Peer {
+    Peer::Cidr {
+        cidr,
+        except,
+        cluster_too: false,
+    }
+}

@@ -1,0 +1,417 @@
+//! Cilium policies that are in force, whole or in part.
+
+use super::*;
+use crate::model::{Entity, HeaderMatch, HttpRule, Operator};
+
+fn ingress(value: &Value) -> Vec<Rule> {
+    good(value).ingress.rules
+}
+
+fn with_rule(rule: Value) -> Value {
+    json!({"endpointSelector": {}, "ingress": [rule]})
+}
+
+fn first_peer(spec: Value, clusterwide: bool) -> Peer {
+    let value = if clusterwide { ccnp(spec) } else { cnp(spec) };
+    match &ingress(&value)[0].peers {
+        Peers::OneOf(peers) => peers[0].clone(),
+        Peers::Any => panic!("peers"),
+    }
+}
+
+#[test]
+fn the_http_policy_of_the_workshop() {
+    let spec = good(&cnp(json!({
+        "description": "only reads",
+        "endpointSelector": {"matchLabels": {"app": "httpbin"}},
+        "ingress": [{
+            "fromEndpoints": [{"matchLabels": {"app": "sleep"}}],
+            "toPorts": [{"ports": [{"port": "80", "protocol": "TCP"}],
+                         "rules": {"http": [{"method": "GET", "path": "/headers",
+                                             "headers": ["X-Team: blue", "X-Any"]}]}}],
+        }],
+    })));
+    assert!(spec.ingress.isolates && !spec.egress.isolates);
+    let [rule] = spec.ingress.rules.as_slice() else {
+        panic!("one rule");
+    };
+    assert_eq!(rule.place, "spec.ingress[0].toPorts[0]");
+    assert_eq!(rule.ports, [port(Protocol::Tcp, 80, 80)]);
+    let header = |name: &str, value: Option<&str>| HeaderMatch {
+        name: name.into(),
+        value: value.map(str::to_owned),
+    };
+    assert_eq!(
+        rule.http.as_deref(),
+        Some(
+            &[HttpRule {
+                place: "spec.ingress[0].toPorts[0].rules.http[0]".into(),
+                method: Some("GET".into()),
+                path: Some("/headers".into()),
+                host: None,
+                headers: vec![header("x-team", Some("blue")), header("x-any", None)],
+            }][..]
+        )
+    );
+}
+
+#[test]
+fn default_deny_follows_the_sections_unless_told() {
+    for (spec, ingress, egress) in [
+        (json!({"ingress": [{}]}), true, false),
+        (json!({"egressDeny": [{}]}), false, true),
+        (json!({"ingress": [{}], "egress": [{}]}), true, true),
+        (
+            json!({"ingress": [{}], "enableDefaultDeny": {"ingress": false}}),
+            false,
+            false,
+        ),
+        (
+            json!({"ingress": [{}], "enableDefaultDeny": {"egress": true}}),
+            true,
+            true,
+        ),
+    ] {
+        let mut full = spec.clone();
+        full["endpointSelector"] = json!({});
+        let parsed = good(&cnp(full));
+        assert_eq!(
+            (parsed.ingress.isolates, parsed.egress.isolates),
+            (ingress, egress),
+            "{spec}"
+        );
+        // `{}` allows nobody and denies nobody.
+        assert!(parsed.ingress.rules.is_empty() && parsed.egress.rules.is_empty());
+    }
+}
+
+#[test]
+fn selectors_stay_in_their_namespace_unless_they_name_one() {
+    for (labels, own, other, clusterwide_other) in [
+        (json!({"app": "web"}), true, false, true),
+        (json!({"k8s:app": "web"}), true, false, true),
+        (json!({"any:app": "web"}), true, false, true),
+        (
+            json!({"k8s:io.kubernetes.pod.namespace": "bank"}),
+            false,
+            true,
+            true,
+        ),
+        (
+            json!({"io.cilium.k8s.namespace.labels.team": "team-bank"}),
+            false,
+            true,
+            true,
+        ),
+        (
+            json!({"io.cilium.k8s.policy.serviceaccount": "robot"}),
+            true,
+            false,
+            true,
+        ),
+        (
+            json!({"io.cilium.k8s.policy.serviceaccount": "cook"}),
+            false,
+            false,
+            false,
+        ),
+    ] {
+        let rule = with_rule(json!({"fromEndpoints": [{"matchLabels": labels}]}));
+        let peer = first_peer(rule.clone(), false);
+        assert_eq!(selects(&peer, "shop", "web"), own, "{labels}");
+        assert_eq!(selects(&peer, "bank", "web"), other, "{labels}");
+        let wide = first_peer(rule, true);
+        assert_eq!(selects(&wide, "bank", "web"), clusterwide_other, "{labels}");
+    }
+    let anywhere = json!({"fromEndpoints": [{"matchExpressions": [
+        {"key": "io.kubernetes.pod.namespace", "operator": "Exists"}]}]});
+    assert!(selects(
+        &first_peer(with_rule(anywhere), false),
+        "bank",
+        "web"
+    ));
+    let one = json!({"fromEndpoints": [{"matchLabels": {"io.kubernetes.pod.namespace": "bank"}}]});
+    let Peer::Pods(one) = first_peer(with_rule(one), false) else {
+        panic!("pods");
+    };
+    assert_eq!(one.namespaces, NamespaceScope::Named("bank".into()));
+    assert!(one.pods.is_empty());
+}
+
+#[test]
+fn a_foreign_namespace_in_the_subject_is_overridden() {
+    let value = cnp(json!({"endpointSelector": {"matchLabels":
+        {"app": "web", "k8s:io.kubernetes.pod.namespace": "bank"}}, "ingress": [{}]}));
+    let parsed = read(&value).unwrap();
+    let subject = Peer::Pods(parsed.policy.specs[0].subject.clone());
+    assert!(selects(&subject, "shop", "web") && !selects(&subject, "bank", "web"));
+    assert_eq!(
+        problems(&value),
+        [(
+            "spec.endpointSelector".to_owned(),
+            "selects namespace `bank`, but a policy selects pods of its own namespace: `shop` is used"
+                .to_owned()
+        )]
+    );
+    let wide = good(&ccnp(json!({"endpointSelector": {"matchLabels":
+        {"io.kubernetes.pod.namespace": "bank"}}, "ingress": [{}]})));
+    assert!(selects(&Peer::Pods(wide.subject.clone()), "bank", "x"));
+    assert!(!selects(&Peer::Pods(wide.subject), "shop", "x"));
+}
+
+#[test]
+fn peers_of_every_kind() {
+    let entities = |names: Value| {
+        ingress(&cnp(with_rule(json!({"fromEntities": names}))))[0]
+            .peers
+            .clone()
+    };
+    assert_eq!(
+        entities(json!([
+            "all",
+            "world",
+            "world-ipv4",
+            "world-ipv6",
+            "cluster",
+            "host",
+            "remote-node"
+        ])),
+        Peers::OneOf(
+            [
+                Entity::All,
+                Entity::World,
+                Entity::WorldIpv4,
+                Entity::WorldIpv6,
+                Entity::Cluster,
+                Entity::Host,
+                Entity::RemoteNode
+            ]
+            .map(Peer::Entity)
+            .to_vec()
+        )
+    );
+    assert_eq!(entities(json!(["none"])), Peers::OneOf(vec![]));
+    for nobody in ["fromEndpoints", "fromEntities", "fromCIDR", "fromCIDRSet"] {
+        assert_eq!(
+            ingress(&cnp(with_rule(json!({nobody: []}))))[0].peers,
+            Peers::OneOf(vec![])
+        );
+    }
+    let cidr = |cidr: &str, except: &[&str]| Peer::Cidr {
+        cidr: cidr.parse().unwrap(),
+        except: except.iter().map(|part| part.parse().unwrap()).collect(),
+        cluster_too: false,
+    };
+    let rules = good(&cnp(json!({"endpointSelector": {}, "egress": [
+        {"toCIDR": ["10.1.2.3/8", "192.0.2.1", "2001:db8::1"]},
+        {"toCIDRSet": [{"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}]}]})))
+    .egress
+    .rules;
+    assert_eq!(
+        rules[0].peers,
+        Peers::OneOf(vec![
+            cidr("10.0.0.0/8", &[]),
+            cidr("192.0.2.1/32", &[]),
+            cidr("2001:db8::1/128", &[])
+        ])
+    );
+    assert_eq!(
+        rules[1].peers,
+        Peers::OneOf(vec![cidr("10.0.0.0/8", &["10.1.0.0/16"])])
+    );
+}
+
+#[test]
+fn a_rule_for_each_entry_of_ports() {
+    use Protocol::{Sctp, Tcp, Udp};
+    let rules = ingress(&cnp(with_rule(json!({"toPorts": [
+        {"ports": [{"port": "80"}]},
+        {"ports": [{"port": "8000", "endPort": 8080, "protocol": "UDP"}]},
+        {"ports": [{"port": "Web", "protocol": "ANY"}]},
+        {"ports": [{"port": "0", "protocol": "TCP"}]},
+        {"ports": [{"port": "0"}, {"port": "53", "protocol": "UDP"}]},
+    ]}))));
+    let ports: Vec<_> = rules.iter().map(|rule| rule.ports.clone()).collect();
+    let named = |protocol| PortMatch {
+        protocol,
+        port: Port::Named("web".into()),
+    };
+    assert_eq!(
+        ports[0],
+        [port(Tcp, 80, 80), port(Udp, 80, 80), port(Sctp, 80, 80)]
+    );
+    assert_eq!(ports[1], [port(Udp, 8000, 8080)]);
+    assert_eq!(ports[2], [named(Tcp), named(Udp), named(Sctp)]);
+    assert_eq!(
+        ports[3],
+        [PortMatch {
+            protocol: Tcp,
+            port: Port::All
+        }]
+    );
+    assert_eq!(ports[4], [], "everything, ICMP too");
+    assert!(rules.iter().all(|rule| rule.peers == Peers::Any));
+    assert_eq!(rules[4].place, "spec.ingress[0].toPorts[4]");
+}
+
+#[test]
+fn a_bad_request_rule_leaves_the_others() {
+    let entry = |http: Value| {
+        json!({"toPorts": [{"ports": [{"port": "80", "protocol": "TCP"}],
+                                                  "rules": {"http": http}}]})
+    };
+    let value = cnp(with_rule(entry(
+        json!([{"path": "/a"}, {"path": "/b["}, {}]),
+    )));
+    let parsed = read(&value).unwrap();
+    let rule = &parsed.policy.specs[0].ingress.rules[0];
+    let places: Vec<_> = rule
+        .http
+        .iter()
+        .flatten()
+        .map(|http| http.place.as_str())
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "spec.ingress[0].toPorts[0].rules.http[0]",
+            "spec.ingress[0].toPorts[0].rules.http[2]"
+        ]
+    );
+    assert_eq!(
+        parsed.problems[0].to_string(),
+        "CiliumNetworkPolicy/shop/p: spec.ingress[0].toPorts[0].rules.http[1].path: \
+         `/b[` is not a regular expression: a `[` without its `]`"
+    );
+
+    let value = cnp(with_rule(entry(json!([{"path": "/a)|(.*"}]))));
+    let rule = &read(&value).unwrap().policy.specs[0].ingress.rules[0];
+    assert_eq!(
+        rule.http,
+        Some(vec![]),
+        "allows no request, and still needs the proxy"
+    );
+}
+
+#[test]
+fn a_bad_entry_leaves_the_others_and_the_isolation() {
+    let value = cnp(json!({"endpointSelector": {}, "ingress": [
+        {"toPorts": [{"ports": [{"port": "80"}]}, {"ports": [{"port": "99999"}]}]},
+        {"fromFQDNs": []},
+    ]}));
+    let parsed = read(&value).unwrap();
+    let section = &parsed.policy.specs[0].ingress;
+    assert!(section.isolates);
+    assert_eq!(section.rules.len(), 1);
+    assert_eq!(parsed.problems.len(), 2);
+}
+
+#[test]
+fn deny_rules_deny_and_bad_ones_deny_everything() {
+    let denied = |rule: Value| {
+        let value = cnp(json!({"endpointSelector": {}, "ingressDeny": [rule],
+                               "enableDefaultDeny": {"ingress": false}}));
+        let parsed = read(&value).unwrap();
+        parsed.policy.specs[0].ingress.rules.clone()
+    };
+    let good = denied(json!({"fromEntities": ["world"], "toPorts": [{"ports": [{"port": "22"}]}]}));
+    assert_eq!(good[0].action, Action::Deny);
+    assert_eq!(
+        good[0].peers,
+        Peers::OneOf(vec![Peer::Entity(Entity::World)])
+    );
+    for bad in [
+        json!({"fromEntities": ["wrold"]}),
+        json!({"toPorts": [{"ports": [{"port": "22"}]}, {"ports": [{"port": "x y"}]}]}),
+        json!({"toPorts": [{"ports": [{"port": "22", "protocol": "TCP"}], "rules": {"http": [{}]}}]}),
+        json!({"icmps": []}),
+        json!(3),
+    ] {
+        let rules = denied(bad);
+        assert!(deny_all(&Section {
+            isolates: true,
+            rules
+        }));
+    }
+}
+
+#[test]
+fn parts_are_independent() {
+    let value = json!({"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
+    "metadata": {"name": "p"}, "specs": [
+        {"endpointSelector": {"matchLabels": {"app": "a"}}, "ingress": [{"fromEntities": ["all"]}]},
+        {"endpointSelector": {"matchLabels": {"app": "b"}}, "egressDeny": [{}], "labels": 3},
+        {"endpointSelector": {"matchLabels": {"app": ["c"]}}, "egressDeny": [{}]},
+    ]});
+    let refused = read(&value).unwrap_err();
+    let fields: Vec<_> = refused.problems.iter().map(|p| p.field.as_str()).collect();
+    assert_eq!(
+        fields,
+        [
+            "specs[1].labels",
+            "specs[2].endpointSelector.matchLabels.app"
+        ]
+    );
+    let [a, b, c] = refused.stand_in.specs.as_slice() else {
+        panic!("three parts");
+    };
+    assert_eq!(a.ingress.rules.len(), 1);
+    assert!(b.egress.isolates && b.egress.rules.is_empty());
+    assert!(deny_all(&c.egress) && !c.ingress.isolates && c.subject.pods.is_empty());
+}
+
+#[test]
+fn stand_ins_deny_what_a_lost_deny_rule_may_have_denied() {
+    for (spec, ingress, egress) in [
+        (
+            json!({"endpointSelector": 1, "ingress": [{}]}),
+            "isolated",
+            "open",
+        ),
+        (
+            json!({"endpointSelector": 1, "ingressDeny": [{}]}),
+            "denied",
+            "open",
+        ),
+        (
+            json!({"endpointSelector": {}, "ingressDenny": [{}]}),
+            "denied",
+            "denied",
+        ),
+        (
+            json!({"endpointSelector": {}, "enableDefaultDeny": {"egress": 1}, "egress": [{}]}),
+            "open",
+            "isolated",
+        ),
+        (json!({"endpointSelector": {}}), "isolated", "isolated"),
+        (json!("x"), "denied", "denied"),
+    ] {
+        let refused = read(&cnp(spec.clone())).unwrap_err();
+        let part = &refused.stand_in.specs[0];
+        for (section, expected) in [(&part.ingress, ingress), (&part.egress, egress)] {
+            let is = match section {
+                section if deny_all(section) => "denied",
+                section if isolated(section) => "isolated",
+                _ => "open",
+            };
+            assert_eq!(is, expected, "{spec}");
+        }
+    }
+}
+
+#[test]
+fn a_host_policy_touches_no_pod() {
+    let value = ccnp(json!({"nodeSelector": {}, "ingress": [{}]}));
+    let parsed = read(&value).unwrap();
+    assert_eq!(parsed.policy.specs, []);
+    assert_eq!(parsed.problems[0].field, "spec.nodeSelector");
+}
+
+#[test]
+fn subject_expressions_are_kept() {
+    let spec = good(&cnp(json!({"endpointSelector": {"matchExpressions": [
+        {"key": "any:app", "operator": "NotIn", "values": ["a", "b"]}]}, "ingress": [{}]})));
+    let requirement = spec.subject.pods.requirements().next().unwrap();
+    assert_eq!(requirement.key, Key::Label("app".into()));
+    assert_eq!(requirement.operator, Operator::NotIn);
+}

@@ -1,0 +1,445 @@
+//! What Cilium refuses and what is not supported, each with its field and its message.
+
+use super::*;
+
+fn rule(direction: &str, rule: Value) -> Value {
+    cnp(json!({"endpointSelector": {}, direction: [rule]}))
+}
+
+fn ports(ports: Value) -> Value {
+    rule("ingress", json!({"toPorts": [{"ports": ports}]}))
+}
+
+fn http(port: Value, rules: Value) -> Value {
+    rule(
+        "ingress",
+        json!({"toPorts": [{"ports": [port], "rules": rules}]}),
+    )
+}
+
+fn tcp_http(entry: Value) -> Value {
+    http(
+        json!({"port": "80", "protocol": "TCP"}),
+        json!({"http": [entry]}),
+    )
+}
+
+fn check(value: Value, field: &str, reason: &str) {
+    assert_eq!(
+        problems(&value),
+        [(field.to_owned(), reason.to_owned())],
+        "{value}"
+    );
+}
+
+#[test]
+fn structure() {
+    for (spec, field, reason) in [
+        (
+            json!({"ingress": [{}]}),
+            "spec.endpointSelector",
+            "is missing; `{}` selects every pod",
+        ),
+        (
+            json!({"endpointSelector": {}, "nodeSelector": {}, "ingress": [{}]}),
+            "spec.nodeSelector",
+            "cannot stand beside `endpointSelector`: exactly one of them",
+        ),
+        (
+            json!({"nodeSelector": {}, "ingress": [{}]}),
+            "spec.nodeSelector",
+            "host policies are not supported yet: nothing of this part is in force, and it selects no pod",
+        ),
+        (
+            json!({"endpointSelector": {}, "ingress": [], "egress": []}),
+            "spec",
+            "needs a rule in `ingress`, `ingressDeny`, `egress` or `egressDeny`; `ingress: [{}]` denies by default and allows nothing",
+        ),
+        (
+            json!({"endpointSelector": {}, "ingress": [{}], "enableDefaultDeny": {"ingress": "no"}}),
+            "spec.enableDefaultDeny.ingress",
+            "must be `true` or `false`, not `no`",
+        ),
+        (
+            json!({"endpointSelector": {}, "ingress": [{}], "log": {"value": "x".repeat(33)}}),
+            "spec.log.value",
+            "is too long: at most 32 characters",
+        ),
+        (
+            json!({"endpointSelector": {"matchLabels": {"reserved:host": ""}}, "ingress": [{}]}),
+            "spec.endpointSelector.matchLabels[reserved:host]",
+            "`reserved:host` is not supported in a selector: use `fromEntities` or `toEntities`",
+        ),
+        (
+            json!({"endpointSelector": {"matchLabels": {"container:x": ""}}, "ingress": [{}]}),
+            "spec.endpointSelector.matchLabels[container:x]",
+            "`container:x` has a label source that is not supported: `k8s:` or `any:`",
+        ),
+        (
+            json!({"endpointSelector": {"matchLabels": {"io.cilium.k8s.policy.cluster": "c1"}}, "ingress": [{}]}),
+            "spec.endpointSelector.matchLabels[io.cilium.k8s.policy.cluster]",
+            "`io.cilium.k8s.policy.cluster` is not supported yet",
+        ),
+        (
+            json!({"endpointSelector": {"matchLabels": {"io.cilium.k8s.namespace.labels.": "x"}}, "ingress": [{}]}),
+            "spec.endpointSelector.matchLabels[io.cilium.k8s.namespace.labels.]",
+            "`` is not a label key: a name of at most 63 letters, digits, `-`, `_` and `.`, with an optional DNS prefix and `/` before it",
+        ),
+    ] {
+        check(cnp(spec), field, reason);
+    }
+    let empty = json!({"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
+                       "metadata": {"name": "p"}});
+    check(empty, "spec", "needs `spec` or `specs`");
+    let mut old = cnp(json!({"endpointSelector": {}, "ingress": [{}]}));
+    old["apiVersion"] = json!("cilium.io/v1");
+    check(old, "apiVersion", "must be `cilium.io/v2`");
+}
+
+#[test]
+fn peers() {
+    for (direction, entry, field, reason) in [
+        (
+            "ingress",
+            json!({"fromEndpoints": [{}], "fromCIDR": ["10.0.0.0/8"]}),
+            "fromCIDR",
+            "cannot stand beside `fromEndpoints`: write a rule for each",
+        ),
+        (
+            "ingress",
+            json!({"fromEntities": ["none"], "fromCIDRSet": []}),
+            "fromCIDRSet",
+            "cannot stand beside `fromEntities`: write a rule for each",
+        ),
+        (
+            "egress",
+            json!({"toEntities": ["wrold"]}),
+            "toEntities[0]",
+            "`wrold` must be one of `all`, `world`, `world-ipv4`, `world-ipv6`, `cluster`, `host`, `remote-node` or `none`",
+        ),
+        (
+            "egress",
+            json!({"toEntities": ["kube-apiserver"]}),
+            "toEntities[0]",
+            "entity `kube-apiserver` is not supported yet",
+        ),
+        (
+            "egress",
+            json!({"toCIDR": ["10.0.0.0/40"]}),
+            "toCIDR[0]",
+            "`10.0.0.0/40` is not a CIDR: write an address and a prefix length, as in `10.0.0.0/8` or `fd00::/8`",
+        ),
+        (
+            "egress",
+            json!({"toCIDRSet": [{"cidr": "10.0.0.0/8", "except": ["fd00::/16"]}]}),
+            "toCIDRSet[0].except[0]",
+            "`fd00::/16` is not inside `10.0.0.0/8`",
+        ),
+        (
+            "egress",
+            json!({"toCIDRSet": [{"cidrGroupRef": "g"}]}),
+            "toCIDRSet[0].cidrGroupRef",
+            "CIDR groups are not supported yet",
+        ),
+        (
+            "egress",
+            json!({"toCIDRSet": [{"cidr": "10.0.0.0/8", "cidrGroupSelector": {}}]}),
+            "toCIDRSet[0].cidrGroupSelector",
+            "CIDR groups are not supported yet",
+        ),
+        (
+            "egress",
+            json!({"toFQDNs": [{"matchName": "a.b"}]}),
+            "toFQDNs",
+            "rules by DNS name are not supported yet",
+        ),
+        (
+            "egress",
+            json!({"toServices": []}),
+            "toServices",
+            "rules by service are not supported yet",
+        ),
+        (
+            "egress",
+            json!({"toGroups": []}),
+            "toGroups",
+            "cloud provider groups are not supported yet",
+        ),
+        (
+            "egress",
+            json!({"toNodes": []}),
+            "toNodes",
+            "node selectors are not supported yet",
+        ),
+        (
+            "egress",
+            json!({"toRequires": []}),
+            "toRequires",
+            "was removed from Cilium: put its labels into the selectors",
+        ),
+        (
+            "ingress",
+            json!({"fromRequires": []}),
+            "fromRequires",
+            "was removed from Cilium: put its labels into the selectors",
+        ),
+        (
+            "ingress",
+            json!({"fromNodes": [{}]}),
+            "fromNodes",
+            "node selectors are not supported yet",
+        ),
+        (
+            "ingress",
+            json!({"fromGroups": [{}]}),
+            "fromGroups",
+            "cloud provider groups are not supported yet",
+        ),
+        (
+            "ingress",
+            json!({"icmps": [{"fields": []}]}),
+            "icmps",
+            "ICMP rules are not supported yet",
+        ),
+        (
+            "ingress",
+            json!({"authentication": {"mode": "required"}}),
+            "authentication",
+            "is not supported yet",
+        ),
+        (
+            "ingress",
+            json!({"toEndpoints": [{}]}),
+            "toEndpoints",
+            "belongs to egress rules",
+        ),
+        (
+            "egress",
+            json!({"fromEndpoints": [{}]}),
+            "fromEndpoints",
+            "belongs to ingress rules",
+        ),
+        (
+            "ingress",
+            json!({"frmEndpoints": [{}]}),
+            "frmEndpoints",
+            "unknown field; known here: `fromEndpoints`, `fromEntities`, `fromCIDR`, `fromCIDRSet` or `toPorts`",
+        ),
+    ] {
+        check(
+            rule(direction, entry),
+            &format!("spec.{direction}[0].{field}"),
+            reason,
+        );
+    }
+}
+
+#[test]
+fn port_lists() {
+    let at = "spec.ingress[0].toPorts[0].ports";
+    let many: Vec<_> = (1..=41).map(|n| json!({"port": n.to_string()})).collect();
+    for (list, field, reason) in [
+        (
+            json!([]),
+            "",
+            "needs at least one port; `port: \"0\"` means all of them",
+        ),
+        (
+            json!(many),
+            "",
+            "41 ports are too many: at most 40, write another entry of `toPorts`",
+        ),
+        (json!([{}]), "[0].port", "must be a string, not nothing"),
+        (
+            json!([{"port": ""}]),
+            "[0].port",
+            "`` is neither a port number nor a port name",
+        ),
+        (
+            json!([{"port": 80}]),
+            "[0].port",
+            "must be a string: write `\"80\"` with the quotes",
+        ),
+        (
+            json!([{"port": "080"}]),
+            "[0].port",
+            "`080` is neither a port number nor a port name",
+        ),
+        (
+            json!([{"port": "+80"}]),
+            "[0].port",
+            "`+80` is neither a port number nor a port name",
+        ),
+        (
+            json!([{"port": "65536"}]),
+            "[0].port",
+            "`65536` is not a port: 1 to 65535",
+        ),
+        (
+            json!([{"port": "a--b"}]),
+            "[0].port",
+            "`a--b` is neither a port number nor a port name",
+        ),
+        (
+            json!([{"port": "80", "endPort": 79}]),
+            "[0].endPort",
+            "`79` is less than `port`, `80`",
+        ),
+        (
+            json!([{"port": "web", "endPort": 90}]),
+            "[0].endPort",
+            "needs a number as `port`, not a name",
+        ),
+        (
+            json!([{"port": "0", "endPort": 90}]),
+            "[0].endPort",
+            "port `0` means all ports and has no `endPort`",
+        ),
+        (
+            json!([{"port": "80", "protocol": "tcp"}]),
+            "[0].protocol",
+            "`tcp` must be one of `TCP`, `UDP`, `SCTP` or `ANY`",
+        ),
+        (
+            json!([{"port": "0", "protocol": "ICMP"}]),
+            "[0].protocol",
+            "`ICMP` is not supported here yet",
+        ),
+    ] {
+        check(ports(list), &format!("{at}{field}"), reason);
+    }
+}
+
+#[test]
+fn entries_of_ports() {
+    for (name, reason) in [
+        (
+            "serverNames",
+            "rules by TLS server name are not supported yet",
+        ),
+        ("terminatingTLS", "TLS termination is not supported yet"),
+        ("originatingTLS", "TLS origination is not supported yet"),
+        ("listener", "custom Envoy listeners are not supported"),
+        ("port", "unknown field; known here: `ports` or `rules`"),
+    ] {
+        let value = rule(
+            "egress",
+            json!({"toPorts": [{"ports": [{"port": "80"}], name: []}]}),
+        );
+        check(value, &format!("spec.egress[0].toPorts[0].{name}"), reason);
+    }
+    let deny = json!({"toPorts": [{"ports": [{"port": "80", "protocol": "TCP"}],
+                                   "rules": {"http": [{}]}}]});
+    check(
+        rule("ingressDeny", deny),
+        "spec.ingressDeny[0].toPorts[0].rules",
+        "a deny rule judges addresses and ports only: deny requests by not allowing them",
+    );
+    check(
+        rule("egressDeny", json!({"toFQDNs": []})),
+        "spec.egressDeny[0].toFQDNs",
+        "rules by DNS name are not supported yet",
+    );
+}
+
+#[test]
+fn requests_need_tcp() {
+    let all = json!({"http": [{}]});
+    let at = "spec.ingress[0].toPorts[0]";
+    for port in [
+        json!({"port": "80"}),
+        json!({"port": "80", "protocol": "ANY"}),
+        json!({"port": "80", "protocol": "UDP"}),
+    ] {
+        check(
+            http(port, all.clone()),
+            &format!("{at}.ports[0].protocol"),
+            "HTTP rules need `protocol: TCP` on each port",
+        );
+    }
+    check(
+        http(json!({"port": "0", "protocol": "TCP"}), all),
+        &format!("{at}.ports[0].port"),
+        "HTTP rules need a port that is not `0`",
+    );
+    for (name, reason) in [
+        ("dns", "DNS rules are not supported yet"),
+        ("kafka", "was removed in Cilium 1.20: only `http` is left"),
+        ("l7", "was removed in Cilium 1.20: only `http` is left"),
+        ("l7proto", "was removed in Cilium 1.20: only `http` is left"),
+    ] {
+        // Also http and dns in one rule.
+        let value = http(
+            json!({"port": "80", "protocol": "TCP"}),
+            json!({"http": [{}], name: []}),
+        );
+        check(value, &format!("{at}.rules.{name}"), reason);
+    }
+    check(
+        http(
+            json!({"port": "80", "protocol": "TCP"}),
+            json!({"http": []}),
+        ),
+        &format!("{at}.rules.http"),
+        "is empty: `[{}]` allows every request, without `rules` the port is not looked into",
+    );
+}
+
+#[test]
+fn request_rules() {
+    let at = "spec.ingress[0].toPorts[0].rules.http[0]";
+    for (entry, field, reason) in [
+        (
+            json!({"method": "GET("}),
+            "method",
+            "`GET(` is not a regular expression: a `(` without its `)`",
+        ),
+        (
+            json!({"path": "/a{2,1}"}),
+            "path",
+            "`/a{2,1}` is not a regular expression: invalid repetition count range, the start must be <= the end",
+        ),
+        (
+            json!({"host": "(?=x)"}),
+            "host",
+            "`(?=x)` uses `(?=`, which is not supported here",
+        ),
+        (
+            json!({"path": 3}),
+            "path",
+            "must be a string: write `\"3\"` with the quotes",
+        ),
+        (
+            json!({"headers": [""]}),
+            "headers[0]",
+            "has an empty header name: write `Name: value` or `Name`",
+        ),
+        (
+            json!({"headers": [": x"]}),
+            "headers[0]",
+            "has an empty header name: write `Name: value` or `Name`",
+        ),
+        (
+            json!({"headers": ["X-A:b"]}),
+            "headers[0]",
+            "`X-A:b` is not a header name: write `Name: value` with a blank after the colon, or `Name`",
+        ),
+        (
+            json!({"headers": ["X: a\nb"]}),
+            "headers[0]",
+            "has a control character in the value",
+        ),
+        (
+            json!({"headerMatches": []}),
+            "headerMatches",
+            "is not supported yet: use `headers` to ask for a value",
+        ),
+        (
+            json!({"paht": "/"}),
+            "paht",
+            "unknown field; known here: `method`, `path`, `host` or `headers`",
+        ),
+    ] {
+        check(tcp_http(entry), &format!("{at}.{field}"), reason);
+    }
+}
