@@ -1,1 +1,31 @@
-//! Pods played by network namespaces.
+//! Pods played by network namespaces: a Kubernetes node on one Linux machine, from plain manifests.
+//!
+//! ```text
+//!  manifests ──read──▶ State.objects ──plan──▶ pods, services ──converge──▶ netns, links, nft, DNS
+//!                                                   └──▶ /run/weir/labs/N/manifests ──▶ weir agent
+//! ```
+//!
+//! `weir lab`, the end-to-end tests and the benchmarks stand on [`Lab`]. It owns the netns whose
+//! names begin with `weir-lab-N-`, the folder `/run/weir/labs/N`, and the processes in them; it
+//! changes nothing else on the machine. It never judges a packet: that is the agent's part.
+
+mod address;
+mod agent;
+mod converge;
+mod down;
+mod host;
+mod lab;
+mod layout;
+mod names;
+mod object;
+mod play;
+mod spawn;
+mod state;
+mod store;
+mod target;
+pub mod workload;
+
+pub use agent::{Part, Problem, Question, Report};
+pub use lab::{Applied, Change, Lab, UpOptions};
+pub use object::kind::from_word as kind_from_word;
+pub use state::{Pod, Topology};

@@ -1,0 +1,179 @@
+//! The real `weir agent` and `weir proxy` of a lab: starting them and speaking with the agent.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::host::enter::Entrance;
+use crate::host::process::{self, Process};
+use crate::layout::{Layout, NODE_NAME};
+use crate::spawn;
+use crate::state::State;
+
+/// Loading programs takes seconds on a slow machine; past this something is wrong.
+const START: Duration = Duration::from_secs(60);
+/// How long one answer may take.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// What is in force after a sync.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Report {
+    pub revision: u64,
+    /// Objects that could not be honoured as they are written.
+    pub problems: Vec<Problem>,
+    /// Pods under enforcement.
+    pub endpoints: u64,
+    /// Whether the proxy has acknowledged this revision.
+    pub proxy: bool,
+}
+
+/// Why an object is not honoured.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Problem {
+    pub object: String,
+    pub field: String,
+    pub reason: String,
+    pub file: String,
+}
+
+/// Which of the two processes of Weir.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Agent,
+    Proxy,
+}
+
+/// What is asked about one flow.
+#[derive(Debug, Clone)]
+pub struct Question {
+    pub from: String,
+    pub to: String,
+    pub protocol: String,
+    pub port: u16,
+    /// Method and path of a request.
+    pub http: Option<(String, String)>,
+}
+
+// === impl Part ===
+
+impl Part {
+    pub fn word(self) -> &'static str {
+        match self {
+            Part::Agent => "agent",
+            Part::Proxy => "proxy",
+        }
+    }
+
+    pub fn process(self, state: &mut State) -> &mut Option<Process> {
+        match self {
+            Part::Agent => &mut state.agent,
+            Part::Proxy => &mut state.proxy,
+        }
+    }
+}
+
+/// Starts the agent or the proxy in the node's netns unless it runs.
+pub fn start(layout: &Layout, state: &mut State, part: Part) -> Result<()> {
+    if part.process(state).is_some_and(Process::is_alive) {
+        return Ok(());
+    }
+    let name = layout.agent_name();
+    let manifests = layout.manifests();
+    let mut arguments = vec![part.word().into(), "--name".into(), name.into()];
+    if part == Part::Agent {
+        arguments.push("--manifests".into());
+        arguments.push(manifests.into_os_string());
+        arguments.push("--node".into());
+        arguments.push(NODE_NAME.into());
+    }
+    let started = spawn::detached(
+        &state.program,
+        &arguments,
+        Entrance::netns(&layout.node_netns())?,
+        &layout.log(part.word()),
+    )?;
+    *part.process(state) = Some(started);
+    Ok(())
+}
+
+/// Waits until the agent answers: its netns and programs are there then.
+pub fn wait_ready(layout: &Layout, state: &State) -> Result<()> {
+    connect(layout, state)
+        .map(drop)
+        .with_context(|| log_tails(layout))
+}
+
+/// Makes the agent read its sources now and waits until all of it is in force.
+pub fn sync(layout: &Layout, state: &State) -> Result<Report> {
+    let answer = connect(layout, state).and_then(|stream| ask(stream, &json!({"command": "sync"})));
+    let answer = answer.with_context(|| log_tails(layout))?;
+    serde_json::from_value(answer).context("the agent's answer to sync is not understood")
+}
+
+/// What the agent says about one flow, and why.
+pub fn explain(layout: &Layout, state: &State, question: &Question) -> Result<Value> {
+    let mut command = json!({
+        "command": "explain",
+        "from": question.from,
+        "to": question.to,
+        "protocol": question.protocol,
+        "port": question.port,
+    });
+    if let Some((method, path)) = &question.http {
+        command["http"] = json!({ "method": method, "path": path });
+    }
+    ask(connect(layout, state)?, &command)
+}
+
+/// Waits for the agent's socket as long as the agent lives.
+fn connect(layout: &Layout, state: &State) -> Result<UnixStream> {
+    let socket = layout.agent_socket();
+    let agent = state.agent.context("this lab has no agent")?;
+    let mut stream = None;
+    let mut died = false;
+    let decided = process::wait_until(START, || {
+        stream = UnixStream::connect(&socket).ok();
+        died = stream.is_none() && !agent.is_alive();
+        stream.is_some() || died
+    });
+    if died {
+        bail!("weir agent is not running (start it again with `weir lab restart agent`)");
+    }
+    if !decided {
+        bail!("weir agent does not answer at {}", socket.display());
+    }
+    stream.context("weir agent does not answer")
+}
+
+/// One line of JSON there, one line back.
+fn ask(mut stream: UnixStream, command: &Value) -> Result<Value> {
+    stream
+        .set_read_timeout(Some(ANSWER))
+        .context("cannot set a time limit on the agent's socket")?;
+    stream
+        .write_all(format!("{command}\n").as_bytes())
+        .context("cannot write to weir agent")?;
+    let mut line = String::new();
+    BufReader::new(stream)
+        .read_line(&mut line)
+        .with_context(|| format!("weir agent did not answer {}", command["command"]))?;
+    let answer: Value = serde_json::from_str(&line)
+        .with_context(|| format!("weir agent closed the connection or answered {line:?}"))?;
+    if answer["ok"] == false || answer["error"].is_string() {
+        let reason = answer["error"].as_str().unwrap_or("no reason given");
+        return Err(anyhow!("weir agent: {reason}"));
+    }
+    Ok(answer)
+}
+
+/// Both logs, for when Weir does not answer.
+fn log_tails(layout: &Layout) -> String {
+    let tails = [Part::Agent, Part::Proxy].map(|part| spawn::log_tail(&layout.log(part.word())));
+    format!("Weir is not in force\n{}\n", tails.join("\n"))
+}

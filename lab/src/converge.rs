@@ -1,0 +1,349 @@
+//! From what is applied to what runs: the one way in which a lab changes.
+//!
+//! A new pod gets its link first, then the agent must have it under enforcement, then its
+//! workload starts: no packet of it is ever unjudged. A pod that goes loses its backends first,
+//! then its processes and link, and only then its manifest, for the same reason.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::agent::{self, Report};
+use crate::host::enter::Entrance;
+use crate::host::process::{self, Process};
+use crate::host::{link, netns, tool};
+use crate::layout::{DNS_V4, Layout, NODE_V4, NODE_V6};
+use crate::names;
+use crate::play::endpoints::Ready;
+use crate::play::image::{self, Role};
+use crate::play::pods::PodPlan;
+use crate::play::service::ServicePlan;
+use crate::play::zone::Zone;
+use crate::play::{manifest, nft, pods, service};
+use crate::spawn;
+use crate::state::{Pod, State, write_atomic};
+
+/// How long a workload may take to listen.
+const LISTENING: Duration = Duration::from_secs(20);
+
+/// Everything that the objects ask for. Made before anything is changed, so that a mistake in
+/// them changes nothing.
+pub struct Plan {
+    pods: Vec<PodPlan>,
+    services: Vec<ServicePlan>,
+}
+
+// === impl Plan ===
+
+impl Plan {
+    pub fn of(state: &mut State) -> Result<Self> {
+        let pods = pods::plan(&state.objects, &state.incarnations)?;
+        let services = service::plan(
+            &state.objects,
+            &mut state.service_pool,
+            &mut state.service_addresses,
+        )?;
+        Ok(Self { pods, services })
+    }
+}
+
+/// Makes the lab what its objects say and waits until it is in force.
+pub fn converge(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Report> {
+    let wanted: BTreeMap<String, u64> = plan
+        .pods
+        .iter()
+        .map(|plan| (id(plan), plan.fingerprint))
+        .collect();
+    let (keep, gone): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut state.pods)
+        .into_iter()
+        // A pod that never started is what a failed change left: it is made anew.
+        .partition(|(id, pod)| pod.started && wanted.get(id) == Some(&pod.fingerprint));
+    state.pods = keep;
+    for plan in &plan.pods {
+        if let Some(pod) = state.pods.get_mut(&id(plan)) {
+            pod.labels.clone_from(&plan.labels);
+        }
+    }
+    let gone: Vec<Pod> = gone.into_values().collect();
+    if !gone.is_empty() {
+        publish_services(layout, state, plan)?;
+        remove(layout, state, &gone)?;
+    }
+    let new = allocate(layout, state, plan)?;
+    // Written ahead: whatever is made from here on, `down` knows of.
+    state.save(&layout.state())?;
+    let made: Vec<&Pod> = new.iter().filter_map(|id| state.pods.get(id)).collect();
+    link::make_pods(layout, state.topology, &made)?;
+    for pod in &made {
+        write_etc(layout, pod)?;
+    }
+    write_manifests(layout, state, plan)?;
+    let report = match state.weir {
+        true => agent::sync(layout, state)?,
+        false => Report::default(),
+    };
+    start_workloads(layout, state, plan)?;
+    publish_services(layout, state, plan)?;
+    state.save(&layout.state())?;
+    Ok(report)
+}
+
+fn id(plan: &PodPlan) -> String {
+    format!("{}/{}", plan.namespace, plan.name)
+}
+
+/// Gives addresses and names to pods that do not exist yet; answers which they are.
+fn allocate(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Vec<String>> {
+    let mut new = Vec::new();
+    for plan in &plan.pods {
+        if state.pods.contains_key(&id(plan)) {
+            continue;
+        }
+        let host_network = plan.spec.host_network.unwrap_or(false);
+        let (netns, addresses) = if host_network {
+            (layout.node_netns(), vec![NODE_V4.into(), NODE_V6.into()])
+        } else {
+            let host = state.pod_pool.take().with_context(|| {
+                format!("{}: no address is free for pod {}", plan.source, id(plan))
+            })?;
+            let addresses = vec![state.pod_pool.v4(host), state.pod_pool.v6(host)];
+            (free_netns(layout, state, plan), addresses)
+        };
+        let interface = names::interface(layout.name(), &plan.namespace, &plan.name);
+        let pod = Pod {
+            namespace: plan.namespace.clone(),
+            name: plan.name.clone(),
+            labels: plan.labels.clone(),
+            owner: plan.owner.clone(),
+            netns,
+            interface: (!host_network).then_some(interface),
+            addresses,
+            workload: image::summary(&image::roles(&plan.spec)),
+            fingerprint: plan.fingerprint,
+            processes: Vec::new(),
+            started: false,
+        };
+        new.push(pod.id());
+        state.pods.insert(pod.id(), pod);
+    }
+    Ok(new)
+}
+
+/// Pod c of namespace a-b and pod b-c of namespace a would share a name.
+fn free_netns(layout: &Layout, state: &State, plan: &PodPlan) -> String {
+    let name = layout.pod_netns(&plan.namespace, &plan.name);
+    if state.pods.values().any(|pod| pod.netns == name) {
+        let hash = names::hash(&[&plan.namespace, &plan.name]);
+        format!("{name}-{}", names::suffix(hash, 5))
+    } else {
+        name
+    }
+}
+
+fn remove(layout: &Layout, state: &mut State, gone: &[Pod]) -> Result<()> {
+    let netns: Vec<String> = gone
+        .iter()
+        .filter(|pod| pod.interface.is_some())
+        .map(|pod| pod.netns.clone())
+        .collect();
+    let mut processes: Vec<Process> = gone.iter().flat_map(|pod| pod.processes.clone()).collect();
+    processes.extend(netns::processes(&netns)?);
+    process::end(&processes)?;
+    link::remove_pods(layout, gone)?;
+    for pod in gone {
+        for address in &pod.addresses {
+            state.pod_pool.release(*address);
+        }
+    }
+    Ok(())
+}
+
+/// Services lead only to pods that have started.
+fn publish_services(layout: &Layout, state: &State, plan: &Plan) -> Result<()> {
+    let ready = ready(state, plan, |pod| pod.started);
+    let zone = Zone::of(&plan.services, &ready);
+    write_atomic(&layout.zone(), &serde_json::to_vec_pretty(&zone)?)?;
+    tool::nft(&layout.node_netns(), &nft::rules(&plan.services, &ready))
+        .context("cannot load the rules of the services")
+}
+
+fn ready<'a>(state: &'a State, plan: &'a Plan, is_ready: fn(&Pod) -> bool) -> Vec<Ready<'a>> {
+    plan.pods
+        .iter()
+        .filter_map(|plan| {
+            let pod = state.pods.get(&id(plan))?;
+            is_ready(pod).then_some(Ready {
+                plan,
+                addresses: &pod.addresses,
+            })
+        })
+        .collect()
+}
+
+/// What a pod finds in /etc.
+fn write_etc(layout: &Layout, pod: &Pod) -> Result<()> {
+    let folder = layout.etc(&pod.namespace, &pod.name);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let resolv = format!(
+        "nameserver {DNS_V4}\nsearch {}.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n",
+        pod.namespace
+    );
+    let mut hosts = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n");
+    for address in &pod.addresses {
+        hosts += &format!("{address}\t{}\n", pod.name);
+    }
+    write_atomic(&folder.join("resolv.conf"), resolv.as_bytes())?;
+    write_atomic(&folder.join("hosts"), hosts.as_bytes())
+}
+
+/// Writes what changed and removes what is gone.
+fn write_manifests(layout: &Layout, state: &State, plan: &Plan) -> Result<()> {
+    let ready = ready(state, plan, |_| true);
+    let files = manifest::render(
+        &state.objects,
+        &plan.services,
+        &plan.pods,
+        &state.pods,
+        &ready,
+    );
+    let folder = layout.manifests();
+    for (name, value) in &files {
+        let text = serde_yaml_ng::to_string(value).context("cannot write YAML")?;
+        let path = folder.join(name);
+        if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
+            continue;
+        }
+        write_atomic(&path, text.as_bytes())?;
+    }
+    let names: BTreeSet<&str> = files.keys().map(String::as_str).collect();
+    let entries = fs::read_dir(&folder)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| format!("cannot list {}", folder.display()))?;
+    for entry in entries {
+        if !names.contains(entry.file_name().to_string_lossy().as_ref()) {
+            fs::remove_file(entry.path())
+                .with_context(|| format!("cannot remove {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn start_workloads(layout: &Layout, state: &mut State, plan: &Plan) -> Result<()> {
+    let mut waiting = Vec::new();
+    for plan in &plan.pods {
+        let Some(pod) = state.pods.get(&id(plan)).filter(|pod| !pod.started) else {
+            continue;
+        };
+        let mut processes = Vec::new();
+        for role in image::roles(&plan.spec) {
+            let (process, ports) = match &role {
+                Role::Idle => continue,
+                Role::Command(words) => {
+                    let process = run_command(layout, pod, plan, words)?;
+                    (process, Vec::new())
+                }
+                Role::BuiltIn { kind, tcp, udp } => {
+                    let process = run_built_in(layout, &state.program, pod, plan, kind, tcp, udp)?;
+                    (process, tcp.clone())
+                }
+            };
+            processes.push(process);
+            waiting.push((process, ports, pod.clone()));
+        }
+        if let Some(pod) = state.pods.get_mut(&id(plan)) {
+            pod.processes = processes;
+            pod.started = true;
+        }
+    }
+    for (process, ports, pod) in waiting {
+        let log = layout.pod_log(&pod.namespace, &pod.name);
+        wait_listening(process, &ports, &log)
+            .with_context(|| format!("the workload of pod {}", pod.id()))?;
+    }
+    Ok(())
+}
+
+fn run_built_in(
+    layout: &Layout,
+    program: &Path,
+    pod: &Pod,
+    plan: &PodPlan,
+    kind: &str,
+    tcp: &[u16],
+    udp: &[u16],
+) -> Result<Process> {
+    let mut arguments: Vec<String> = ["lab", "workload", kind, "--pod", &pod.id()]
+        .map(Into::into)
+        .into();
+    for (option, ports) in [("--tcp", tcp), ("--udp", udp)] {
+        for port in ports {
+            arguments.push(option.into());
+            arguments.push(port.to_string());
+        }
+    }
+    arguments.push("--zone".into());
+    arguments.push(layout.zone().display().to_string());
+    for container in &plan.spec.containers {
+        for variable in container.env.iter().flatten() {
+            if let Some(value) = &variable.value {
+                arguments.push("--env".into());
+                arguments.push(format!("{}={value}", variable.name));
+            }
+        }
+    }
+    let entrance = entrance(layout, pod)?;
+    let log = layout.pod_log(&pod.namespace, &pod.name);
+    spawn::detached(program, &arguments, entrance, &log)
+}
+
+fn run_command(layout: &Layout, pod: &Pod, plan: &PodPlan, words: &[String]) -> Result<Process> {
+    let (program, arguments) = words.split_first().context("an empty command")?;
+    let log = layout.pod_log(&pod.namespace, &pod.name);
+    spawn::detached(program.as_ref(), arguments, entrance(layout, pod)?, &log)
+        .with_context(|| format!("{}: the command of pod {}", plan.source, pod.id()))
+}
+
+/// The way into a pod, for workloads and for `exec`.
+pub fn entrance(layout: &Layout, pod: &Pod) -> Result<Entrance> {
+    let etc = layout.etc(&pod.namespace, &pod.name);
+    Entrance::pod(&pod.netns, &pod.name, &etc)
+}
+
+/// Waits until a process's netns has a listener on each port.
+pub fn wait_listening(process: Process, ports: &[u16], log: &Path) -> Result<()> {
+    let mut alive = true;
+    let ready = process::wait_until(LISTENING, || {
+        alive = process.is_alive();
+        let listening = listeners(process.pid);
+        !alive || ports.iter().all(|port| listening.contains(port))
+    });
+    if !alive && !ports.is_empty() {
+        bail!("it ended at once: {}", spawn::log_tail(log));
+    }
+    if !ready {
+        bail!("it does not listen on {ports:?}: {}", spawn::log_tail(log));
+    }
+    Ok(())
+}
+
+/// TCP ports in LISTEN (0A) in the netns of a process.
+fn listeners(pid: i32) -> BTreeSet<u16> {
+    ["tcp", "tcp6"]
+        .iter()
+        .filter_map(|table| fs::read_to_string(format!("/proc/{pid}/net/{table}")).ok())
+        .flat_map(|table| {
+            table
+                .lines()
+                .skip(1)
+                .filter_map(|line| {
+                    let fields: Vec<&str> = line.split_whitespace().collect();
+                    let port = fields.get(1)?.rsplit(':').next()?;
+                    (*fields.get(3)? == "0A").then(|| u16::from_str_radix(port, 16).ok())?
+                })
+                .collect::<Vec<u16>>()
+        })
+        .collect()
+}

@@ -1,0 +1,174 @@
+//! The links and routes of a lab: the node, the world outside it, and each pod.
+//!
+//! ```text
+//!  world ── eth0 ════ eth0 ── node ── vethXXXXXXXX ════ eth0 ── pod     (routed: a /32 route each)
+//!                               └──── cni0 ── vethXXXXXXXX ══ eth0 ── pod   (bridge: one segment)
+//! ```
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+
+use super::{netns, tool};
+use crate::layout::{
+    BRIDGE_V4, BRIDGE_V6, GATEWAY_V4, GATEWAY_V6, Layout, NODE_V4, NODE_V6, OUTSIDE_V4, OUTSIDE_V6,
+    POD_CIDRS, WORLD,
+};
+use crate::state::{Pod, Topology};
+
+/// Addresses are usable at once: nobody else is on these links, so nothing needs detecting.
+const NO_DAD: [(&str, &str); 2] = [
+    ("ipv6/conf/all/accept_dad", "0"),
+    ("ipv6/conf/default/accept_dad", "0"),
+];
+
+/// A router, as the kubelet and the CNIs set a node up; loose reverse path filter as systemd does.
+const ROUTER: [(&str, &str); 4] = [
+    ("ipv4/ip_forward", "1"),
+    ("ipv6/conf/all/forwarding", "1"),
+    ("ipv4/conf/all/rp_filter", "2"),
+    ("ipv4/conf/default/rp_filter", "2"),
+];
+
+/// Makes the netns of the node and of the world, joined by one link.
+pub fn make_node(layout: &Layout, topology: Topology) -> Result<()> {
+    let (node, world) = (layout.node_netns(), layout.world_netns());
+    tool::ip(
+        None,
+        &[format!("netns add {node}"), format!("netns add {world}")],
+    )?;
+    for name in [&node, &world] {
+        netns::sysctl(name, &NO_DAD)?;
+    }
+    netns::sysctl(&node, &ROUTER)?;
+    let mut commands = vec![
+        "link set lo up".to_owned(),
+        format!("link add eth0 type veth peer name eth0 netns {world}"),
+        format!("addr add {NODE_V4}/16 dev eth0"),
+        format!("addr add {NODE_V6}/64 dev eth0 nodad"),
+        "link set eth0 up".to_owned(),
+        format!("route add default via {OUTSIDE_V4}"),
+        format!("route add default via {OUTSIDE_V6}"),
+    ];
+    if topology == Topology::Bridge {
+        commands.extend([
+            "link add cni0 type bridge".to_owned(),
+            format!("addr add {BRIDGE_V4}/24 dev cni0"),
+            format!("addr add {BRIDGE_V6}/64 dev cni0 nodad"),
+            "link set cni0 up".to_owned(),
+        ]);
+    }
+    tool::ip(Some(&node), &commands)?;
+    let mut commands = vec![
+        "link set lo up".to_owned(),
+        format!("addr add {OUTSIDE_V4}/16 dev eth0"),
+        format!("addr add {OUTSIDE_V6}/64 dev eth0 nodad"),
+        "link set eth0 up".to_owned(),
+        // The world can reach pods by their own addresses, as the rest of a private network can.
+        format!("route add {} via {NODE_V4}", POD_CIDRS[0]),
+        format!("route add {} via {NODE_V6}", POD_CIDRS[1]),
+    ];
+    for (_, v4, v6) in WORLD {
+        commands.push(format!("addr add {v4}/32 dev lo"));
+        commands.push(format!("addr add {v6}/128 dev lo nodad"));
+    }
+    tool::ip(Some(&world), &commands)
+}
+
+/// Makes the netns of new pods and joins them to the node.
+pub fn make_pods(layout: &Layout, topology: Topology, pods: &[&Pod]) -> Result<()> {
+    let pods: Vec<(&Pod, &str)> = pods
+        .iter()
+        .filter_map(|pod| Some((*pod, pod.interface.as_deref()?)))
+        .collect();
+    let adds: Vec<String> = pods
+        .iter()
+        .map(|(pod, _)| format!("netns add {}", pod.netns))
+        .collect();
+    tool::ip(None, &adds)?;
+    for (pod, _) in &pods {
+        netns::sysctl(&pod.netns, &NO_DAD)?;
+    }
+    let mut on_node = Vec::new();
+    for (pod, interface) in &pods {
+        on_node.push(format!(
+            "link add {interface} type veth peer name eth0 netns {}",
+            pod.netns
+        ));
+        match topology {
+            Topology::Routed => route_to(&mut on_node, pod, interface),
+            Topology::Bridge => {
+                on_node.push(format!("link set {interface} master cni0 up"));
+            }
+        }
+    }
+    tool::ip(Some(&layout.node_netns()), &on_node)?;
+    for (pod, _) in &pods {
+        tool::ip(Some(&pod.netns), &inside_pod(topology, pod))?;
+    }
+    Ok(())
+}
+
+/// Takes the links of pods away; the pods' ends go with them.
+pub fn remove_pods(layout: &Layout, pods: &[Pod]) -> Result<()> {
+    for pod in pods {
+        let Some(interface) = &pod.interface else {
+            continue;
+        };
+        let link = netns::inside(&layout.node_netns(), || {
+            Ok(std::path::Path::new("/proc/sys/net/ipv4/conf")
+                .join(interface)
+                .exists())
+        })?;
+        if link {
+            tool::ip(
+                Some(&layout.node_netns()),
+                &[format!("link del {interface}")],
+            )?;
+        }
+        netns::delete(&pod.netns)?;
+    }
+    Ok(())
+}
+
+fn route_to(commands: &mut Vec<String>, pod: &Pod, interface: &str) {
+    commands.push(format!("addr add {GATEWAY_V4}/32 dev {interface}"));
+    commands.push(format!("addr add {GATEWAY_V6}/64 dev {interface} nodad"));
+    commands.push(format!("link set {interface} up"));
+    for address in &pod.addresses {
+        // Without the source the kernel would speak to its pods from the link-local gateway.
+        let node = match address {
+            IpAddr::V4(_) => IpAddr::V4(NODE_V4),
+            IpAddr::V6(_) => IpAddr::V6(NODE_V6),
+        };
+        commands.push(format!("route add {address} dev {interface} src {node}"));
+    }
+}
+
+fn inside_pod(topology: Topology, pod: &Pod) -> Vec<String> {
+    let mut commands = vec!["link set lo up".to_owned()];
+    let (bits_v4, bits_v6) = match topology {
+        Topology::Routed => (32, 128),
+        Topology::Bridge => (24, 64),
+    };
+    for address in &pod.addresses {
+        commands.push(if address.is_ipv6() {
+            format!("addr add {address}/{bits_v6} dev eth0 nodad")
+        } else {
+            format!("addr add {address}/{bits_v4} dev eth0")
+        });
+    }
+    commands.push("link set eth0 up".to_owned());
+    match topology {
+        Topology::Routed => commands.extend([
+            format!("route add {GATEWAY_V4} dev eth0 scope link"),
+            format!("route add default via {GATEWAY_V4} dev eth0"),
+            format!("route add default via {GATEWAY_V6} dev eth0"),
+        ]),
+        Topology::Bridge => commands.extend([
+            format!("route add default via {BRIDGE_V4}"),
+            format!("route add default via {BRIDGE_V6}"),
+        ]),
+    }
+    commands
+}

@@ -1,0 +1,406 @@
+//! A lab as its users hold it: up, look, change, run commands in pods, down.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context as _, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
+use serde_json::{Value, json};
+
+use crate::agent::{self, Part, Question, Report};
+use crate::converge::{self, Plan};
+use crate::host::enter::Entrance;
+use crate::host::{self, link, process, tool};
+use crate::layout::Layout;
+use crate::object::{Key, Object, read};
+use crate::state::{Pod, State, Topology};
+use crate::{down, names, spawn, store, target};
+
+/// The words for the netns that are no pods.
+const NODE: &str = "@node";
+const WORLD: &str = "@world";
+
+/// How a lab is made.
+#[derive(Debug, Clone)]
+pub struct UpOptions {
+    pub name: String,
+    pub topology: Topology,
+    /// Files and folders of manifests.
+    pub manifests: Vec<PathBuf>,
+    /// More manifests, as text.
+    pub yaml: Vec<String>,
+    /// The namespace of objects that name none.
+    pub namespace: String,
+    /// Whether to run the agent and the proxy.
+    pub weir: bool,
+    /// The `weir` binary, where it is not this program or beside it.
+    pub program: Option<PathBuf>,
+}
+
+/// A lab that is up. Dropping it takes it down unless it was opened or kept.
+#[derive(Debug)]
+pub struct Lab {
+    layout: Layout,
+    owned: bool,
+}
+
+/// What became of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// `networkpolicy.networking.k8s.io/NAME`.
+    pub resource: String,
+    /// `created`, `configured`, `unchanged` or `deleted`.
+    pub what: &'static str,
+}
+
+/// What a change led to.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    pub changes: Vec<Change>,
+    pub report: Report,
+}
+
+// === impl UpOptions ===
+
+impl Default for UpOptions {
+    fn default() -> Self {
+        Self {
+            name: "lab".into(),
+            topology: Topology::default(),
+            manifests: Vec::new(),
+            yaml: Vec::new(),
+            namespace: "default".into(),
+            weir: true,
+            program: None,
+        }
+    }
+}
+
+// === impl Lab ===
+
+impl Lab {
+    /// Makes a lab and returns when everything is in force; what fails leaves nothing behind.
+    pub fn up(options: UpOptions) -> Result<(Self, Report)> {
+        names::check_lab_name(&options.name)?;
+        host::check_root()?;
+        tool::check_installed()?;
+        let program = program(options.program.clone())?;
+        let layout = Layout::new(&options.name);
+        let mut state = State::new(options.topology, options.weir, program.clone());
+        let mut objects = read::text(include_str!("system.yaml"), "the lab itself", "default")?;
+        objects.extend(read::paths(&options.manifests, &options.namespace)?);
+        for (index, yaml) in options.yaml.iter().enumerate() {
+            let source = format!("text {}", index + 1);
+            objects.extend(read::text(yaml, &source, &options.namespace)?);
+        }
+        store::store(&mut state, objects);
+        let plan = Plan::of(&mut state)?;
+
+        make_root(&layout)?;
+        let lock = lock(&layout)?;
+        let made = make(&layout, &mut state, &plan);
+        if made.is_err() {
+            // The first error says what went wrong; a second one would only hide it.
+            drop(down::down(&layout, &program));
+        }
+        drop(lock);
+        let report = made.with_context(|| format!("lab {} did not come up", options.name))?;
+        Ok((
+            Self {
+                layout,
+                owned: true,
+            },
+            report,
+        ))
+    }
+
+    /// A lab that somebody else made.
+    pub fn open(name: &str) -> Result<Self> {
+        names::check_lab_name(name)?;
+        host::check_root()?;
+        let layout = Layout::new(name);
+        if !layout.state().exists() {
+            bail!("there is no lab {name}: make one with `weir lab up -f DIR --name {name}`");
+        }
+        Ok(Self {
+            layout,
+            owned: false,
+        })
+    }
+
+    /// Lets the lab outlive this value.
+    pub fn keep(mut self) {
+        self.owned = false;
+    }
+
+    /// Takes the lab away, whatever is left of it; false when there was nothing.
+    pub fn remove(name: &str) -> Result<bool> {
+        names::check_lab_name(name)?;
+        host::check_root()?;
+        let layout = Layout::new(name);
+        let lock = lock(&layout);
+        let removed = down::down(&layout, &program(None).unwrap_or_default());
+        drop(lock);
+        removed
+    }
+
+    /// Takes this lab down.
+    pub fn down(mut self) -> Result<()> {
+        self.owned = false;
+        Self::remove(self.layout.name()).map(|_| ())
+    }
+
+    /// Applies the objects of a text.
+    pub fn apply(&self, yaml: &str) -> Result<Applied> {
+        self.apply_objects(read::text(yaml, "text", "default")?)
+    }
+
+    /// Applies files and folders; `-` is standard input.
+    pub fn apply_paths(&self, paths: &[PathBuf], namespace: &str) -> Result<Applied> {
+        self.apply_objects(read::paths(paths, namespace)?)
+    }
+
+    /// Deletes one object; `Ok` also says whether it was there.
+    pub fn delete(&self, kind: &str, namespace: &str, name: &str) -> Result<Applied> {
+        let cluster_scoped = crate::object::kind::is_cluster_scoped(kind);
+        let namespace = (!cluster_scoped).then_some(namespace);
+        self.delete_keys(&[Key::new(kind, namespace, name)])
+    }
+
+    /// Deletes the objects that a text describes.
+    pub fn delete_yaml(&self, yaml: &str) -> Result<Applied> {
+        let objects = read::text(yaml, "text", "default")?;
+        self.delete_keys(&keys(&objects))
+    }
+
+    /// Deletes the objects that files and folders describe.
+    pub fn delete_paths(&self, paths: &[PathBuf], namespace: &str) -> Result<Applied> {
+        self.delete_keys(&keys(&read::paths(paths, namespace)?))
+    }
+
+    /// Deletes every object of a kind in a namespace.
+    pub fn delete_all(&self, kind: &str, namespace: &str) -> Result<Applied> {
+        let cluster_scoped = crate::object::kind::is_cluster_scoped(kind);
+        let keys: Vec<Key> = self
+            .state()?
+            .objects
+            .iter()
+            .map(|object| object.key.clone())
+            .filter(|key| key.kind == kind)
+            .filter(|key| cluster_scoped || key.namespace.as_deref() == Some(namespace))
+            .collect();
+        self.delete_keys(&keys)
+    }
+
+    /// Makes the pods of a Deployment or its like anew, as `kubectl rollout restart` does.
+    pub fn rollout_restart(&self, kind: &str, namespace: &str, name: &str) -> Result<Applied> {
+        let key = Key::new(kind, Some(namespace), name);
+        let mut object = match self.state()?.object(&key) {
+            Some(object) => object.clone(),
+            None => bail!("{key}: not found"),
+        };
+        let annotation = &mut object.value["spec"]["template"]["metadata"]["annotations"]["lab.weir.dev/restartedAt"];
+        let count: u32 = annotation
+            .as_str()
+            .and_then(|n| n.parse().ok())
+            .unwrap_or(0);
+        *annotation = json!((count + 1).to_string());
+        self.apply_objects(vec![object])
+    }
+
+    /// A pod by `NS/POD`, `POD`, `deploy/NAME` or `NS/deploy/NAME`.
+    pub fn pod(&self, target: &str) -> Result<Pod> {
+        self.pod_in(target, "default")
+    }
+
+    pub fn pod_in(&self, target: &str, namespace: &str) -> Result<Pod> {
+        target::find(&self.state()?, target, namespace).cloned()
+    }
+
+    /// All pods, by namespace and name.
+    pub fn pods(&self) -> Result<Vec<Pod>> {
+        Ok(self.state()?.pods.into_values().collect())
+    }
+
+    /// The virtual addresses of a service, IPv4 first.
+    pub fn service(&self, id: &str) -> Result<Vec<std::net::IpAddr>> {
+        let state = self.state()?;
+        match state.service_addresses.get(id) {
+            Some(addresses) => Ok(addresses.clone()),
+            None => bail!("service {id} has no virtual address"),
+        }
+    }
+
+    /// Runs a command in a pod (or `@node`, `@world`) and waits for it.
+    pub fn exec(&self, target: &str, words: &[&str]) -> Result<Output> {
+        let mut command = self.command(target, "default", words)?;
+        let place = || format!("cannot run {words:?} in {target}");
+        command.output().with_context(place)
+    }
+
+    /// A command that will run in a pod (or `@node`, `@world`).
+    pub fn command(&self, target: &str, namespace: &str, words: &[&str]) -> Result<Command> {
+        let (program, arguments) = words.split_first().context("no command was given")?;
+        let entrance = match target {
+            NODE => Entrance::netns(&self.layout.node_netns())?,
+            WORLD => Entrance::netns(&self.layout.world_netns())?,
+            _ => converge::entrance(&self.layout, &self.pod_in(target, namespace)?)?,
+        };
+        let mut command = Command::new(program);
+        command.args(arguments);
+        entrance.apply(&mut command);
+        Ok(command)
+    }
+
+    /// Waits until everything that is applied is in force.
+    pub fn sync(&self) -> Result<Report> {
+        agent::sync(&self.layout, &self.state()?)
+    }
+
+    /// What the agent would do with a flow, and why.
+    pub fn explain(&self, question: &Question) -> Result<Value> {
+        agent::explain(&self.layout, &self.state()?, question)
+    }
+
+    /// Starts the agent or the proxy again if it died; a living one is ended first.
+    pub fn restart(&self, part: Part) -> Result<Report> {
+        let _lock = lock(&self.layout)?;
+        let mut state = self.state()?;
+        if let Some(running) = part.process(&mut state).take() {
+            process::end(&[running])?;
+        }
+        agent::start(&self.layout, &mut state, part)?;
+        state.save(&self.layout.state())?;
+        agent::sync(&self.layout, &state)
+    }
+
+    /// The pid of the agent or the proxy while it runs.
+    pub fn pid(&self, part: Part) -> Result<Option<i32>> {
+        let mut state = self.state()?;
+        let running = part.process(&mut state).filter(|p| p.is_alive());
+        Ok(running.map(|process| process.pid))
+    }
+
+    /// The log file of the agent, the proxy or a pod.
+    pub fn log_path(&self, of: &str, namespace: &str) -> Result<PathBuf> {
+        Ok(match of {
+            "agent" | "proxy" => self.layout.log(of),
+            WORLD => self.layout.log("world"),
+            _ => {
+                let pod = self.pod_in(of, namespace)?;
+                self.layout.pod_log(&pod.namespace, &pod.name)
+            }
+        })
+    }
+
+    fn state(&self) -> Result<State> {
+        State::load(&self.layout.state())
+    }
+
+    fn apply_objects(&self, objects: Vec<Object>) -> Result<Applied> {
+        self.change(|state| Ok(store::store(state, objects)))
+    }
+
+    fn delete_keys(&self, keys: &[Key]) -> Result<Applied> {
+        self.change(|state| store::delete(state, keys))
+    }
+
+    /// Changes the objects, then the lab. A mistake in the objects changes nothing.
+    fn change(&self, work: impl FnOnce(&mut State) -> Result<Vec<Change>>) -> Result<Applied> {
+        let _lock = lock(&self.layout)?;
+        let mut state = self.state()?;
+        let changes = work(&mut state)?;
+        let plan = Plan::of(&mut state)?;
+        let report = converge::converge(&self.layout, &mut state, &plan)?;
+        Ok(Applied { changes, report })
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if self.owned
+            && let Err(error) = Self::remove(self.layout.name())
+        {
+            eprintln!("lab {}: {error:#}", self.layout.name());
+        }
+    }
+}
+
+fn keys(objects: &[Object]) -> Vec<Key> {
+    objects.iter().map(|object| object.key.clone()).collect()
+}
+
+fn make_root(layout: &Layout) -> Result<()> {
+    let name = layout.name();
+    let root = layout.root();
+    if let Some(labs) = root.parent() {
+        fs::create_dir_all(labs).with_context(|| format!("cannot make {}", labs.display()))?;
+    }
+    match fs::create_dir(root) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => bail!(
+            "lab {name} exists already: take it down with `weir lab down --name {name}` or use another --name"
+        ),
+        made => made.with_context(|| format!("cannot make {}", root.display()))?,
+    }
+    for folder in [layout.manifests(), layout.logs()] {
+        fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    Ok(())
+}
+
+fn make(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Report> {
+    state.save(&layout.state())?;
+    link::make_node(layout, state.topology)?;
+    let world = ["lab", "workload", "echo", "--pod", "world", "--tcp", "80"];
+    let entrance = Entrance::netns(&layout.world_netns())?;
+    let world = spawn::detached(&state.program, &world, entrance, &layout.log("world"))?;
+    state.world = Some(world);
+    if state.weir {
+        agent::start(layout, state, Part::Agent)?;
+        state.save(&layout.state())?;
+        // The proxy enters netns that the agent makes.
+        agent::wait_ready(layout, state)?;
+        agent::start(layout, state, Part::Proxy)?;
+    }
+    state.save(&layout.state())?;
+    let report = converge::converge(layout, state, plan)?;
+    converge::wait_listening(world, &[80], &layout.log("world"))
+        .context("the world outside the node")?;
+    Ok(report)
+}
+
+/// One command at a time changes a lab.
+fn lock(layout: &Layout) -> Result<Flock<File>> {
+    let root = layout.root();
+    let folder = File::open(root).with_context(|| format!("cannot open {}", root.display()))?;
+    Flock::lock(folder, FlockArg::LockExclusive)
+        .map_err(|(_, error)| error)
+        .with_context(|| format!("cannot lock {}", root.display()))
+}
+
+/// The `weir` binary: what was asked for, this program, or what cargo built beside it.
+fn program(asked: Option<PathBuf>) -> Result<PathBuf> {
+    let own = std::env::current_exe().context("cannot find this program's own file")?;
+    let is_weir = |path: &Path| path.file_name().is_some_and(|name| name == "weir");
+    let found = asked.or_else(|| {
+        if is_weir(&own) {
+            return Some(own.clone());
+        }
+        // target/debug/deps/test-123 and target/debug/examples/x stand one folder below weir.
+        own.ancestors()
+            .skip(1)
+            .take(2)
+            .map(|folder| folder.join("weir"))
+            .find(|path| path.is_file())
+    });
+    match found {
+        Some(path) if path.is_file() => Ok(path),
+        Some(path) => bail!("{} is not a program", path.display()),
+        None => bail!(
+            "the weir binary is not beside {}: build it with `cargo build -p weir`",
+            own.display()
+        ),
+    }
+}

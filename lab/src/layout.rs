@@ -1,0 +1,133 @@
+//! Where a lab keeps its things, and what its netns and addresses are called.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+/// Folder of all labs.
+const LABS: &str = "/run/weir/labs";
+
+pub const NODE_NAME: &str = "lab-node";
+/// The node's addresses on its link to the outside.
+pub const NODE_V4: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 2);
+pub const NODE_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x18, 0, 0, 0, 0, 0, 2);
+/// The router that the node sees as its way to the world.
+pub const OUTSIDE_V4: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 1);
+pub const OUTSIDE_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x18, 0, 0, 0, 0, 0, 1);
+pub const POD_CIDRS: [&str; 2] = ["10.244.0.0/24", "fd00:10:244::/64"];
+pub const SERVICE_CIDRS: [&str; 2] = ["10.96.0.0/16", "fd00:10:96::/112"];
+pub const DNS_V4: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
+/// Routed topology: the next hop of every pod, on the node's end of each link.
+pub const GATEWAY_V4: &str = "169.254.1.1";
+pub const GATEWAY_V6: &str = "fe80::1";
+/// Bridge topology: the bridge's own addresses.
+pub const BRIDGE_V4: &str = "10.244.0.1";
+pub const BRIDGE_V6: &str = "fd00:10:244::1";
+/// Hosts of the outside, which answer HTTP on port 80 under these names.
+pub const WORLD: [(&str, Ipv4Addr, Ipv6Addr); 2] = [
+    (
+        "www.google.com",
+        Ipv4Addr::new(142, 250, 65, 68),
+        Ipv6Addr::new(0x2607, 0xf8b0, 0x4006, 0x80f, 0, 0, 0, 0x2004),
+    ),
+    (
+        "example.com",
+        Ipv4Addr::new(203, 0, 113, 10),
+        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10),
+    ),
+];
+
+/// The folders, files and netns of one lab.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    name: String,
+    root: PathBuf,
+}
+
+// === impl Layout ===
+
+impl Layout {
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            root: Path::new(LABS).join(name),
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name under which the agent and the proxy run.
+    pub fn agent_name(&self) -> String {
+        format!("weir-lab-{}", self.name)
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder that the agent watches.
+    pub fn manifests(&self) -> PathBuf {
+        self.root.join("manifests")
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.root.join("state.json")
+    }
+
+    pub fn zone(&self) -> PathBuf {
+        self.root.join("zone.json")
+    }
+
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    pub fn log(&self, process: &str) -> PathBuf {
+        self.logs().join(format!("{process}.log"))
+    }
+
+    pub fn pod_log(&self, namespace: &str, pod: &str) -> PathBuf {
+        self.log(&format!("pod-{namespace}-{pod}"))
+    }
+
+    /// Files that a pod finds under /etc, such as its resolv.conf.
+    pub fn etc(&self, namespace: &str, pod: &str) -> PathBuf {
+        self.root.join("etc").join(format!("{namespace}_{pod}"))
+    }
+
+    pub fn agent_socket(&self) -> PathBuf {
+        Path::new("/run/weir")
+            .join(self.agent_name())
+            .join("agent.sock")
+    }
+
+    pub fn pins(&self) -> PathBuf {
+        Path::new("/sys/fs/bpf/weir").join(self.agent_name())
+    }
+
+    /// What every netns of this lab begins with; lab names have no dash, so no other lab's do.
+    pub fn netns_prefix(&self) -> String {
+        format!("weir-lab-{}-", self.name)
+    }
+
+    pub fn node_netns(&self) -> String {
+        format!("{}node", self.netns_prefix())
+    }
+
+    pub fn world_netns(&self) -> String {
+        format!("{}world", self.netns_prefix())
+    }
+
+    pub fn pod_netns(&self, namespace: &str, pod: &str) -> String {
+        format!("{}{namespace}-{pod}", self.netns_prefix())
+    }
+}
+
+/// An address as it is written in URLs and in nft rules.
+pub fn bracketed(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => format!("[{v6}]"),
+    }
+}

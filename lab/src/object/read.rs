@@ -1,0 +1,178 @@
+//! Manifests in: files, folders and standard input; several documents a file, List kinds too.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use super::{Key, Object, kind};
+
+/// Every object of the paths, in order; `-` is standard input, a folder means the manifests in it.
+pub fn paths(paths: &[PathBuf], namespace: &str) -> Result<Vec<Object>> {
+    let mut objects = Vec::new();
+    for path in paths {
+        if path == Path::new("-") {
+            let mut input = String::new();
+            std::io::stdin()
+                .read_to_string(&mut input)
+                .context("cannot read standard input")?;
+            objects.extend(text(&input, "standard input", namespace)?);
+            continue;
+        }
+        for file in files(path)? {
+            let content = fs::read_to_string(&file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
+            objects.extend(text(&content, &file.display().to_string(), namespace)?);
+        }
+    }
+    Ok(objects)
+}
+
+/// The objects of one text.
+pub fn text(content: &str, source: &str, namespace: &str) -> Result<Vec<Object>> {
+    let mut objects = Vec::new();
+    for (index, document) in serde_yaml_ng::Deserializer::from_str(content).enumerate() {
+        let place = match index {
+            0 => source.to_owned(),
+            n => format!("{source} (document {})", n + 1),
+        };
+        let value = Value::deserialize(document).map_err(|error| anyhow!("{place}: {error}"))?;
+        add(value, &place, namespace, &mut objects)?;
+    }
+    Ok(objects)
+}
+
+fn add(value: Value, place: &str, namespace: &str, objects: &mut Vec<Object>) -> Result<()> {
+    if value.is_null() {
+        return Ok(()); // an empty document: only comments between two lines of dashes
+    }
+    if !value.is_object() {
+        bail!("{place}: not a Kubernetes object: a mapping with apiVersion and kind is wanted");
+    }
+    let kind = field(&value, "/kind", place)?;
+    field(&value, "/apiVersion", place)?;
+    if let (true, Some(items)) = (kind.ends_with("List"), value["items"].as_array()) {
+        for (index, item) in items.iter().enumerate() {
+            let place = format!("{place} (items[{index}])");
+            add(item.clone(), &place, namespace, objects)?;
+        }
+        return Ok(());
+    }
+    objects.push(object(value, place, namespace)?);
+    Ok(())
+}
+
+fn object(mut value: Value, place: &str, namespace: &str) -> Result<Object> {
+    let kind = field(&value, "/kind", place)?.to_owned();
+    let name = field(&value, "/metadata/name", &format!("{place}: {kind}"))?.to_owned();
+    check_name(&name).map_err(|reason| anyhow!("{place}: {kind}: metadata.name: {reason}"))?;
+    let namespace = if kind::is_cluster_scoped(&kind) {
+        None
+    } else {
+        let own = match &value["metadata"]["namespace"] {
+            Value::Null => namespace.to_owned(),
+            Value::String(own) => own.clone(),
+            _ => bail!("{place}: {kind} {name}: metadata.namespace: a string is wanted"),
+        };
+        check_name(&own)
+            .map_err(|reason| anyhow!("{place}: {kind} {name}: metadata.namespace: {reason}"))?;
+        value["metadata"]["namespace"] = Value::String(own.clone());
+        Some(own)
+    };
+    Ok(Object {
+        key: Key {
+            kind,
+            namespace,
+            name,
+        },
+        source: place.to_owned(),
+        value,
+    })
+}
+
+/// Names become file names and netns names, so nothing but a Kubernetes name may pass.
+fn check_name(name: &str) -> Result<(), String> {
+    let inside = |b: u8| b.is_ascii_alphanumeric() || b"-._:".contains(&b);
+    let ends = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = name.as_bytes();
+    if name.len() <= 253
+        && bytes.iter().all(|b| inside(*b))
+        && ends(bytes.first())
+        && ends(bytes.last())
+    {
+        Ok(())
+    } else {
+        Err(format!("{name:?} is not a Kubernetes name"))
+    }
+}
+
+fn field<'a>(value: &'a Value, pointer: &str, place: &str) -> Result<&'a str> {
+    let path = pointer.trim_start_matches('/').replace('/', ".");
+    match value.pointer(pointer) {
+        Some(Value::String(text)) if !text.is_empty() => Ok(text),
+        None | Some(Value::Null) => bail!("{place}: {path}: missing"),
+        Some(_) => bail!("{place}: {path}: a text is wanted"),
+    }
+}
+
+/// The manifests of a folder and its sub-folders in the order of their names.
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    let found = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    if !found.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| format!("cannot list {}", path.display()))?;
+    let mut entries: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+    entries.sort();
+    let mut manifests = Vec::new();
+    for entry in entries {
+        let extension = entry.extension().and_then(|e| e.to_str());
+        if entry.is_dir() {
+            manifests.extend(files(&entry)?);
+        } else if matches!(extension, Some("yaml" | "yml" | "json")) {
+            manifests.push(entry);
+        }
+    }
+    Ok(manifests)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_lists_and_namespaces() {
+        let objects = text(
+            "# only a comment\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: a}\n---\n\
+             apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Namespace, metadata: {name: n}}\n\
+             - {apiVersion: v1, kind: Pod, metadata: {name: b, namespace: n}}\n",
+            "x.yaml",
+            "team",
+        )
+        .unwrap();
+        let keys: Vec<String> = objects.iter().map(|o| o.key.to_string()).collect();
+        assert_eq!(keys, ["Pod team/a", "Namespace n", "Pod n/b"]);
+        assert_eq!(objects[0].value["metadata"]["namespace"], "team");
+        assert_eq!(objects[2].source, "x.yaml (document 3) (items[1])");
+    }
+
+    #[test]
+    fn messages_name_file_and_field() {
+        let wrong = |content: &str| text(content, "x.yaml", "default").unwrap_err().to_string();
+        assert_eq!(
+            wrong("apiVersion: v1\nkind: Pod\n"),
+            "x.yaml: Pod: metadata.name: missing"
+        );
+        assert_eq!(wrong("kind: Pod\n"), "x.yaml: apiVersion: missing");
+        assert!(wrong("a: [b\n").starts_with("x.yaml: "));
+        assert!(
+            wrong("apiVersion: v1\nkind: Pod\nmetadata: {name: ../../etc}\n")
+                .contains("not a Kubernetes name")
+        );
+    }
+}

@@ -1,0 +1,213 @@
+//! The pods that objects ask for, with the names that their controllers would give them.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::core::v1::{Pod, PodSpec, PodTemplateSpec};
+use serde_json::Value;
+
+use crate::names;
+use crate::object::Object;
+
+/// A pod that should exist.
+#[derive(Debug, Clone)]
+pub struct PodPlan {
+    pub namespace: String,
+    pub name: String,
+    /// `Kind/NAME` of what asks for it.
+    pub owner: Option<String>,
+    /// Its place in its owner, the same when a replica is deleted and made again.
+    pub slot: String,
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+    pub spec: PodSpec,
+    /// Where a mistake in it is.
+    pub source: String,
+    pub fingerprint: u64,
+}
+
+/// How a controller names the pods of one template.
+struct Replicas<'a> {
+    object: &'a Object,
+    template: PodTemplateSpec,
+    names: Vec<String>,
+    labels: BTreeMap<String, String>,
+}
+
+/// All pods, in the order of their objects.
+pub fn plan(objects: &[Object], incarnations: &BTreeMap<String, u32>) -> Result<Vec<PodPlan>> {
+    let mut plans = Vec::new();
+    for object in objects {
+        let slot = |index: i32| {
+            let namespace = object.key.namespace.as_deref().unwrap_or_default();
+            format!(
+                "{}/{namespace}/{}/{index}",
+                object.key.kind, object.key.name
+            )
+        };
+        let incarnation = |slot: &str| incarnations.get(slot).copied().unwrap_or(0).to_string();
+        if object.key.kind == "Pod" {
+            let pod: Pod = object.parse()?;
+            let slot = slot(0);
+            let spec = pod.spec.unwrap_or_default();
+            plans.push(one(object, &slot, &incarnation(&slot), pod.metadata, spec)?);
+            continue;
+        }
+        let Some(replicas) = replicas(object, &|index| incarnation(&slot(index)))? else {
+            continue;
+        };
+        for (index, name) in (0..).zip(&replicas.names) {
+            let slot = slot(index);
+            let mut metadata = replicas.template.metadata.clone().unwrap_or_default();
+            metadata.name = Some(name.clone());
+            metadata
+                .labels
+                .get_or_insert_default()
+                .extend(replicas.labels.clone());
+            let spec = replicas.template.spec.clone().unwrap_or_default();
+            let mut plan = one(replicas.object, &slot, &incarnation(&slot), metadata, spec)?;
+            plan.owner = Some(format!("{}/{}", object.key.kind, object.key.name));
+            plans.push(plan);
+        }
+    }
+    let mut seen = BTreeMap::new();
+    for plan in &plans {
+        let id = (plan.namespace.clone(), plan.name.clone());
+        if let Some(other) = seen.insert(id, &plan.source) {
+            bail!(
+                "{}: pod {}/{} exists already, from {other}",
+                plan.source,
+                plan.namespace,
+                plan.name
+            );
+        }
+    }
+    Ok(plans)
+}
+
+fn replicas<'a>(
+    object: &'a Object,
+    incarnation: &dyn Fn(i32) -> String,
+) -> Result<Option<Replicas<'a>>> {
+    let name = &object.key.name;
+    let hash = names::suffix(
+        names::hash(&[&object.value["spec"]["template"].to_string()]),
+        10,
+    );
+    let random = |prefix: &str, index: i32| {
+        let index_text = index.to_string();
+        let parts = [prefix, &index_text, &incarnation(index)];
+        format!("{prefix}-{}", names::suffix(names::hash(&parts), 5))
+    };
+    let hashed = |key: &str| BTreeMap::from([(key.to_owned(), hash.clone())]);
+    let (template, selector, names, labels) = match object.key.kind.as_str() {
+        "Deployment" => {
+            let spec = object.parse::<Deployment>()?.spec.unwrap_or_default();
+            let prefix = format!("{name}-{hash}");
+            let names = (0..count(object, spec.replicas)?)
+                .map(|index| random(&prefix, index))
+                .collect();
+            let labels = hashed("pod-template-hash");
+            (spec.template, spec.selector, names, labels)
+        }
+        "ReplicaSet" => {
+            let spec = object.parse::<ReplicaSet>()?.spec.unwrap_or_default();
+            let names = (0..count(object, spec.replicas)?)
+                .map(|index| random(name, index))
+                .collect();
+            let template = spec.template.unwrap_or_default();
+            (template, spec.selector, names, BTreeMap::new())
+        }
+        "StatefulSet" => {
+            let spec = object.parse::<StatefulSet>()?.spec.unwrap_or_default();
+            let names = (0..count(object, spec.replicas)?)
+                .map(|index| format!("{name}-{index}"))
+                .collect();
+            let labels = hashed("controller-revision-hash");
+            (spec.template, spec.selector, names, labels)
+        }
+        "DaemonSet" => {
+            let spec = object.parse::<DaemonSet>()?.spec.unwrap_or_default();
+            let labels = hashed("controller-revision-hash");
+            (spec.template, spec.selector, vec![random(name, 0)], labels)
+        }
+        _ => return Ok(None),
+    };
+    let own = template
+        .metadata
+        .as_ref()
+        .and_then(|metadata| metadata.labels.clone())
+        .unwrap_or_default();
+    for (key, value) in selector.match_labels.iter().flatten() {
+        if own.get(key) != Some(value) {
+            let reason = format!("{key}={value} is not a label of spec.template");
+            return Err(object.wrong("spec.selector.matchLabels", reason));
+        }
+    }
+    Ok(Some(Replicas {
+        object,
+        template,
+        names,
+        labels,
+    }))
+}
+
+fn count(object: &Object, replicas: Option<i32>) -> Result<i32> {
+    let count = replicas.unwrap_or(1);
+    if !(0..=250).contains(&count) {
+        return Err(object.wrong("spec.replicas", format!("{count} is not within 0 to 250")));
+    }
+    Ok(count)
+}
+
+fn one(
+    object: &Object,
+    slot: &str,
+    incarnation: &str,
+    metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    spec: PodSpec,
+) -> Result<PodPlan> {
+    let field = if object.key.kind == "Pod" {
+        "spec"
+    } else {
+        "spec.template.spec"
+    };
+    if spec.containers.is_empty() {
+        let field = format!("{field}.containers");
+        return Err(object.wrong(&field, "at least one container is needed"));
+    }
+    for (index, container) in spec.containers.iter().enumerate() {
+        for (at, port) in container.ports.iter().flatten().enumerate() {
+            if !(1..=65535).contains(&port.container_port) {
+                return Err(object.wrong(
+                    &format!("{field}.containers[{index}].ports[{at}].containerPort"),
+                    format!("{} is not a port", port.container_port),
+                ));
+            }
+        }
+    }
+    let content = serde_json::to_value(&spec).unwrap_or(Value::Null);
+    // A restart is a new annotation on the template and nothing else.
+    let restarted = metadata
+        .annotations
+        .iter()
+        .flatten()
+        .find(|(key, _)| key.ends_with("/restartedAt"))
+        .map(|(_, value)| value.clone())
+        .unwrap_or_default();
+    Ok(PodPlan {
+        namespace: object.key.namespace.clone().unwrap_or_default(),
+        name: metadata.name.unwrap_or_default(),
+        owner: None,
+        slot: slot.to_owned(),
+        labels: metadata.labels.unwrap_or_default(),
+        annotations: metadata.annotations.unwrap_or_default(),
+        fingerprint: names::hash(&[&content.to_string(), slot, incarnation, &restarted]),
+        spec,
+        source: object.source.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

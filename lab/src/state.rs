@@ -1,0 +1,129 @@
+//! What a lab remembers between two commands, in one file that is replaced at once.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::address::Pool;
+use crate::host::process::Process;
+use crate::object::{Key, Object};
+
+/// How pods are joined to the node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Topology {
+    /// A route and a link for each pod, as Calico, kindnet and the cloud CNIs do it.
+    #[default]
+    Routed,
+    /// One bridge for all pods, as flannel and the bridge plugin do it.
+    Bridge,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct State {
+    pub topology: Topology,
+    /// Whether the agent and the proxy belong to this lab.
+    pub weir: bool,
+    /// The binary that plays workloads, agent and proxy.
+    pub program: PathBuf,
+    /// What was applied and not deleted.
+    pub objects: Vec<Object>,
+    /// The pods that exist, by `NS/NAME`.
+    pub pods: BTreeMap<String, Pod>,
+    /// Virtual addresses by `NS/NAME` of their service.
+    pub service_addresses: BTreeMap<String, Vec<IpAddr>>,
+    pub pod_pool: Pool,
+    pub service_pool: Pool,
+    /// How often a replica was deleted and made again, by its place in its owner.
+    pub incarnations: BTreeMap<String, u32>,
+    pub world: Option<Process>,
+    pub agent: Option<Process>,
+    pub proxy: Option<Process>,
+}
+
+/// A pod that exists.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Pod {
+    pub namespace: String,
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+    /// `Kind/NAME` of what made it.
+    pub owner: Option<String>,
+    pub netns: String,
+    /// The node's end of its link; `None` for pods of the host network.
+    pub interface: Option<String>,
+    /// IPv4 first, then IPv6.
+    pub addresses: Vec<IpAddr>,
+    /// What plays it, for people.
+    pub workload: String,
+    /// Another value means another pod.
+    pub fingerprint: u64,
+    pub processes: Vec<Process>,
+    /// Whether its workload has been started: not before the agent knew the pod.
+    pub started: bool,
+}
+
+// === impl State ===
+
+impl State {
+    pub fn new(topology: Topology, weir: bool, program: PathBuf) -> Self {
+        Self {
+            topology,
+            weir,
+            program,
+            objects: Vec::new(),
+            pods: BTreeMap::new(),
+            service_addresses: BTreeMap::new(),
+            pod_pool: Pool::pods(),
+            service_pool: Pool::services(),
+            incarnations: BTreeMap::new(),
+            world: None,
+            agent: None,
+            proxy: None,
+        }
+    }
+
+    pub fn load(path: &Path) -> Result<Self> {
+        let text =
+            fs::read(path).with_context(|| format!("cannot read the lab's {}", path.display()))?;
+        serde_json::from_slice(&text)
+            .with_context(|| format!("{} is not a lab's state", path.display()))
+    }
+
+    pub fn save(&self, path: &Path) -> Result<()> {
+        write_atomic(path, &serde_json::to_vec_pretty(self)?)
+    }
+
+    pub fn object(&self, key: &Key) -> Option<&Object> {
+        self.objects.iter().find(|object| &object.key == key)
+    }
+}
+
+// === impl Pod ===
+
+impl Pod {
+    /// `NS/NAME`.
+    pub fn id(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
+    pub fn address(&self, v6: bool) -> Option<IpAddr> {
+        self.addresses.iter().copied().find(|a| a.is_ipv6() == v6)
+    }
+}
+
+/// Readers see the old content or the new one, never a piece.
+pub fn write_atomic(path: &Path, content: &[u8]) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // The dot keeps the half-written file out of the folder that the agent watches.
+    let draft = path.with_file_name(format!(".{name}.new"));
+    fs::File::create(&draft)
+        .and_then(|mut file| file.write_all(content))
+        .and_then(|()| fs::rename(&draft, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}

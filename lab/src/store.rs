@@ -1,0 +1,85 @@
+//! The lab's objects: what `apply` puts in and `delete` takes out.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, bail};
+
+use crate::lab::Change;
+use crate::object::{Key, Object};
+use crate::play::pods;
+use crate::state::State;
+
+/// Puts objects in; says for each whether it is new, changed or the same.
+pub fn store(state: &mut State, objects: Vec<Object>) -> Vec<Change> {
+    objects
+        .into_iter()
+        .map(|object| {
+            let resource = object.resource();
+            let old = state.objects.iter_mut().find(|old| old.key == object.key);
+            let what = match old {
+                None => {
+                    state.objects.push(object);
+                    "created"
+                }
+                Some(old) if old.value == object.value => "unchanged",
+                Some(old) => {
+                    *old = object;
+                    "configured"
+                }
+            };
+            Change { resource, what }
+        })
+        .collect()
+}
+
+/// Takes objects out. A namespace takes all that is in it along; a replica of something comes
+/// back under another name.
+pub fn delete(state: &mut State, keys: &[Key]) -> Result<Vec<Change>> {
+    let mut changes = Vec::new();
+    let mut missing = Vec::new();
+    for key in keys {
+        if key.kind == "Namespace" && delete_namespace(state, &key.name) {
+            changes.push(deleted(format!("namespace/{}", key.name)));
+        } else if let Some(at) = state.objects.iter().position(|object| &object.key == key) {
+            changes.push(deleted(state.objects.remove(at).resource()));
+        } else if key.kind == "Pod" && replace_replica(state, key)? {
+            changes.push(deleted(format!("pod/{}", key.name)));
+        } else {
+            missing.push(key.to_string());
+        }
+    }
+    if !missing.is_empty() {
+        bail!("not found: {}", missing.join(", "));
+    }
+    Ok(changes)
+}
+
+fn deleted(resource: String) -> Change {
+    Change {
+        resource,
+        what: "deleted",
+    }
+}
+
+/// Whether there was such a namespace, declared or only mentioned.
+fn delete_namespace(state: &mut State, name: &str) -> bool {
+    let before = state.objects.len();
+    state.objects.retain(|object| {
+        let key = &object.key;
+        key.namespace.as_deref() != Some(name) && !(key.kind == "Namespace" && key.name == name)
+    });
+    state.objects.len() < before
+}
+
+fn replace_replica(state: &mut State, key: &Key) -> Result<bool> {
+    let plans = pods::plan(&state.objects, &state.incarnations)?;
+    let slots: BTreeSet<String> = plans
+        .into_iter()
+        .filter(|plan| Some(&plan.namespace) == key.namespace.as_ref() && plan.name == key.name)
+        .map(|plan| plan.slot)
+        .collect();
+    for slot in &slots {
+        *state.incarnations.entry(slot.clone()).or_insert(0) += 1;
+    }
+    Ok(!slots.is_empty())
+}
