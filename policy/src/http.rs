@@ -1,5 +1,8 @@
 //! HTTP requests as policy sees them, and the verdict on one.
 
+pub mod matcher;
+pub mod normalise;
+
 use std::net::IpAddr;
 
 use crate::model::Direction;
@@ -46,4 +49,32 @@ pub struct RequestVerdict {
 pub trait Judge: Send + Sync {
     /// The verdict on one request of a flow.
     fn judge(&self, flow: RequestFlow, request: &Request<'_>) -> RequestVerdict;
+}
+
+/// Judges a request twice: its path as sent, and as a server might normalise it. Both must be
+/// allowed, because the client's bytes go on unchanged. The second verdict is given where it denies.
+pub fn judge_as_sent_and_normalised(
+    request: &Request<'_>,
+    mut judge: impl FnMut(&Request<'_>) -> RequestVerdict,
+) -> RequestVerdict {
+    let verdict = judge(request);
+    let Some(path) = request.path else {
+        return verdict;
+    };
+    let normalised = normalise::normalise(path);
+    if !verdict.allowed || normalised == path {
+        return verdict;
+    }
+    let mut again = judge(&Request {
+        path: Some(&normalised),
+        ..*request
+    });
+    if !again.allowed {
+        again.reason = format!(
+            "a server may take the path for `{normalised}`, and then: {}",
+            again.reason
+        );
+        return again;
+    }
+    verdict
 }

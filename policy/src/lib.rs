@@ -11,7 +11,9 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod compile;
 pub mod http;
 pub mod l7;
 pub mod model;
 pub mod objects;
+pub mod verdict;

@@ -1,1 +1,17 @@
-//! The kernel side, driven.
+//! The kernel side, driven: loads, pins and attaches the programs, makes the private networks of
+//! the proxy, and turns a compiled snapshot into map entries without a moment in which a packet
+//! meets a half-written policy.
+//!
+//! Everything lives below one pin folder and two named network namespaces, so that a restarted
+//! agent adopts what is there and [`instance::Instance::remove`] leaves nothing.
+
+pub mod instance;
+pub mod lower;
+pub mod maps;
+pub mod network;
+pub mod programs;
+pub mod redirector;
+pub mod sync;
+
+pub use instance::Instance;
+pub use redirector::{Places, PodInterface, Redirector, RedirectorError, Unmanaged};

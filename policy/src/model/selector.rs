@@ -156,9 +156,7 @@ impl PodSelector {
         let in_namespace = match &self.namespaces {
             NamespaceScope::All => true,
             NamespaceScope::Named(name) => name == subject.namespace,
-            NamespaceScope::Matching(selector) => {
-                selector.matches_labels(subject.namespace_labels)
-            }
+            NamespaceScope::Matching(selector) => selector.matches_labels(subject.namespace_labels),
         };
         in_namespace && self.pods.matches(subject)
     }

@@ -1,0 +1,68 @@
+//! Counters: every way a packet can go, each in its own slot of the per-CPU `COUNTERS` array.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident = $index:literal, $label:literal;)*) => {
+        $($(#[$doc])* pub const $name: u8 = $index;)*
+        /// Names of the counters in order of their slots, as metrics and status print them.
+        pub const NAMES: [&str; COUNT as usize] = [$($label),*];
+        const _: () = { let mut i = 0; $(assert!($index == i); i += 1; let _ = i;)* };
+    };
+}
+
+/// Number of slots.
+pub const COUNT: u32 = 26;
+
+counters! {
+    /// A packet of a tracked flow passed.
+    PASS_TRACKED = 0, "pass_tracked";
+    /// A new flow passed.
+    PASS_NEW = 1, "pass_new";
+    /// ARP, neighbour discovery and multicast listener reports.
+    PASS_NEIGHBOUR = 2, "pass_neighbour";
+    /// An ICMP error about a tracked flow.
+    PASS_RELATED = 3, "pass_related";
+    /// A flow of the node itself.
+    PASS_NODE = 4, "pass_node";
+    /// A packet that the link program injected for the proxy.
+    PASS_INJECTED = 5, "pass_injected";
+    /// Sent to the proxy.
+    REDIRECT = 6, "redirect_to_proxy";
+    /// From the proxy to a pod.
+    FROM_PROXY_TO_POD = 7, "from_proxy_to_pod";
+    /// From the proxy, injected as a pod's own.
+    FROM_PROXY_INJECT = 8, "from_proxy_inject";
+    /// Arrived in the proxy's network namespace.
+    TO_PROXY = 9, "to_proxy";
+    /// Denied by default or by a deny rule.
+    DROP_POLICY = 10, "drop_policy";
+    /// The interface has no endpoint: it is attached but not yet (or no longer) known.
+    DROP_NO_ENDPOINT = 11, "drop_no_endpoint";
+    /// Headers that cannot be read.
+    DROP_MALFORMED = 12, "drop_malformed";
+    /// A frame that is neither IP nor ARP on an isolated endpoint.
+    DROP_NOT_IP = 13, "drop_not_ip";
+    /// A pod sent from an address that is not its own.
+    DROP_SPOOFED = 14, "drop_spoofed";
+    /// A fragment whose first part was not seen.
+    DROP_FRAGMENT = 15, "drop_fragment";
+    /// HTTP rules apply but there is no private link.
+    DROP_NO_LINK = 16, "drop_no_link";
+    /// HTTP rules apply but no proxy listens.
+    DROP_NO_PROXY = 17, "drop_no_proxy";
+    /// The proxy sent a packet without a mark of ours.
+    DROP_UNMARKED = 18, "drop_unmarked";
+    /// The proxy sent a packet for an endpoint that is gone.
+    DROP_GONE = 19, "drop_gone";
+    /// The link-layer address of a proxied flow is not known.
+    DROP_NO_NEIGHBOUR = 20, "drop_no_neighbour";
+    /// The connection table took no new entry.
+    DROP_TABLE_FULL = 21, "drop_table_full";
+    /// A service's address could not be translated.
+    DROP_TRANSLATION = 22, "drop_translation";
+    /// A frame on the private link that is not ours.
+    DROP_FOREIGN = 23, "drop_foreign";
+    /// An event did not fit into the ring buffer.
+    LOST_EVENT = 24, "lost_event";
+    /// A tracked flow was judged anew under a new revision.
+    REJUDGED = 25, "rejudged";
+}

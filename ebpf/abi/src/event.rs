@@ -1,0 +1,47 @@
+//! What the programs tell user space through the ring buffer: one event for each new verdict.
+
+use crate::{Address, shared};
+
+/// A verdict on a new flow (or on a tracked one under a new revision).
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Event {
+    /// Monotonic time in ns.
+    pub time: u64,
+    /// Source address of the packet.
+    pub source: Address,
+    /// Destination address, after service translation.
+    pub destination: Address,
+    /// The service's address where the endpoint dialled one, else zero.
+    pub service: Address,
+    /// Source port.
+    pub source_port: u16,
+    /// Destination port, after service translation.
+    pub destination_port: u16,
+    /// The service's port, else zero.
+    pub service_port: u16,
+    /// Index of the endpoint that judged.
+    pub endpoint: u16,
+    /// Number of the policy that decided; 0: default deny, or no policy selects the endpoint.
+    pub policy: u32,
+    /// Policy set of the endpoint.
+    pub set: u32,
+    /// Class of the peer.
+    pub class: u32,
+    /// Revision under which it was judged.
+    pub revision: u32,
+    /// See [`crate::policy::direction`].
+    pub direction: u8,
+    /// See [`crate::policy::verdict`].
+    pub verdict: u8,
+    /// Counter of the reason: see [`crate::counter`].
+    pub reason: u8,
+    /// IANA number.
+    pub protocol: u8,
+    /// TCP flags of the packet; ICMP type.
+    pub detail: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+}
+
+shared!(Event = 88);

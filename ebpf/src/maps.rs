@@ -1,0 +1,102 @@
+//! Maps. All are pinned by name; the loader sets sizes from its configuration.
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    macros::map,
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SockMap},
+};
+use weir_abi::{
+    Address,
+    conntrack::{Connection, ConnectionKey, FragmentKey, FragmentPorts, Translation},
+    counter,
+    policy::{
+        AddressValue, Config, Endpoint, Neighbour, NeighbourKey, PolicyKey, PolicyValue,
+    },
+    service::{Backend, BackendKey, Service, ServiceKey},
+};
+
+use crate::packet::Packet;
+
+/// What one run of a program works on: too much for the 512 bytes of stack. A run is not
+/// interrupted by another one on its CPU, so one for each CPU is enough.
+#[derive(Clone, Copy)]
+pub struct Scratch {
+    /// The packet's flow.
+    pub packet: Packet,
+    /// The flow that an ICMP error quotes.
+    pub quoted: Packet,
+    /// Its tracking key.
+    pub key: ConnectionKey,
+    /// A new entry for it.
+    pub connection: Connection,
+    /// A header as it stands in the packet.
+    pub header: [u8; 40],
+}
+
+/// See [`Scratch`]. Not pinned: nothing in it outlives a run.
+#[map]
+pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// This CPU's scratch.
+#[inline(always)]
+pub fn scratch() -> Option<&'static mut Scratch> {
+    let scratch = SCRATCH.get_ptr_mut(0)?;
+    // SAFETY: the slot is this CPU's own and lives as long as the map; callers take it once.
+    Some(unsafe { &mut *scratch })
+}
+
+/// Settings: one entry.
+#[map]
+pub static CONFIG: Array<Config> = Array::pinned(1, 0);
+
+/// Managed pod interfaces by interface index.
+#[map]
+pub static ENDPOINTS: HashMap<u32, Endpoint> = HashMap::pinned(4096, 0);
+
+/// Interface index of an endpoint by its index.
+#[map]
+pub static INTERFACES: HashMap<u32, u32> = HashMap::pinned(4096, 0);
+
+/// Address to peer class, by longest prefix.
+#[map]
+pub static ADDRESSES: LpmTrie<Address, AddressValue> = LpmTrie::pinned(262_144, BPF_F_NO_PREALLOC);
+
+/// (policy set, class, direction, protocol, port) to verdict, by longest prefix.
+#[map]
+pub static POLICY: LpmTrie<PolicyKey, PolicyValue> = LpmTrie::pinned(262_144, BPF_F_NO_PREALLOC);
+
+/// Tracked flows.
+#[map]
+pub static CONNTRACK: LruHashMap<ConnectionKey, Connection> = LruHashMap::pinned(524_288, 0);
+
+/// Services by virtual address.
+#[map]
+pub static SERVICES: HashMap<ServiceKey, Service> = HashMap::pinned(65_536, BPF_F_NO_PREALLOC);
+
+/// Backends of services.
+#[map]
+pub static BACKENDS: HashMap<BackendKey, Backend> = HashMap::pinned(262_144, BPF_F_NO_PREALLOC);
+
+/// Backend chosen for each flow to a service.
+#[map]
+pub static TRANSLATIONS: LruHashMap<ConnectionKey, Translation> = LruHashMap::pinned(131_072, 0);
+
+/// Ports of fragmented datagrams under way.
+#[map]
+pub static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts> = LruHashMap::pinned(8192, 0);
+
+/// Link-layer addresses of proxied flows.
+#[map]
+pub static NEIGHBOURS: LruHashMap<NeighbourKey, Neighbour> = LruHashMap::pinned(65_536, 0);
+
+/// The proxy's listeners: direction * 2 + (1 for IPv6).
+#[map]
+pub static LISTENERS: SockMap = SockMap::pinned(4, 0);
+
+/// See [`weir_abi::counter`].
+#[map]
+pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::pinned(counter::COUNT, 0);
+
+/// New verdicts.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::pinned(1 << 20, 0);

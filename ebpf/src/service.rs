@@ -1,0 +1,209 @@
+//! Service addresses: the endpoint's packets to a service go to a backend chosen here, so that
+//! policy is judged on the backend's identity and port, and replies get the service's address back.
+
+use aya_ebpf::{
+    helpers::generated::{bpf_csum_diff, bpf_get_prandom_u32},
+    programs::TcContext,
+};
+use weir_abi::{
+    Address,
+    conntrack::{ConnectionKey, Translation},
+    protocol,
+    service::{Backend, BackendKey, CLIENT_AFFINITY, Service, ServiceKey},
+};
+
+use crate::{
+    maps::{BACKENDS, SERVICES, TRANSLATIONS},
+    packet::{ETHERNET, Packet},
+};
+
+const BPF_F_PSEUDO_HDR: u64 = 0x10;
+const BPF_F_MARK_MANGLED_0: u64 = 0x20;
+
+/// Whether translation went well.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Translated {
+    /// Not to a service, or to one that is left to the node.
+    No,
+    Yes,
+    Failed,
+}
+
+/// Translates a packet from the endpoint if it goes to a service. `key` is its tracking key with
+/// the service as remote.
+#[inline(always)]
+pub fn forward(ctx: &TcContext, packet: &mut Packet, key: &ConnectionKey) -> Translated {
+    if packet.protocol != protocol::TCP && packet.protocol != protocol::UDP {
+        return Translated::No;
+    }
+    // SAFETY: entries are plain integers.
+    let service = unsafe {
+        SERVICES.get(ServiceKey {
+            address: packet.destination,
+            port: packet.destination_port,
+            protocol: packet.protocol,
+            reserved: 0,
+        })
+    };
+    let known = if packet.opens() {
+        None
+    } else {
+        // SAFETY: as above.
+        unsafe { TRANSLATIONS.get(key) }
+    };
+    let translation = match (known, service) {
+        // A tracked TCP flow keeps its backend; a datagram flow while the service is unchanged.
+        (Some(known), service)
+            if packet.protocol == protocol::TCP
+                || service.is_some_and(|service| service.id == known.service) =>
+        {
+            *known
+        }
+        (_, Some(service)) => {
+            let Some(backend) = choose(service, &packet.source) else {
+                return Translated::Failed;
+            };
+            let translation = Translation {
+                backend: backend.address,
+                service: service.id,
+                port: backend.port,
+                reserved: 0,
+            };
+            if TRANSLATIONS.insert(key, translation, 0).is_err() {
+                return Translated::Failed;
+            }
+            translation
+        }
+        (_, None) => return Translated::No,
+    };
+    packet.service = packet.destination;
+    packet.service_port = packet.destination_port;
+    if !rewrite(ctx, packet, true, &translation.backend, translation.port) {
+        return Translated::Failed;
+    }
+    Translated::Yes
+}
+
+/// A backend of a service: by the client where it wants affinity, else at random. A client that
+/// is itself a backend gets another one where there is one (its own packets would come back to it
+/// with its own address as source).
+#[inline(always)]
+fn choose(service: &Service, client: &Address) -> Option<Backend> {
+    let backends = service.backends as u32;
+    if backends == 0 {
+        return None;
+    }
+    let number = if service.flags & CLIENT_AFFINITY != 0 {
+        let mut hash = 0u32;
+        for byte in client.iter() {
+            hash = hash.wrapping_mul(31).wrapping_add(*byte as u32);
+        }
+        hash
+    } else {
+        // SAFETY: no preconditions.
+        unsafe { bpf_get_prandom_u32() }
+    };
+    let slot = number % backends;
+    let backend = backend(service.id, slot)?;
+    if backend.address != *client || backends == 1 {
+        return Some(backend);
+    }
+    self::backend(service.id, (slot + 1) % backends)
+}
+
+#[inline(always)]
+fn backend(service: u32, slot: u32) -> Option<Backend> {
+    // SAFETY: entries are plain integers.
+    unsafe { BACKENDS.get(BackendKey { service, slot }) }.copied()
+}
+
+/// Gives a reply the address of the service that its flow was opened to.
+#[inline(always)]
+pub fn reverse(ctx: &TcContext, packet: &mut Packet, service: &Address, port: u16) -> bool {
+    rewrite(ctx, packet, false, service, port)
+}
+
+/// Puts an address and port in place of the destination's or the source's, checksums included.
+#[inline(always)]
+fn rewrite(
+    ctx: &TcContext,
+    packet: &mut Packet,
+    destination: bool,
+    address: &Address,
+    port: u16,
+) -> bool {
+    let (old, old_port) = if destination {
+        (packet.destination, packet.destination_port)
+    } else {
+        (packet.source, packet.source_port)
+    };
+    let transport = packet.transport as usize;
+    let (checksum, flags) = if packet.protocol == protocol::TCP {
+        (transport + 16, 0)
+    } else {
+        (transport + 6, BPF_F_MARK_MANGLED_0)
+    };
+    let mut ok = true;
+    if !packet.later_fragment {
+        if packet.v6 {
+            // SAFETY: both are 16 readable bytes.
+            let difference = unsafe {
+                bpf_csum_diff(
+                    old.as_ptr().cast_mut().cast(),
+                    16,
+                    address.as_ptr().cast_mut().cast(),
+                    16,
+                    0,
+                )
+            };
+            ok &= difference >= 0;
+            ok &= ctx
+                .l4_csum_replace(checksum, 0, difference as u64, BPF_F_PSEUDO_HDR | flags)
+                .is_ok();
+        } else {
+            ok &= ctx
+                .l4_csum_replace(
+                    checksum,
+                    word(&old),
+                    word(address),
+                    4 | BPF_F_PSEUDO_HDR | flags,
+                )
+                .is_ok();
+        }
+        ok &= ctx
+            .l4_csum_replace(
+                checksum,
+                old_port.to_be() as u64,
+                port.to_be() as u64,
+                2 | flags,
+            )
+            .is_ok();
+        let at = if destination { transport + 2 } else { transport };
+        ok &= ctx.store(at, &port.to_be_bytes(), 0).is_ok();
+    }
+    if packet.v6 {
+        let at = ETHERNET + if destination { 24 } else { 8 };
+        ok &= ctx.store(at, address, 0).is_ok();
+    } else {
+        ok &= ctx
+            .l3_csum_replace(ETHERNET + 10, word(&old), word(address), 4)
+            .is_ok();
+        let at = ETHERNET + if destination { 16 } else { 12 };
+        let v4 = [address[12], address[13], address[14], address[15]];
+        ok &= ctx.store(at, &v4, 0).is_ok();
+    }
+    if destination {
+        packet.destination = *address;
+        packet.destination_port = port;
+    } else {
+        packet.source = *address;
+        packet.source_port = port;
+    }
+    ok
+}
+
+/// The IPv4 part of an address as it stands in the packet.
+#[inline(always)]
+fn word(address: &Address) -> u64 {
+    u32::from_ne_bytes([address[12], address[13], address[14], address[15]]) as u64
+}

@@ -1,0 +1,389 @@
+//! World in, [`Snapshot`] out: peer classes, policy sets, and the verdict of one on the other.
+//!
+//! * An **atom** is one thing a policy can tell addresses apart by: a distinct [`Peer`], or the
+//!   number behind a named port of a destination.
+//! * A **class** is a set of atoms: addresses for which the same atoms hold are treated alike by
+//!   every policy, so verdicts are kept for classes and never for single addresses.
+//! * A **policy set** is what selects an endpoint: endpoints that the same policies select share one.
+//!
+//! Ids are given by content and never reused, so what is published under an id never changes:
+//! (policy set, class) determines the verdict for ever. That is what makes make-before-break
+//! updates of the kernel's maps simple. Atoms of the previous snapshot stay part of new classes
+//! for one more round, so an old policy set judges a new class as it should.
+
+mod decide;
+mod intern;
+mod sets;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+pub use decide::{Decision, Segment, Slot, Verdict};
+pub use sets::{CompiledPort, CompiledRule, DirectionSet, PeerMatch, PolicySet};
+
+use crate::model::{
+    Entity, Labels, Peer, Pod, Protocol, World,
+    selector::{Labels as NamespaceLabels, Subject},
+};
+use intern::Interner;
+
+/// One thing that policies tell addresses apart by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Atom {
+    /// The address is this peer.
+    Peer(Peer),
+    /// The address is a pod whose container port of this name and protocol has this number.
+    NamedPort(String, Protocol, u16),
+}
+
+/// Number of an atom.
+pub type AtomId = u32;
+/// Number of a peer class.
+pub type ClassId = u32;
+/// Number of a policy set.
+pub type SetId = u32;
+/// Number of a policy, as events carry it; 0 is none.
+pub type PolicyId = u32;
+
+/// Whose addresses an entry covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// A pod, by its place in [`World::pods`].
+    Pod(usize),
+    /// A node; whether it is the one that this snapshot is for.
+    Node {
+        /// The agent's own node.
+        local: bool,
+    },
+    /// Neither pod nor node.
+    Outside,
+}
+
+/// What an address prefix is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressEntry {
+    /// Its class.
+    pub class: ClassId,
+    /// Whose it is.
+    pub owner: Owner,
+}
+
+/// A pod that policies can select on this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// Name of the pod.
+    pub name: String,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Its policy set.
+    pub set: SetId,
+}
+
+/// Everything compiled, immutable, at one revision.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Counts up with every compilation that changed something.
+    pub revision: u64,
+    /// The endpoints, in order of namespace and name.
+    pub endpoints: Vec<Endpoint>,
+    /// Addresses by longest prefix; both default routes are always there.
+    pub addresses: BTreeMap<IpNet, AddressEntry>,
+    /// The atoms of each class in use, sorted.
+    pub classes: BTreeMap<ClassId, Arc<[AtomId]>>,
+    /// The policy sets in use.
+    pub sets: BTreeMap<SetId, Arc<PolicySet>>,
+    /// What the numbers of atoms mean.
+    pub atoms: BTreeMap<AtomId, Atom>,
+    /// What the numbers of policies mean: `Kind/NS/NAME`.
+    pub policies: BTreeMap<PolicyId, String>,
+}
+
+/// Compiles one world after the other; keeps ids stable between them.
+#[derive(Debug, Default)]
+pub struct Compiler {
+    atoms: Interner<Atom>,
+    classes: Interner<Arc<[AtomId]>>,
+    sets: Interner<sets::SetKey>,
+    policies: Interner<Arc<crate::model::Policy>>,
+    /// Atoms of the last snapshot.
+    previous: BTreeSet<AtomId>,
+    revision: u64,
+}
+
+/// Which node a snapshot is for.
+#[derive(Debug, Clone, Copy)]
+pub enum Local<'a> {
+    /// Endpoints are the pods on this node.
+    Node(&'a str),
+    /// Endpoints are all pods; `host` is this node.
+    Everywhere {
+        /// The node that counts as the endpoints' own.
+        node: &'a str,
+    },
+}
+
+// === impl Compiler ===
+
+impl Compiler {
+    /// A compiler without a past.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A compiler whose ids begin above `last` and whose revisions begin above `revision`, for an
+    /// agent that adopts maps filled by an earlier one: an id must never change its meaning.
+    pub fn after(last: u32, revision: u64) -> Self {
+        Self {
+            revision,
+            atoms: Interner::after(last),
+            classes: Interner::after(last),
+            sets: Interner::after(last),
+            policies: Interner::after(last),
+            ..Self::default()
+        }
+    }
+
+    /// Compiles a world.
+    pub fn compile(&mut self, world: &World, local: Local<'_>) -> Snapshot {
+        self.revision += 1;
+        let policies: Vec<_> = world
+            .policies
+            .iter()
+            .map(|policy| {
+                let policy = Arc::new(policy.clone());
+                (self.policies.id(&policy), policy)
+            })
+            .collect();
+        let sets = sets::Builder::new(&policies);
+        let mut atoms: BTreeMap<AtomId, Atom> = BTreeMap::new();
+        for atom in sets.atoms(world) {
+            atoms.insert(self.atoms.id(&atom), atom);
+        }
+        let current: BTreeSet<AtomId> = atoms.keys().copied().collect();
+        for id in &self.previous {
+            if let Some(atom) = self.atoms.get(*id) {
+                atoms.entry(*id).or_insert(atom);
+            }
+        }
+        let mut snapshot = Snapshot {
+            revision: self.revision,
+            ..Snapshot::default()
+        };
+        self.place_addresses(world, local, &atoms, &mut snapshot);
+        for pod in world.pods.iter().filter(|pod| local.owns(pod)) {
+            let key = sets.key(world, pod);
+            let id = self.sets.id(&key);
+            snapshot
+                .sets
+                .entry(id)
+                .or_insert_with(|| Arc::new(sets.build(&key, &mut self.atoms)));
+            snapshot.endpoints.push(Endpoint {
+                namespace: pod.namespace.clone(),
+                name: pod.name.clone(),
+                addresses: pod.addresses.clone(),
+                set: id,
+            });
+        }
+        snapshot
+            .endpoints
+            .sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        snapshot.policies = policies
+            .iter()
+            .map(|(id, policy)| (*id, policy.object.to_string()))
+            .collect();
+        snapshot.atoms = atoms;
+        self.previous = current;
+        self.forget();
+        snapshot
+    }
+
+    /// Gives every prefix that policies can tell apart its class.
+    fn place_addresses(
+        &mut self,
+        world: &World,
+        local: Local<'_>,
+        atoms: &BTreeMap<AtomId, Atom>,
+        snapshot: &mut Snapshot,
+    ) {
+        let mut place = |prefix: IpNet, owner: Owner, atoms: Vec<AtomId>| {
+            let atoms: Arc<[AtomId]> = atoms.into();
+            let class = self.classes.id(&atoms);
+            snapshot.classes.insert(class, atoms);
+            snapshot.addresses.insert(prefix, AddressEntry { class, owner });
+        };
+        let mut outside: BTreeSet<IpNet> = BTreeSet::from([
+            IpNet::V4(Ipv4Net::default()),
+            IpNet::V6(Ipv6Net::default()),
+        ]);
+        for atom in atoms.values() {
+            if let Atom::Peer(Peer::Cidr { cidr, except, .. }) = atom {
+                outside.insert(cidr.trunc());
+                outside.extend(except.iter().map(IpNet::trunc));
+            }
+        }
+        for prefix in outside {
+            let holds = |atom: &Atom| match atom {
+                Atom::Peer(peer) => outside_is(peer, prefix),
+                Atom::NamedPort(..) => false,
+            };
+            place(prefix, Owner::Outside, holding(atoms, holds));
+        }
+        for (address, is_local) in node_addresses(world, local) {
+            let holds = |atom: &Atom| match atom {
+                Atom::Peer(peer) => node_is(peer, address, is_local),
+                Atom::NamedPort(..) => false,
+            };
+            place(
+                address.into(),
+                Owner::Node { local: is_local },
+                holding(atoms, holds),
+            );
+        }
+        let no_labels = NamespaceLabels::new();
+        for (index, pod) in world.pods.iter().enumerate() {
+            // The addresses of a host-network pod are its node's.
+            if pod.host_network {
+                continue;
+            }
+            let subject = subject(world, pod, &no_labels);
+            for address in &pod.addresses {
+                let holds = |atom: &Atom| match atom {
+                    Atom::Peer(peer) => pod_is(peer, subject, *address),
+                    Atom::NamedPort(name, protocol, number) => {
+                        sets::named_port(pod, name, *protocol) == Some(*number)
+                    }
+                };
+                place((*address).into(), Owner::Pod(index), holding(atoms, holds));
+            }
+        }
+    }
+
+    /// Drops ids that neither this snapshot nor the one before uses.
+    fn forget(&mut self) {
+        self.atoms.forget();
+        self.classes.forget();
+        self.sets.forget();
+        self.policies.forget();
+    }
+}
+
+// === impl Local ===
+
+impl Local<'_> {
+    /// Whether a pod is an endpoint.
+    fn owns(self, pod: &Pod) -> bool {
+        !pod.host_network
+            && match self {
+                Self::Node(node) => pod.node.is_empty() || pod.node == node,
+                Self::Everywhere { .. } => true,
+            }
+    }
+
+    fn node(&self) -> &str {
+        match self {
+            Self::Node(node) | Self::Everywhere { node } => node,
+        }
+    }
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// What an address is: the entry of its longest prefix.
+    pub fn address(&self, address: IpAddr) -> Option<&AddressEntry> {
+        let full = IpNet::from(address);
+        (0..=full.prefix_len()).rev().find_map(|length| {
+            let prefix = IpNet::new(address, length).ok()?.trunc();
+            self.addresses.get(&prefix)
+        })
+    }
+
+    /// The endpoint of this pod.
+    pub fn endpoint(&self, namespace: &str, name: &str) -> Option<&Endpoint> {
+        let place = self
+            .endpoints
+            .binary_search_by(|e| (e.namespace.as_str(), e.name.as_str()).cmp(&(namespace, name)));
+        self.endpoints.get(place.ok()?)
+    }
+}
+
+fn holding(atoms: &BTreeMap<AtomId, Atom>, holds: impl Fn(&Atom) -> bool) -> Vec<AtomId> {
+    atoms
+        .iter()
+        .filter(|(_, atom)| holds(atom))
+        .map(|(id, _)| *id)
+        .collect()
+}
+
+/// A pod with its surroundings, as selectors see it.
+pub(crate) fn subject<'a>(world: &'a World, pod: &'a Pod, no_labels: &'a Labels) -> Subject<'a> {
+    Subject {
+        namespace: &pod.namespace,
+        namespace_labels: world
+            .namespaces
+            .get(&pod.namespace)
+            .map_or(no_labels, |namespace| &namespace.labels),
+        labels: &pod.labels,
+        service_account: &pod.service_account,
+    }
+}
+
+/// Addresses of nodes, and whether they are the local one's.
+fn node_addresses(world: &World, local: Local<'_>) -> BTreeMap<IpAddr, bool> {
+    let of_nodes = world
+        .nodes
+        .iter()
+        .map(|node| (&node.name, &node.addresses));
+    let of_pods = world.pods.iter().map(|pod| (&pod.node, &pod.host_addresses));
+    let mut addresses = BTreeMap::new();
+    for (name, list) in of_nodes.chain(of_pods) {
+        for address in list {
+            *addresses.entry(*address).or_insert(false) |= name == local.node();
+        }
+    }
+    addresses
+}
+
+fn pod_is(peer: &Peer, subject: Subject<'_>, address: IpAddr) -> bool {
+    match peer {
+        Peer::Pods(selector) => selector.matches(subject),
+        Peer::Cidr { cluster_too, .. } => *cluster_too && peer.contains(address),
+        Peer::Entity(entity) => matches!(entity, Entity::All | Entity::Cluster),
+    }
+}
+
+fn node_is(peer: &Peer, address: IpAddr, local: bool) -> bool {
+    match peer {
+        Peer::Pods(_) => false,
+        Peer::Cidr { cluster_too, .. } => *cluster_too && peer.contains(address),
+        Peer::Entity(entity) => match entity {
+            Entity::All | Entity::Cluster => true,
+            Entity::Host => local,
+            Entity::RemoteNode => !local,
+            Entity::World | Entity::WorldIpv4 | Entity::WorldIpv6 => false,
+        },
+    }
+}
+
+/// Whether the part of a prefix that no longer prefix covers is this peer.
+fn outside_is(peer: &Peer, prefix: IpNet) -> bool {
+    match peer {
+        Peer::Pods(_) => false,
+        Peer::Cidr { cidr, except, .. } => {
+            cidr.contains(&prefix) && !except.iter().any(|part| part.contains(&prefix))
+        }
+        Peer::Entity(entity) => match entity {
+            Entity::All | Entity::World => true,
+            Entity::WorldIpv4 => matches!(prefix, IpNet::V4(_)),
+            Entity::WorldIpv6 => matches!(prefix, IpNet::V6(_)),
+            Entity::Cluster | Entity::Host | Entity::RemoteNode => false,
+        },
+    }
+}

@@ -1,0 +1,210 @@
+//! The verdict of a policy set on a class, for one port or for all of them at once.
+
+use std::collections::BTreeSet;
+
+use crate::model::{Action, Protocol};
+
+use super::{
+    AtomId,
+    sets::{CompiledPort, CompiledRule, DirectionSet, PeerMatch},
+};
+
+/// What happens to a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Passes.
+    Allow,
+    /// Passes the proxy, which decides on each request.
+    Http,
+    /// Dropped.
+    Deny,
+}
+
+/// A verdict with the rules that gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Decision {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Places in [`DirectionSet::rules`]; empty: no rule matched, the default of the direction.
+    pub rules: Vec<usize>,
+}
+
+/// The protocols that verdicts are kept for; all others share one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Slot {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+    /// Every other protocol, ICMP among them; it has no ports.
+    Other,
+}
+
+/// A range of ports with one verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// The protocol.
+    pub slot: Slot,
+    /// First port.
+    pub first: u16,
+    /// Last port.
+    pub last: u16,
+    /// The verdict.
+    pub decision: Decision,
+}
+
+// === impl DirectionSet ===
+
+impl DirectionSet {
+    /// Whether a packet of this direction must be judged at all.
+    pub fn enforced(&self) -> bool {
+        !self.isolating.is_empty() || self.rules.iter().any(|rule| rule.action == Action::Deny)
+    }
+
+    /// The verdict on a flow with a peer of these atoms to this port. Deny beats plain allow,
+    /// plain allow beats HTTP rules, HTTP rules are a union, and the rest is the default.
+    pub fn decide(&self, atoms: &[AtomId], slot: Slot, port: u16) -> Decision {
+        let matching = |wanted: fn(&CompiledRule) -> bool| -> Vec<usize> {
+            self.rules
+                .iter()
+                .enumerate()
+                .filter(|(_, rule)| wanted(rule) && rule.matches(atoms, slot, port))
+                .map(|(index, _)| index)
+                .collect()
+        };
+        let denying = matching(|rule| rule.action == Action::Deny);
+        if !denying.is_empty() {
+            return Decision {
+                verdict: Verdict::Deny,
+                rules: denying,
+            };
+        }
+        let allowing = matching(|rule| rule.action == Action::Allow && rule.http.is_none());
+        if !allowing.is_empty() || self.isolating.is_empty() {
+            return Decision {
+                verdict: Verdict::Allow,
+                rules: allowing,
+            };
+        }
+        // HTTP is spoken over TCP only: an HTTP rule never opens another protocol.
+        let http = matching(|rule| rule.action == Action::Allow && rule.http.is_some());
+        if !http.is_empty() && slot == Slot::Tcp {
+            return Decision {
+                verdict: Verdict::Http,
+                rules: http,
+            };
+        }
+        Decision {
+            verdict: Verdict::Deny,
+            rules: Vec::new(),
+        }
+    }
+
+    /// The verdicts on all protocols and ports: segments in order, without gaps, neighbours differ.
+    pub fn segments(&self, atoms: &[AtomId]) -> Vec<Segment> {
+        let mut segments: Vec<Segment> = Vec::new();
+        for slot in Slot::ALL {
+            // Verdicts change only where a range of some rule begins or has ended.
+            let mut starts = BTreeSet::from([0u16]);
+            if slot != Slot::Other {
+                for rule in self.rules.iter().filter(|rule| rule.peers.matches(atoms)) {
+                    for (first, last) in rule.ports.iter().flat_map(|port| port.ranges(slot, atoms))
+                    {
+                        starts.insert(first);
+                        starts.extend(last.checked_add(1));
+                    }
+                }
+            }
+            let mut starts = starts.into_iter().peekable();
+            while let Some(first) = starts.next() {
+                let last = starts.peek().map_or(u16::MAX, |next| next - 1);
+                let decision = self.decide(atoms, slot, first);
+                match segments.last_mut() {
+                    Some(before) if before.slot == slot && before.decision == decision => {
+                        before.last = last;
+                    }
+                    _ => segments.push(Segment {
+                        slot,
+                        first,
+                        last,
+                        decision,
+                    }),
+                }
+            }
+        }
+        segments
+    }
+}
+
+// === impl CompiledRule ===
+
+impl CompiledRule {
+    /// Whether it speaks about this flow.
+    pub fn matches(&self, atoms: &[AtomId], slot: Slot, port: u16) -> bool {
+        self.peers.matches(atoms) && self.covers(atoms, slot, port)
+    }
+
+    /// Whether protocol and port fit.
+    pub fn covers(&self, atoms: &[AtomId], slot: Slot, port: u16) -> bool {
+        self.ports.is_empty()
+            || self
+                .ports
+                .iter()
+                .flat_map(|ports| ports.ranges(slot, atoms))
+                .any(|(first, last)| (first..=last).contains(&port))
+    }
+}
+
+impl PeerMatch {
+    /// Whether a class of these atoms is meant.
+    pub fn matches(&self, atoms: &[AtomId]) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(wanted) => wanted
+                .iter()
+                .any(|atom| atoms.binary_search(atom).is_ok()),
+        }
+    }
+}
+
+impl CompiledPort {
+    fn ranges<'a>(
+        &'a self,
+        slot: Slot,
+        atoms: &'a [AtomId],
+    ) -> impl Iterator<Item = (u16, u16)> + 'a {
+        let (range, of_peer): (Option<(u16, u16)>, &[(u16, AtomId)]) = match self {
+            Self::Range(protocol, first, last) if slot == Slot::of(*protocol) => {
+                (Some((*first, *last)), &[])
+            }
+            Self::OfPeer(protocol, numbers) if slot == Slot::of(*protocol) => (None, numbers),
+            Self::Range(..) | Self::OfPeer(..) => (None, &[]),
+        };
+        let of_peer = of_peer
+            .iter()
+            .filter(|(_, atom)| atoms.binary_search(atom).is_ok())
+            .map(|(number, _)| (*number, *number));
+        range.into_iter().chain(of_peer)
+    }
+}
+
+// === impl Slot ===
+
+impl Slot {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Tcp, Self::Udp, Self::Sctp, Self::Other];
+
+    /// The slot of a protocol.
+    pub fn of(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Tcp => Self::Tcp,
+            Protocol::Udp => Self::Udp,
+            Protocol::Sctp => Self::Sctp,
+            Protocol::Icmp => Self::Other,
+        }
+    }
+}

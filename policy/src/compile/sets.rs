@@ -1,0 +1,259 @@
+//! Policy sets: what selects an endpoint, ready to judge.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
+
+use crate::model::{
+    Action, Direction, HttpRule, Peers, Pod, Policy, Port, Protocol, Rule, World,
+    selector::Labels,
+};
+
+use super::{Atom, AtomId, PolicyId, intern::Interner, subject};
+
+/// What determines a policy set: the parts of policies that select the endpoint, and the numbers
+/// behind the named ports that their ingress rules use.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SetKey {
+    parts: Vec<(PolicyId, usize)>,
+    named: Vec<(String, Protocol, u16)>,
+}
+
+/// What selects an endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicySet {
+    /// About traffic towards it.
+    pub ingress: DirectionSet,
+    /// About traffic from it.
+    pub egress: DirectionSet,
+}
+
+/// One direction of a policy set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DirectionSet {
+    /// Policies that make the direction deny by default.
+    pub isolating: Vec<(PolicyId, Arc<str>)>,
+    /// All rules, in order of policy and place.
+    pub rules: Vec<CompiledRule>,
+}
+
+/// A rule with its peers as atoms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompiledRule {
+    /// Number of its policy.
+    pub policy: PolicyId,
+    /// `Kind/NS/NAME` of its policy.
+    pub object: Arc<str>,
+    /// Where in the object it stands.
+    pub place: String,
+    /// Allow or deny.
+    pub action: Action,
+    /// The other end.
+    pub peers: PeerMatch,
+    /// Protocols and ports; empty means all.
+    pub ports: Vec<CompiledPort>,
+    /// HTTP rules of the flow's requests.
+    pub http: Option<Arc<[HttpRule]>>,
+}
+
+/// The other end of a flow, by atoms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerMatch {
+    /// Anyone.
+    Any,
+    /// Classes with one of these atoms.
+    OneOf(Vec<AtomId>),
+}
+
+/// Ports of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CompiledPort {
+    /// First to last.
+    Range(Protocol, u16, u16),
+    /// The number that the peer's container port of this name has (egress).
+    OfPeer(Protocol, Vec<(u16, AtomId)>),
+}
+
+/// Builds policy sets of one world.
+pub(super) struct Builder<'a> {
+    policies: &'a [(PolicyId, Arc<Policy>)],
+    names: std::collections::HashMap<PolicyId, Arc<str>>,
+    /// (name, protocol) of the named ports that egress rules use, with every number that some
+    /// pod gives them.
+    egress_ports: std::cell::RefCell<BTreeSet<(String, Protocol, u16)>>,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(policies: &'a [(PolicyId, Arc<Policy>)]) -> Self {
+        Self {
+            policies,
+            names: policies
+                .iter()
+                .map(|(id, policy)| (*id, policy.object.to_string().into()))
+                .collect(),
+            egress_ports: Default::default(),
+        }
+    }
+
+    /// Every atom that the policies use.
+    pub(super) fn atoms(&self, world: &World) -> HashSet<Atom> {
+        let mut atoms = HashSet::new();
+        let mut names: BTreeSet<(&str, Protocol)> = BTreeSet::new();
+        for (_, policy) in self.policies {
+            for spec in &policy.specs {
+                for direction in Direction::BOTH {
+                    for rule in &spec.section(direction).rules {
+                        if let Peers::OneOf(peers) = &rule.peers {
+                            atoms.extend(peers.iter().cloned().map(Atom::Peer));
+                        }
+                        if direction == Direction::Egress {
+                            names.extend(named(rule));
+                        }
+                    }
+                }
+            }
+        }
+        let mut ports = self.egress_ports.borrow_mut();
+        for pod in world.pods.iter().filter(|pod| !pod.host_network) {
+            for (name, protocol) in &names {
+                if let Some(number) = named_port(pod, name, *protocol) {
+                    ports.insert(((*name).to_owned(), *protocol, number));
+                }
+            }
+        }
+        atoms.extend(
+            ports
+                .iter()
+                .map(|(name, protocol, number)| Atom::NamedPort(name.clone(), *protocol, *number)),
+        );
+        atoms
+    }
+
+    /// What selects a pod.
+    pub(super) fn key(&self, world: &World, pod: &Pod) -> SetKey {
+        let no_labels = Labels::new();
+        let subject = subject(world, pod, &no_labels);
+        let mut parts = Vec::new();
+        let mut named_ports = BTreeSet::new();
+        for (id, policy) in self.policies {
+            for (index, spec) in policy.specs.iter().enumerate() {
+                if !spec.subject.matches(subject) {
+                    continue;
+                }
+                parts.push((*id, index));
+                for (name, protocol) in spec.ingress.rules.iter().flat_map(named) {
+                    if let Some(number) = named_port(pod, name, protocol) {
+                        named_ports.insert((name.to_owned(), protocol, number));
+                    }
+                }
+            }
+        }
+        SetKey {
+            parts,
+            named: named_ports.into_iter().collect(),
+        }
+    }
+
+    pub(super) fn build(&self, key: &SetKey, atoms: &mut Interner<Atom>) -> PolicySet {
+        let mut set = PolicySet::default();
+        for (id, index) in &key.parts {
+            let Some((_, policy)) = self.policies.iter().find(|(other, _)| other == id) else {
+                continue;
+            };
+            let Some(spec) = policy.specs.get(*index) else {
+                continue;
+            };
+            let object = self.names.get(id).cloned().unwrap_or_default();
+            for direction in Direction::BOTH {
+                let section = spec.section(direction);
+                let side = match direction {
+                    Direction::Ingress => &mut set.ingress,
+                    Direction::Egress => &mut set.egress,
+                };
+                if section.isolates && !side.isolating.iter().any(|(other, _)| other == id) {
+                    side.isolating.push((*id, object.clone()));
+                }
+                for rule in &section.rules {
+                    side.rules.push(CompiledRule {
+                        policy: *id,
+                        object: object.clone(),
+                        place: rule.place.clone(),
+                        action: rule.action,
+                        peers: peers(&rule.peers, atoms),
+                        ports: self.ports(rule, direction, key, atoms),
+                        http: rule.http.as_ref().map(|http| http.as_slice().into()),
+                    });
+                }
+            }
+        }
+        set
+    }
+
+    fn ports(
+        &self,
+        rule: &Rule,
+        direction: Direction,
+        key: &SetKey,
+        atoms: &mut Interner<Atom>,
+    ) -> Vec<CompiledPort> {
+        rule.ports
+            .iter()
+            .map(|port| match (&port.port, direction) {
+                (Port::All, _) => CompiledPort::Range(port.protocol, 0, u16::MAX),
+                (Port::Range(first, last), _) => CompiledPort::Range(port.protocol, *first, *last),
+                (Port::Named(name), Direction::Ingress) => {
+                    let number = key
+                        .named
+                        .iter()
+                        .find(|(other, protocol, _)| other == name && *protocol == port.protocol);
+                    match number {
+                        Some((_, protocol, number)) => {
+                            CompiledPort::Range(*protocol, *number, *number)
+                        }
+                        // A name that the endpoint does not have matches nothing.
+                        None => CompiledPort::OfPeer(port.protocol, Vec::new()),
+                    }
+                }
+                (Port::Named(name), Direction::Egress) => {
+                    let numbers = self.egress_ports.borrow();
+                    let of_name = numbers
+                        .iter()
+                        .filter(|(other, protocol, _)| other == name && *protocol == port.protocol)
+                        .map(|(name, protocol, number)| {
+                            let atom = Atom::NamedPort(name.clone(), *protocol, *number);
+                            (*number, atoms.id(&atom))
+                        });
+                    CompiledPort::OfPeer(port.protocol, of_name.collect())
+                }
+            })
+            .collect()
+    }
+}
+
+fn peers(peers: &Peers, atoms: &mut Interner<Atom>) -> PeerMatch {
+    match peers {
+        Peers::Any => PeerMatch::Any,
+        Peers::OneOf(peers) => PeerMatch::OneOf(
+            peers
+                .iter()
+                .map(|peer| atoms.id(&Atom::Peer(peer.clone())))
+                .collect(),
+        ),
+    }
+}
+
+fn named(rule: &Rule) -> impl Iterator<Item = (&str, Protocol)> {
+    rule.ports.iter().filter_map(|port| match &port.port {
+        Port::Named(name) => Some((name.as_str(), port.protocol)),
+        Port::All | Port::Range(..) => None,
+    })
+}
+
+/// The number of a pod's container port by name and protocol.
+pub(super) fn named_port(pod: &Pod, name: &str, protocol: Protocol) -> Option<u16> {
+    pod.ports
+        .iter()
+        .find(|port| port.name == name && port.protocol == protocol)
+        .map(|port| port.port)
+}

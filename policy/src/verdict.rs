@@ -1,0 +1,414 @@
+//! The verdict on a whole flow, both ends, with its reasons: what `weir simulate` and
+//! `weir explain` print. It is given by the same compiled snapshot that the kernel and the proxy
+//! decide from.
+
+mod side;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    compile::{Compiler, Local, Snapshot},
+    model::{Direction, Pod, Protocol, World},
+};
+
+/// A flow to be judged.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Flow {
+    /// Who opens it: `NAMESPACE/POD` or an address.
+    pub from: String,
+    /// To whom: `NAMESPACE/POD` or an address, which may be a service's.
+    pub to: String,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Destination port: the endpoint's, or the service's where `to` is a service's address.
+    /// Not for ICMP.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// A request on it; TCP only.
+    #[serde(default)]
+    pub http: Option<HttpRequest>,
+}
+
+/// A request on a flow.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpRequest {
+    /// Method; `GET` where missing.
+    #[serde(default = "get")]
+    pub method: String,
+    /// Path with its query string; `/` where missing.
+    #[serde(default = "root")]
+    pub path: String,
+    /// Host; the destination as written where missing.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// Headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+}
+
+/// What happens to a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It passes.
+    Allow,
+    /// The connection passes, the request is answered with 403.
+    HttpDeny,
+    /// Its packets are dropped.
+    Deny,
+}
+
+/// The verdict on a flow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[must_use]
+pub struct FlowVerdict {
+    /// What the client sees.
+    pub verdict: Outcome,
+    /// What the rules of the client say.
+    pub egress: SideVerdict,
+    /// What the rules of the server say.
+    pub ingress: SideVerdict,
+}
+
+/// The verdict of one end's rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SideVerdict {
+    /// The verdict.
+    pub verdict: Outcome,
+    /// The policies that decided; for a denial by default those that select the endpoint.
+    pub policies: Vec<String>,
+    /// One sentence.
+    pub reason: String,
+}
+
+/// A flow that cannot be judged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FlowError {
+    /// Not JSON, or not a flow.
+    #[error("not a flow: {reason}")]
+    Malformed {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No such pod.
+    #[error("`{field}`: no pod `{name}`; give NAMESPACE/POD or an address")]
+    UnknownPod {
+        /// `from` or `to`.
+        field: &'static str,
+        /// As written.
+        name: String,
+    },
+    /// A pod without an address.
+    #[error("`{field}`: pod `{name}` has no address that fits the other end")]
+    NoAddress {
+        /// `from` or `to`.
+        field: &'static str,
+        /// The pod.
+        name: String,
+    },
+    /// No port.
+    #[error("`port` is missing: {protocol} needs one, 1 to 65535")]
+    NoPort {
+        /// The flow's protocol.
+        protocol: Protocol,
+    },
+    /// A request on something that is not TCP.
+    #[error("`http` needs protocol TCP, not {protocol}")]
+    HttpWithoutTcp {
+        /// The flow's protocol.
+        protocol: Protocol,
+    },
+    /// One address is IPv4, the other IPv6.
+    #[error("`{from}` and `{to}` are not of one address family")]
+    Families {
+        /// The client.
+        from: IpAddr,
+        /// The server.
+        to: IpAddr,
+    },
+    /// The backends of a service get different verdicts.
+    #[error("the backends of `{service}` get different verdicts: {verdicts}")]
+    BackendsDiffer {
+        /// The service's address.
+        service: IpAddr,
+        /// Each backend's.
+        verdicts: String,
+    },
+}
+
+/// Judges flows of one world.
+#[derive(Debug)]
+pub struct Simulator<'a> {
+    world: &'a World,
+    pods: HashMap<String, usize>,
+    owners: HashMap<IpAddr, usize>,
+    /// One snapshot for each node that counts as an endpoint's own.
+    snapshots: HashMap<String, Snapshot>,
+}
+
+/// One end of a flow.
+#[derive(Debug, Clone, Copy)]
+struct End<'a> {
+    pod: Option<&'a Pod>,
+    address: IpAddr,
+}
+
+fn get() -> String {
+    "GET".into()
+}
+
+fn root() -> String {
+    "/".into()
+}
+
+// === impl Simulator ===
+
+impl<'a> Simulator<'a> {
+    /// Judges flows of this world.
+    pub fn new(world: &'a World) -> Self {
+        let mut owners = HashMap::new();
+        let mut pods = HashMap::new();
+        for (index, pod) in world.pods.iter().enumerate() {
+            pods.insert(pod.full_name(), index);
+            for address in pod.addresses.iter().filter(|_| !pod.host_network) {
+                owners.insert(*address, index);
+            }
+        }
+        Self {
+            world,
+            pods,
+            owners,
+            snapshots: HashMap::new(),
+        }
+    }
+
+    /// Judges a flow given as one line of JSON.
+    pub fn judge_line(&mut self, line: &str) -> Result<FlowVerdict, FlowError> {
+        let flow: Flow = serde_json::from_str(line).map_err(|error| FlowError::Malformed {
+            reason: error.to_string(),
+        })?;
+        self.judge(&flow)
+    }
+
+    /// Judges a flow.
+    pub fn judge(&mut self, flow: &Flow) -> Result<FlowVerdict, FlowError> {
+        let port = match (flow.protocol, flow.port) {
+            (Protocol::Icmp, _) => 0,
+            (_, Some(port)) if port > 0 => port,
+            (protocol, _) => return Err(FlowError::NoPort { protocol }),
+        };
+        if flow.http.is_some() && flow.protocol != Protocol::Tcp {
+            return Err(FlowError::HttpWithoutTcp {
+                protocol: flow.protocol,
+            });
+        }
+        let service = flow.to.parse().ok().and_then(|address: IpAddr| {
+            let backends = self.backends(address, flow.protocol, port)?;
+            Some((address, backends))
+        });
+        let Some((service, backends)) = service else {
+            return self.judge_ends(flow, &flow.to, port);
+        };
+        let mut verdicts = Vec::new();
+        for (address, port) in backends {
+            verdicts.push((address, self.judge_ends(flow, &address.to_string(), port)?));
+        }
+        let mut distinct = verdicts.iter().map(|(_, verdict)| verdict.verdict);
+        let first = distinct.next();
+        if distinct.any(|verdict| Some(verdict) != first) {
+            return Err(FlowError::BackendsDiffer {
+                service,
+                verdicts: verdicts
+                    .iter()
+                    .map(|(address, verdict)| format!("{address}: {}", verdict.verdict))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            });
+        }
+        match verdicts.into_iter().next() {
+            Some((_, verdict)) => Ok(verdict),
+            None => self.judge_ends(flow, &flow.to, port),
+        }
+    }
+
+    /// Where a service's address leads; `None` for any other address, and for a service without
+    /// ready backends.
+    fn backends(
+        &self,
+        address: IpAddr,
+        protocol: Protocol,
+        port: u16,
+    ) -> Option<Vec<(IpAddr, u16)>> {
+        let service = self
+            .world
+            .services
+            .iter()
+            .find(|service| service.addresses.contains(&address))?;
+        let port = service
+            .ports
+            .iter()
+            .find(|candidate| candidate.protocol == protocol && candidate.port == port)?;
+        let backends: Vec<_> = port
+            .backends
+            .iter()
+            .copied()
+            .filter(|(backend, _)| backend.is_ipv6() == address.is_ipv6())
+            .collect();
+        (!backends.is_empty()).then_some(backends)
+    }
+
+    fn judge_ends(
+        &mut self,
+        flow: &Flow,
+        to: &str,
+        port: u16,
+    ) -> Result<FlowVerdict, FlowError> {
+        let (from, to) = self.ends(&flow.from, to)?;
+        let itself = match (from.pod, to.pod) {
+            (Some(from), Some(to)) => std::ptr::eq(from, to),
+            _ => false,
+        };
+        if itself {
+            let own = SideVerdict {
+                verdict: Outcome::Allow,
+                policies: Vec::new(),
+                reason: "a pod always reaches itself".into(),
+            };
+            return Ok(FlowVerdict {
+                verdict: Outcome::Allow,
+                egress: own.clone(),
+                ingress: own,
+            });
+        }
+        let egress = self.side(flow, Direction::Egress, from, to, port);
+        let ingress = self.side(flow, Direction::Ingress, to, from, port);
+        // The client's proxy answers before the server's side sees anything of a request.
+        let verdict = match (egress.verdict, ingress.verdict) {
+            (Outcome::Allow, other) => other,
+            (denied, _) => denied,
+        };
+        Ok(FlowVerdict {
+            verdict,
+            egress,
+            ingress,
+        })
+    }
+
+    /// The verdict of the rules of `own`.
+    fn side(
+        &mut self,
+        flow: &Flow,
+        direction: Direction,
+        own: End<'_>,
+        peer: End<'_>,
+        port: u16,
+    ) -> SideVerdict {
+        let open = |reason: &str| SideVerdict {
+            verdict: Outcome::Allow,
+            policies: Vec::new(),
+            reason: reason.into(),
+        };
+        let Some(pod) = own.pod else {
+            return open("not an endpoint: no policy can select it");
+        };
+        if pod.host_network {
+            return open("a host-network pod is not an endpoint: no policy can select it");
+        }
+        if direction == Direction::Ingress && is_own_node(self.world, pod, peer.address) {
+            return open("traffic of the pod's own node is always allowed");
+        }
+        let snapshot = self.snapshot(&pod.node);
+        side::judge(snapshot, flow, direction, pod, peer.address, port)
+    }
+
+    fn snapshot(&mut self, node: &str) -> &Snapshot {
+        let world = self.world;
+        self.snapshots
+            .entry(node.to_owned())
+            .or_insert_with(|| Compiler::new().compile(world, Local::Everywhere { node }))
+    }
+
+    /// Both ends, with addresses of one family.
+    fn ends(&self, from: &str, to: &str) -> Result<(End<'a>, End<'a>), FlowError> {
+        let from_end = self.find("from", from)?;
+        let to_end = self.find("to", to)?;
+        let pick = |field, found: &Found<'a>, v6: Option<bool>| match found {
+            Found::Address(end) => Ok(*end),
+            Found::Pod(pod) => pod
+                .addresses
+                .iter()
+                .find(|address| v6.is_none_or(|v6| address.is_ipv6() == v6))
+                .map(|address| End {
+                    pod: Some(pod),
+                    address: *address,
+                })
+                .ok_or_else(|| FlowError::NoAddress {
+                    field,
+                    name: pod.full_name(),
+                }),
+        };
+        let wanted = |found: &Found<'_>| match found {
+            Found::Address(end) => Some(end.address.is_ipv6()),
+            Found::Pod(_) => None,
+        };
+        let from_pick = pick("from", &from_end, wanted(&to_end))?;
+        let to_pick = pick("to", &to_end, Some(from_pick.address.is_ipv6()))?;
+        if from_pick.address.is_ipv6() != to_pick.address.is_ipv6() {
+            return Err(FlowError::Families {
+                from: from_pick.address,
+                to: to_pick.address,
+            });
+        }
+        Ok((from_pick, to_pick))
+    }
+
+    fn find(&self, field: &'static str, name: &str) -> Result<Found<'a>, FlowError> {
+        if let Ok(address) = name.parse() {
+            let pod = self
+                .owners
+                .get(&address)
+                .and_then(|index| self.world.pods.get(*index));
+            return Ok(Found::Address(End { pod, address }));
+        }
+        self.pods
+            .get(name)
+            .and_then(|index| self.world.pods.get(*index))
+            .map(Found::Pod)
+            .ok_or_else(|| FlowError::UnknownPod {
+                field,
+                name: name.into(),
+            })
+    }
+}
+
+enum Found<'a> {
+    Pod(&'a Pod),
+    Address(End<'a>),
+}
+
+fn is_own_node(world: &World, pod: &Pod, address: IpAddr) -> bool {
+    pod.host_addresses.contains(&address)
+        || (!pod.node.is_empty()
+            && world
+                .nodes
+                .iter()
+                .any(|node| node.name == pod.node && node.addresses.contains(&address)))
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "allow",
+            Self::HttpDeny => "http-deny",
+            Self::Deny => "deny",
+        })
+    }
+}

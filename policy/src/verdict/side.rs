@@ -1,0 +1,177 @@
+//! The verdict of one end's rules, in words.
+
+use std::net::IpAddr;
+
+use crate::{
+    compile::{DirectionSet, PeerMatch, Slot, Snapshot, Verdict},
+    http::{Request, RequestVerdict, judge_as_sent_and_normalised, matcher::Matcher},
+    l7,
+    model::{Direction, Pod},
+};
+
+use super::{Flow, HttpRequest, Outcome, SideVerdict};
+
+pub(super) fn judge(
+    snapshot: &Snapshot,
+    flow: &Flow,
+    direction: Direction,
+    pod: &Pod,
+    peer: IpAddr,
+    port: u16,
+) -> SideVerdict {
+    let denied = |reason: String| SideVerdict {
+        verdict: Outcome::Deny,
+        policies: Vec::new(),
+        reason,
+    };
+    let set = snapshot
+        .endpoint(&pod.namespace, &pod.name)
+        .and_then(|endpoint| snapshot.sets.get(&endpoint.set));
+    let Some(set) = set else {
+        return denied(format!("{} is not known", pod.full_name()));
+    };
+    let side = match direction {
+        Direction::Ingress => &set.ingress,
+        Direction::Egress => &set.egress,
+    };
+    if !side.enforced() {
+        return SideVerdict {
+            verdict: Outcome::Allow,
+            policies: Vec::new(),
+            reason: format!("no policy selects {} for {direction}", pod.full_name()),
+        };
+    }
+    let atoms = snapshot
+        .address(peer)
+        .and_then(|entry| snapshot.classes.get(&entry.class));
+    let Some(atoms) = atoms else {
+        return denied(format!("{peer} has no class"));
+    };
+    let decision = side.decide(atoms, Slot::of(flow.protocol), port);
+    let mut policies = Vec::new();
+    let mut places = Vec::new();
+    for rule in decision.rules.iter().filter_map(|i| side.rules.get(*i)) {
+        let object = rule.object.to_string();
+        places.push(format!("{object} ({})", rule.place));
+        if !policies.contains(&object) {
+            policies.push(object);
+        }
+    }
+    let verdict = |verdict, policies, reason| SideVerdict {
+        verdict,
+        policies,
+        reason,
+    };
+    match decision.verdict {
+        Verdict::Allow if places.is_empty() => verdict(
+            Outcome::Allow,
+            policies,
+            format!("no rule denies it, and {direction} is open by default"),
+        ),
+        Verdict::Allow => verdict(
+            Outcome::Allow,
+            policies,
+            format!("allowed by {}", places.join(", ")),
+        ),
+        Verdict::Deny if places.is_empty() => {
+            let isolating: Vec<String> =
+                side.isolating.iter().map(|(_, object)| object.to_string()).collect();
+            let reason = format!(
+                "default deny: {} selects {} for {direction} and no rule matches{}",
+                isolating.join(", "),
+                pod.full_name(),
+                nearest(side, atoms, flow, port)
+            );
+            verdict(Outcome::Deny, isolating, reason)
+        }
+        Verdict::Deny => verdict(
+            Outcome::Deny,
+            policies,
+            format!("denied by {}", places.join(", ")),
+        ),
+        Verdict::Http => match &flow.http {
+            None => verdict(
+                Outcome::Allow,
+                policies,
+                format!("connections pass; HTTP rules of {} decide on requests", places.join(", ")),
+            ),
+            Some(request) => {
+                let judged = judge_request(side, &decision.rules, flow, request);
+                let outcome = if judged.allowed {
+                    Outcome::Allow
+                } else {
+                    Outcome::HttpDeny
+                };
+                let policies = if judged.policies.is_empty() {
+                    policies
+                } else {
+                    judged.policies
+                };
+                verdict(outcome, policies, judged.reason)
+            }
+        },
+    }
+}
+
+/// Judges a request as the proxy would.
+fn judge_request(
+    side: &DirectionSet,
+    rules: &[usize],
+    flow: &Flow,
+    request: &HttpRequest,
+) -> RequestVerdict {
+    let mut owners = Vec::new();
+    let mut list = Vec::new();
+    for rule in rules.iter().filter_map(|index| side.rules.get(*index)) {
+        for http in rule.http.iter().flat_map(|http| http.iter()) {
+            owners.push(rule.object.to_string());
+            list.push(http.clone());
+        }
+    }
+    let denied = |reason| RequestVerdict {
+        allowed: false,
+        policies: Vec::new(),
+        reason,
+    };
+    let matcher = match Matcher::new(list) {
+        Ok(matcher) => matcher,
+        Err(error) => return denied(error.to_string()),
+    };
+    let headers: Vec<(&str, &[u8])> = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    let request = Request {
+        method: &request.method,
+        path: (request.method != "CONNECT").then_some(request.path.as_str()),
+        host: request.host.as_deref().unwrap_or(&flow.to),
+        headers: &headers,
+    };
+    judge_as_sent_and_normalised(&request, |request| {
+        l7::decide(&matcher, |index| owners.get(index).cloned(), request).unwrap_or_else(denied)
+    })
+}
+
+/// What the rule that comes nearest lacks.
+fn nearest(
+    side: &DirectionSet,
+    atoms: &[crate::compile::AtomId],
+    flow: &Flow,
+    port: u16,
+) -> String {
+    let slot = Slot::of(flow.protocol);
+    let miss = side.rules.iter().find_map(|rule| {
+        let peer = rule.peers.matches(atoms);
+        let ports = rule.covers(atoms, slot, port);
+        let what = match (peer, ports) {
+            (true, false) => format!("its ports do not include {}/{port}", flow.protocol),
+            (false, true) if rule.peers != PeerMatch::OneOf(Vec::new()) => {
+                "its peers do not include the other end".to_owned()
+            }
+            _ => return None,
+        };
+        Some(format!("; the nearest, {} of {}, would but {what}", rule.place, rule.object))
+    });
+    miss.unwrap_or_default()
+}

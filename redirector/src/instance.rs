@@ -1,0 +1,167 @@
+//! Where one running Weir keeps its things. A node has one instance, named `weir`; every lab
+//! has its own.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use weir_abi::ABI_VERSION;
+
+const BPFFS: &str = "/sys/fs/bpf";
+const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
+
+/// Names of one instance's pins, network namespaces and sockets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    name: String,
+}
+
+/// What is wrong with an instance's surroundings.
+#[derive(Debug, thiserror::Error)]
+pub enum InstanceError {
+    /// The name would not be safe in a path.
+    #[error("`{name}` is not an instance name: 1 to 64 letters, digits, `-` or `_`")]
+    Name {
+        /// The name given.
+        name: String,
+    },
+    /// The BPF file system is missing and cannot be mounted.
+    #[error("cannot mount the BPF file system at {BPFFS}: {source} (Weir needs root)")]
+    Bpffs {
+        /// Why.
+        source: io::Error,
+    },
+    /// A folder cannot be made or removed.
+    #[error("cannot {action} {path}: {source}", path = .path.display())]
+    Folder {
+        /// What was tried.
+        action: &'static str,
+        /// Which folder.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+// === impl Instance ===
+
+impl Instance {
+    /// The instance of this name.
+    pub fn new(name: &str) -> Result<Self, InstanceError> {
+        let fits = (1..=64).contains(&name.len())
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        if !fits {
+            return Err(InstanceError::Name { name: name.into() });
+        }
+        Ok(Self { name: name.into() })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Pins of every ABI version: `/sys/fs/bpf/weir/NAME`.
+    pub fn pin_root(&self) -> PathBuf {
+        Path::new(BPFFS).join("weir").join(&self.name)
+    }
+
+    /// Pinned maps of this ABI version.
+    pub fn pins(&self) -> PathBuf {
+        self.pin_root().join(format!("v{ABI_VERSION}"))
+    }
+
+    /// Pinned links of this ABI version.
+    pub fn links(&self) -> PathBuf {
+        self.pins().join("links")
+    }
+
+    /// Run-time folder: `/run/weir/NAME`.
+    pub fn run_dir(&self) -> PathBuf {
+        Path::new("/run/weir").join(&self.name)
+    }
+
+    /// Control socket of the agent.
+    pub fn agent_socket(&self) -> PathBuf {
+        self.run_dir().join("agent.sock")
+    }
+
+    /// Socket over which the agent gives the proxy its policy.
+    pub fn proxy_socket(&self) -> PathBuf {
+        self.run_dir().join("proxy.sock")
+    }
+
+    /// Name of the proxy's network namespace for a direction.
+    pub fn netns(&self, direction: weir_policy::model::Direction) -> String {
+        format!("{}-{direction}", self.name)
+    }
+
+    /// Makes the folders, and mounts the BPF file system where it is missing.
+    pub fn prepare(&self) -> Result<(), InstanceError> {
+        mount_bpffs()?;
+        for path in [self.links(), self.run_dir()] {
+            fs::create_dir_all(&path).map_err(|source| InstanceError::Folder {
+                action: "make",
+                path,
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Removes pins (programs detach with their links) and the run-time folder.
+    pub fn remove(&self) -> Result<(), InstanceError> {
+        for path in [self.pin_root(), self.run_dir()] {
+            match fs::remove_dir_all(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => {
+                    return Err(InstanceError::Folder {
+                        action: "remove",
+                        path,
+                        source,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn mount_bpffs() -> Result<(), InstanceError> {
+    let failed = |source| InstanceError::Bpffs { source };
+    let mounted = nix::sys::statfs::statfs(BPFFS)
+        .is_ok_and(|stat| i64::from(stat.filesystem_type().0) == BPF_FS_MAGIC);
+    if mounted {
+        return Ok(());
+    }
+    fs::create_dir_all(BPFFS).map_err(failed)?;
+    nix::mount::mount(
+        Some("bpf"),
+        BPFFS,
+        Some("bpf"),
+        nix::mount::MsFlags::empty(),
+        Some("mode=0700"),
+    )
+    .map_err(|errno| failed(errno.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_leaves_its_folder_is_refused() {
+        for name in ["", "..", "a/b", "a b", &"x".repeat(65)] {
+            assert!(Instance::new(name).is_err(), "{name:?}");
+        }
+        let instance = Instance::new("weir-lab-demo").expect("a good name");
+        assert_eq!(
+            instance.netns(weir_policy::model::Direction::Egress),
+            "weir-lab-demo-egress"
+        );
+    }
+}

@@ -1,0 +1,292 @@
+//! A snapshot as map entries. Pure, so that it can be compared with the engine packet by packet.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+};
+
+use ipnet::IpNet;
+use weir_abi::{
+    Address,
+    policy::{
+        AddressValue, Endpoint, ISOLATED_EGRESS, ISOLATED_INGRESS, PREFIX_ANY, PREFIX_PORT,
+        PREFIX_PROTOCOL, PolicyKey, PolicyValue, direction, verdict,
+    },
+    protocol,
+    service::{Backend, BackendKey, CLIENT_AFFINITY, ServiceKey},
+};
+use weir_policy::{
+    compile::{DirectionSet, Segment, Slot, Snapshot, Verdict},
+    model::{Protocol, Service},
+};
+
+/// A pod's interface on this node and the index that stands for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placement {
+    /// Index of the endpoint, 1 to 65535.
+    pub index: u16,
+    /// Interface index of the host side of its veth.
+    pub interface: u32,
+}
+
+/// Prefix length and address, as the `ADDRESSES` trie orders them.
+pub type Prefix = (u32, Address);
+/// Prefix length and key, as the `POLICY` trie orders them.
+pub type PolicyPrefix = (u32, PolicyKey);
+
+/// Everything that the maps should hold.
+#[derive(Debug, Clone, Default)]
+pub struct Desired {
+    /// `ADDRESSES`.
+    pub addresses: BTreeMap<Prefix, AddressValue>,
+    /// `POLICY`.
+    pub policy: BTreeMap<PolicyPrefix, PolicyValue>,
+    /// `ENDPOINTS`, by interface index.
+    pub endpoints: BTreeMap<u32, Endpoint>,
+    /// Services: key, flags, backends.
+    pub services: BTreeMap<ServiceKey, ServiceEntry>,
+}
+
+/// A service port and its backends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceEntry {
+    /// `CLIENT_AFFINITY` or 0.
+    pub flags: u16,
+    /// Where it leads; never empty.
+    pub backends: Vec<Backend>,
+}
+
+/// Lowers a snapshot. `place` says where an endpoint (`namespace`, `name`) is; those without a
+/// place on this node are left out.
+pub fn lower(
+    snapshot: &Snapshot,
+    services: &[Service],
+    place: impl Fn(&str, &str) -> Option<Placement>,
+) -> Desired {
+    let mut desired = Desired::default();
+    let mut owners: BTreeMap<IpAddr, u16> = BTreeMap::new();
+    let mut done = std::collections::BTreeSet::new();
+    for endpoint in &snapshot.endpoints {
+        let Some(placement) = place(&endpoint.namespace, &endpoint.name) else {
+            continue;
+        };
+        let Some(set) = snapshot.sets.get(&endpoint.set) else {
+            continue;
+        };
+        for address in &endpoint.addresses {
+            owners.insert(*address, placement.index);
+        }
+        let mut flags = 0;
+        if set.ingress.enforced() {
+            flags |= ISOLATED_INGRESS;
+        }
+        if set.egress.enforced() {
+            flags |= ISOLATED_EGRESS;
+        }
+        desired.endpoints.insert(
+            placement.interface,
+            Endpoint {
+                index: placement.index,
+                flags,
+                set: endpoint.set,
+            },
+        );
+        if !done.insert(endpoint.set) {
+            continue;
+        }
+        for (side, direction) in [
+            (&set.ingress, direction::INGRESS),
+            (&set.egress, direction::EGRESS),
+        ] {
+            if !side.enforced() {
+                continue;
+            }
+            for (class, atoms) in &snapshot.classes {
+                let base = PolicyKey::new(endpoint.set, *class, direction, 0, 0);
+                policy_entries(side, &side.segments(atoms), base, &mut desired.policy);
+            }
+        }
+    }
+    for (prefix, entry) in &snapshot.addresses {
+        let endpoint = owners.get(&prefix.addr()).copied().unwrap_or(0);
+        let whole = prefix.prefix_len() == prefix.max_prefix_len();
+        desired.addresses.insert(
+            trie_prefix(*prefix),
+            AddressValue {
+                class: entry.class,
+                endpoint: if whole { endpoint } else { 0 },
+                reserved: 0,
+            },
+        );
+    }
+    for service in services {
+        lower_service(service, &mut desired.services);
+    }
+    desired
+}
+
+/// The entries of one policy set, class and direction: a default for all protocols, one for each
+/// protocol that differs, and the ports that differ from that.
+fn policy_entries(
+    side: &DirectionSet,
+    segments: &[Segment],
+    base: PolicyKey,
+    entries: &mut BTreeMap<PolicyPrefix, PolicyValue>,
+) {
+    let value = |segment: &Segment| PolicyValue {
+        verdict: match segment.decision.verdict {
+            Verdict::Allow => verdict::ALLOW,
+            Verdict::Http => verdict::REDIRECT,
+            Verdict::Deny => verdict::DENY,
+        },
+        reserved: [0; 3],
+        policy: segment
+            .decision
+            .rules
+            .first()
+            .and_then(|index| side.rules.get(*index))
+            .map_or(0, |rule| rule.policy),
+    };
+    // What the kernel does where it finds nothing.
+    let nothing = PolicyValue::default();
+    let other = segments
+        .iter()
+        .find(|segment| segment.slot == Slot::Other)
+        .map_or(nothing, value);
+    if other != nothing {
+        entries.insert((PREFIX_ANY, base), other);
+    }
+    for (slot, number) in [
+        (Slot::Tcp, protocol::TCP),
+        (Slot::Udp, protocol::UDP),
+        (Slot::Sctp, protocol::SCTP),
+    ] {
+        let of_slot = || segments.iter().filter(move |segment| segment.slot == slot);
+        // The value of most ports goes to the protocol's own entry.
+        let mut widths: Vec<(PolicyValue, u32)> = Vec::new();
+        for segment in of_slot() {
+            let width = u32::from(segment.last) - u32::from(segment.first) + 1;
+            let value = value(segment);
+            match widths.iter_mut().find(|(other, _)| *other == value) {
+                Some((_, total)) => *total += width,
+                None => widths.push((value, width)),
+            }
+        }
+        let Some((usual, _)) = widths.into_iter().max_by_key(|(_, width)| *width) else {
+            continue;
+        };
+        let of_protocol = PolicyKey {
+            protocol: number,
+            ..base
+        };
+        if usual != other {
+            entries.insert((PREFIX_PROTOCOL, of_protocol), usual);
+        }
+        for segment in of_slot().filter(|segment| value(segment) != usual) {
+            for (port, length) in port_prefixes(segment.first, segment.last) {
+                let key = PolicyKey {
+                    port_be: port.to_be_bytes(),
+                    ..of_protocol
+                };
+                entries.insert((PREFIX_PORT - 16 + u32::from(length), key), value(segment));
+            }
+        }
+    }
+}
+
+/// The prefixes that cover a range of ports exactly: first port and prefix length in bits.
+pub fn port_prefixes(first: u16, last: u16) -> Vec<(u16, u8)> {
+    let mut prefixes = Vec::new();
+    let (mut port, last) = (u32::from(first), u32::from(last));
+    while port <= last {
+        let aligned = if port == 0 { 16 } else { port.trailing_zeros().min(16) };
+        let fits = (last - port + 1).ilog2();
+        let bits = aligned.min(fits);
+        prefixes.push((port as u16, 16 - bits as u8));
+        port += 1 << bits;
+    }
+    prefixes
+}
+
+/// A prefix in the 128-bit space of the trie.
+pub fn trie_prefix(prefix: IpNet) -> Prefix {
+    let length = u32::from(prefix.prefix_len());
+    match prefix {
+        IpNet::V4(v4) => (96 + length, weir_abi::mapped(v4.network().octets())),
+        IpNet::V6(v6) => (length, v6.network().octets()),
+    }
+}
+
+/// An address as the maps hold it.
+pub fn abi_address(address: IpAddr) -> Address {
+    match address {
+        IpAddr::V4(v4) => weir_abi::mapped(v4.octets()),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+fn lower_service(service: &Service, services: &mut BTreeMap<ServiceKey, ServiceEntry>) {
+    for port in &service.ports {
+        let protocol = match port.protocol {
+            Protocol::Tcp => protocol::TCP,
+            Protocol::Udp => protocol::UDP,
+            // An SCTP checksum covers the ports: left to the node, judged by its address.
+            Protocol::Sctp | Protocol::Icmp => continue,
+        };
+        for address in &service.addresses {
+            let backends: Vec<Backend> = port
+                .backends
+                .iter()
+                .filter(|(backend, _)| backend.is_ipv6() == address.is_ipv6())
+                .take(usize::from(u16::MAX))
+                .map(|(backend, port)| Backend {
+                    address: abi_address(*backend),
+                    port: *port,
+                    reserved: 0,
+                })
+                .collect();
+            if backends.is_empty() {
+                continue;
+            }
+            let key = ServiceKey {
+                address: abi_address(*address),
+                port: port.port,
+                protocol,
+                reserved: 0,
+            };
+            let flags = if service.client_affinity { CLIENT_AFFINITY } else { 0 };
+            services.insert(key, ServiceEntry { flags, backends });
+        }
+    }
+}
+
+/// Key of a backend.
+pub fn backend_key(service: u32, slot: usize) -> BackendKey {
+    BackendKey {
+        service,
+        slot: slot as u32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn port_prefixes_cover_a_range_exactly() {
+        for (first, last) in [(0, 65535), (80, 80), (1, 65535), (1000, 2000), (65535, 65535), (0, 0)] {
+            let mut covered = vec![0u8; 65536];
+            for (port, length) in port_prefixes(first, last) {
+                let count = 1usize << (16 - length);
+                assert_eq!(usize::from(port) % count, 0, "aligned");
+                for slot in &mut covered[usize::from(port)..usize::from(port) + count] {
+                    *slot += 1;
+                }
+            }
+            for (port, times) in covered.iter().enumerate() {
+                let inside = (usize::from(first)..=usize::from(last)).contains(&port);
+                assert_eq!(*times, u8::from(inside), "{first}-{last}: port {port}");
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Linux network namespaces by name, as `ip netns` keeps them: a bind mount in `/run/netns`.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sched::{CloneFlags, setns, unshare},
+};
+
+use super::NetworkError;
+
+const FOLDER: &str = "/run/netns";
+const NSFS_MAGIC: i64 = 0x6e73_6673;
+
+/// The file of a named network namespace.
+pub fn path(name: &str) -> PathBuf {
+    Path::new(FOLDER).join(name)
+}
+
+/// Opens a named network namespace, making it where it is missing.
+pub fn ensure(path: &Path) -> Result<OwnedFd, NetworkError> {
+    let failed = |action, source| NetworkError::Netns {
+        action,
+        path: path.into(),
+        source,
+    };
+    if is_netns(path) {
+        return open(path);
+    }
+    fs::create_dir_all(FOLDER).map_err(|source| failed("make the folder", source))?;
+    File::create(path).map_err(|source| failed("make the file", source))?;
+    let target = path.to_owned();
+    // Another thread, because leaving a network namespace cannot be undone from within.
+    std::thread::spawn(move || -> nix::Result<()> {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        mount(
+            Some("/proc/thread-self/ns/net"),
+            &target,
+            None::<&str>,
+            MsFlags::MS_BIND,
+            None::<&str>,
+        )
+    })
+    .join()
+    .unwrap_or(Err(nix::Error::EIO))
+    .map_err(|errno| failed("make it", errno.into()))?;
+    open(path)
+}
+
+/// Opens a named network namespace.
+pub fn open(path: &Path) -> Result<OwnedFd, NetworkError> {
+    File::open(path)
+        .map(OwnedFd::from)
+        .map_err(|source| NetworkError::Netns {
+            action: "open it",
+            path: path.into(),
+            source,
+        })
+}
+
+/// Removes the name; the namespace goes when nobody uses it any more.
+pub fn remove(path: &Path) -> Result<(), NetworkError> {
+    let failed = |source| NetworkError::Netns {
+        action: "remove it",
+        path: path.into(),
+        source,
+    };
+    if is_netns(path) {
+        umount2(path, MntFlags::MNT_DETACH).map_err(|errno| failed(errno.into()))?;
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Runs something on a thread inside a network namespace. `path` is for messages.
+pub fn within<T: Send>(
+    netns: &OwnedFd,
+    path: &Path,
+    work: impl FnOnce() -> T + Send,
+) -> Result<T, NetworkError> {
+    let failed = |source| NetworkError::Netns {
+        action: "enter it",
+        path: path.into(),
+        source,
+    };
+    std::thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                setns(netns.as_fd(), CloneFlags::CLONE_NEWNET)
+                    .map_err(|errno| failed(errno.into()))?;
+                Ok(work())
+            })
+            .join()
+            .unwrap_or_else(|_| Err(failed(io::Error::other("the thread in it failed"))))
+    })
+}
+
+fn is_netns(path: &Path) -> bool {
+    nix::sys::statfs::statfs(path)
+        .is_ok_and(|stat| i64::from(stat.filesystem_type().0) == NSFS_MAGIC)
+}

@@ -1,0 +1,340 @@
+//! Loading the object, and attaching its programs by pinned links.
+//!
+//! Maps are pinned by name and reused; links are pinned, and a restarted agent puts the new
+//! program into the old link, so that no packet passes unjudged in between.
+
+use std::{
+    ffi::CString,
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    path::{Path, PathBuf},
+};
+
+use aya::{
+    Ebpf, EbpfError, EbpfLoader, include_bytes_aligned,
+    maps::{Map, MapError},
+    programs::{
+        LinkOrder, ProgramError, SchedClassifier, SkLookup, TcAttachType,
+        links::{FdLink, LinkError, PinnedLink},
+        tc::{SchedClassifierLink, TcAttachOptions},
+    },
+};
+
+use crate::instance::Instance;
+
+static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weir-ebpf.o"));
+
+const CLASSIFIERS: [&str; 5] = ["from_pod", "to_pod", "to_proxy", "leave_proxy", "from_proxy"];
+const LOOKUPS: [&str; 2] = ["steer_ingress", "steer_egress"];
+/// `bpf(2)` commands that aya does not wrap for these link types.
+const BPF_OBJ_GET: libc::c_int = 7;
+const BPF_LINK_UPDATE: libc::c_int = 29;
+
+/// The loaded programs and their maps.
+#[derive(Debug)]
+pub struct Programs {
+    ebpf: Ebpf,
+    links: PathBuf,
+}
+
+/// What can go wrong while loading and attaching.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramsError {
+    /// The kernel is too old.
+    #[error(
+        "this kernel ({found}) has no tcx: Weir needs Linux 6.6 or later; \
+         nothing was attached and no policy is in force"
+    )]
+    Kernel {
+        /// Its release.
+        found: String,
+    },
+    /// Not allowed.
+    #[error("not allowed to load kernel programs: Weir's agent needs root (CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN)")]
+    Privilege,
+    /// The object was not loaded.
+    #[error("cannot load the kernel programs: {source}")]
+    Load {
+        /// Why.
+        #[source]
+        source: EbpfError,
+    },
+    /// A program was refused.
+    #[error("the kernel refused program `{program}`: {source}")]
+    Program {
+        /// Which.
+        program: String,
+        /// Why, with the verifier's log where there is one.
+        #[source]
+        source: ProgramError,
+    },
+    /// A program is not in the object.
+    #[error("the object has no program or map `{name}`")]
+    Missing {
+        /// Its name.
+        name: String,
+    },
+    /// A map is not of the type expected.
+    #[error("map `{name}`: {source}")]
+    Map {
+        /// Which.
+        name: String,
+        /// Why.
+        #[source]
+        source: MapError,
+    },
+    /// Attaching failed.
+    #[error("cannot attach `{program}` to {place}: {reason}")]
+    Attach {
+        /// Which program.
+        program: String,
+        /// The interface or network namespace.
+        place: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Which hook of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// Packets that arrive on it.
+    Ingress,
+    /// Packets that leave by it.
+    Egress,
+}
+
+// === impl Programs ===
+
+impl Programs {
+    /// Loads the programs; maps that an earlier agent pinned are taken over.
+    pub fn load(instance: &Instance) -> Result<Self, ProgramsError> {
+        check_kernel()?;
+        let mut ebpf = EbpfLoader::new()
+            .default_map_pin_directory(instance.pins())
+            .load(OBJECT)
+            .map_err(|source| {
+                if nix::unistd::geteuid().is_root() {
+                    ProgramsError::Load { source }
+                } else {
+                    ProgramsError::Privilege
+                }
+            })?;
+        for name in CLASSIFIERS {
+            let program: &mut SchedClassifier = program(&mut ebpf, name)?;
+            program.load().map_err(|source| refused(name, source))?;
+        }
+        for name in LOOKUPS {
+            let program: &mut SkLookup = program(&mut ebpf, name)?;
+            program.load().map_err(|source| refused(name, source))?;
+        }
+        Ok(Self {
+            ebpf,
+            links: instance.links(),
+        })
+    }
+
+    /// Takes a map out, to be driven on its own.
+    pub fn take_map(&mut self, name: &str) -> Result<Map, ProgramsError> {
+        self.ebpf
+            .take_map(name)
+            .ok_or_else(|| ProgramsError::Missing { name: name.into() })
+    }
+
+    /// A loaded classifier, for test runs.
+    pub fn classifier(&mut self, name: &str) -> Result<&mut SchedClassifier, ProgramsError> {
+        program(&mut self.ebpf, name)
+    }
+
+    /// Attaches a program to an interface of the calling thread's network namespace, or puts it
+    /// into the link pinned as `pin`. The link outlives this process.
+    pub fn attach(
+        &mut self,
+        name: &str,
+        interface: &str,
+        hook: Hook,
+        pin: &str,
+    ) -> Result<(), ProgramsError> {
+        let path = self.links.join(pin);
+        let failed = |reason: String| ProgramsError::Attach {
+            program: name.into(),
+            place: format!("interface `{interface}`"),
+            reason,
+        };
+        let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
+        if let Some(old) = adopt(&path).map_err(|error| failed(error.to_string()))? {
+            let link = SchedClassifierLink::try_from(old).map_err(|e| failed(e.to_string()))?;
+            if let Ok(id) = program.attach_to_link(link) {
+                // The pin keeps the link; dropping our handle only closes a descriptor.
+                let link = program.take_link(id).map_err(|e| failed(e.to_string()))?;
+                drop(link);
+                return Ok(());
+            }
+            // The interface behind the old link is gone: its name was reused.
+            remove_pin(&path).map_err(|error| failed(error.to_string()))?;
+        }
+        let hook = match hook {
+            Hook::Ingress => TcAttachType::Ingress,
+            Hook::Egress => TcAttachType::Egress,
+        };
+        let options = TcAttachOptions::TcxOrder(LinkOrder::default());
+        let id = program
+            .attach_with_options(interface, hook, options)
+            .map_err(|error| failed(with_causes(&error)))?;
+        let link: FdLink = program
+            .take_link(id)
+            .and_then(|link| link.try_into().map_err(|_| ProgramError::NotLoaded))
+            .map_err(|error| failed(error.to_string()))?;
+        link.pin(&path).map_err(|error| failed(error.to_string()))?;
+        Ok(())
+    }
+
+    /// Attaches a steering program to a network namespace, or replaces the program in its link.
+    pub fn steer(&mut self, name: &str, netns: BorrowedFd<'_>) -> Result<(), ProgramsError> {
+        let path = self.links.join(name);
+        let failed = |reason: String| ProgramsError::Attach {
+            program: name.into(),
+            place: "the proxy's network namespace".into(),
+            reason,
+        };
+        let program: &mut SkLookup = program(&mut self.ebpf, name)?;
+        if path.exists() {
+            let fd = program.fd().map_err(|error| failed(error.to_string()))?;
+            match update_link(&path, fd.as_fd().as_raw_fd()) {
+                Ok(()) => return Ok(()),
+                // The network namespace behind the old link is gone.
+                Err(_) => remove_pin(&path).map_err(|error| failed(error.to_string()))?,
+            }
+        }
+        let id = program
+            .attach(netns)
+            .map_err(|error| failed(with_causes(&error)))?;
+        let link: FdLink = program
+            .take_link(id)
+            .map_err(|error| failed(error.to_string()))?
+            .into();
+        link.pin(&path).map_err(|error| failed(error.to_string()))?;
+        Ok(())
+    }
+
+    /// Detaches what is pinned as `pin`; nothing happens where there is no such pin.
+    pub fn detach(&self, pin: &str) -> io::Result<()> {
+        remove_pin(&self.links.join(pin))
+    }
+
+    /// Names of the pinned links.
+    pub fn pinned(&self) -> io::Result<Vec<String>> {
+        std::fs::read_dir(&self.links)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
+    }
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProgramsError>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+{
+    ebpf.program_mut(name)
+        .ok_or_else(|| ProgramsError::Missing { name: name.into() })?
+        .try_into()
+        .map_err(|source| refused(name, source))
+}
+
+fn refused(name: &str, source: ProgramError) -> ProgramsError {
+    ProgramsError::Program {
+        program: name.into(),
+        source,
+    }
+}
+
+/// tcx links came with Linux 6.6.
+fn check_kernel() -> Result<(), ProgramsError> {
+    let found = nix::sys::utsname::uname()
+        .map(|uname| uname.release().to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let mut numbers = found
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|part| part.parse::<u32>().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version < (6, 6) {
+        return Err(ProgramsError::Kernel { found });
+    }
+    Ok(())
+}
+
+fn adopt(path: &Path) -> Result<Option<FdLink>, LinkError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    PinnedLink::from_pin(path).map(|link| Some(link.into()))
+}
+
+fn remove_pin(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// An error with all that caused it, on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// `BPF_OBJ_GET` and `BPF_LINK_UPDATE`: aya replaces programs only in tcx links.
+fn update_link(path: &Path, program: RawFd) -> io::Result<()> {
+    #[repr(C)]
+    #[derive(Default)]
+    struct Attributes {
+        words: [u64; 16],
+    }
+    let bpf = |command: libc::c_int, attributes: &Attributes| {
+        // SAFETY: the attributes live through the call and are as long as said.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                command,
+                std::ptr::from_ref(attributes),
+                size_of::<Attributes>(),
+            )
+        };
+        if result < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        RawFd::try_from(result).map_err(io::Error::other)
+    };
+    let name = CString::new(path.as_os_str().as_encoded_bytes()).map_err(io::Error::other)?;
+    let mut get = Attributes::default();
+    get.words[0] = name.as_ptr() as u64;
+    let link = bpf(BPF_OBJ_GET, &get)?;
+    // SAFETY: the kernel just gave us this descriptor.
+    let link = unsafe { OwnedFd::from_raw_fd(link) };
+    let mut update = Attributes::default();
+    // link_fd, new_prog_fd: two u32, in this order.
+    update.words[0] = u64::from(link.as_raw_fd() as u32) | u64::from(program as u32) << 32;
+    bpf(BPF_LINK_UPDATE, &update).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_takes_all_programs() {
+        let instance = Instance::new(&format!("test-load-{}", std::process::id())).expect("name");
+        instance.prepare().expect("root and bpffs");
+        let loaded = Programs::load(&instance);
+        if let Err(ProgramsError::Program { program, source }) = &loaded {
+            panic!("{program}: {}", with_causes(source));
+        }
+        loaded.expect("all programs load");
+        instance.remove().expect("pins go");
+    }
+}
