@@ -208,13 +208,14 @@ pub fn tune(socket: SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_keepalive(&keepalive)
 }
 
-/// Opens one transparent listener in the thread's current network namespace.
+/// Opens one listener at the loopback address of the thread's current network namespace.
 ///
-/// `port` 0 chooses a fresh one; others join the group by passing the port of the first.
+/// `port` 0 chooses one that no other group has; others join the group by passing the port of the
+/// first. Options set here are inherited by accepted sockets.
 ///
 /// # Errors
-/// Whatever the socket calls say; opening needs CAP_NET_RAW or CAP_NET_ADMIN.
-pub fn open_listener(v6: bool, port: u16) -> io::Result<std::net::TcpListener> {
+/// Whatever the socket calls say; `transparent` needs CAP_NET_RAW or CAP_NET_ADMIN.
+pub fn open_listener(transparent: bool, v6: bool, port: u16) -> io::Result<std::net::TcpListener> {
     let address: IpAddr = if v6 {
         Ipv6Addr::LOCALHOST.into()
     } else {
@@ -229,7 +230,10 @@ pub fn open_listener(v6: bool, port: u16) -> io::Result<std::net::TcpListener> {
     if v6 {
         socket.set_only_v6(true)?;
     }
-    set_transparent(&socket, address.ip())?;
+    if transparent {
+        set_transparent(&socket, address.ip())?;
+    }
+    tune(SockRef::from(&socket))?;
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
     socket.listen(4096)?;

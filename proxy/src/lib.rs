@@ -35,4 +35,8 @@ pub mod engine;
 pub mod flow;
 pub mod http1;
 pub mod judge;
+pub mod link;
+pub mod privileges;
+pub mod process;
 mod sys;
+pub mod worker;

@@ -48,7 +48,7 @@ pub fn shutdown_write(socket: &impl AsRawFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Stops a listening socket: what is queued stays queued, new connections are not taken.
+/// Stops a listening socket, in every process that holds it; what is queued is reset.
 ///
 /// # Errors
 /// Whatever shutdown says.

@@ -215,9 +215,4 @@ impl Writer<'_> {
             }
         }
     }
-
-    /// Whether the direction to the peer has ended.
-    pub fn has_ended(&self) -> bool {
-        *self.ended
-    }
 }

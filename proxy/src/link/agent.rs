@@ -1,0 +1,238 @@
+//! The agent's end: accepts proxies, sends them snapshots, and tells what they report.
+
+use std::{
+    fs, io,
+    os::{fd::OwnedFd, unix::fs::PermissionsExt},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    io::AsyncWriteExt,
+    net::{UnixListener, UnixStream},
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use weir_policy::l7::L7Table;
+
+use super::{
+    frame::{self, LinkError},
+    protocol::{Hello, PROTOCOL, ToAgent, ToProxyRef},
+};
+use crate::{counters::CountersSnapshot, flow::L7Flow, privileges::NOBODY};
+
+/// Events that wait for the agent before proxies are made to wait.
+const QUEUE: usize = 4096;
+/// How long a connected process may take to say Hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Tells proxies apart. A later one has a greater number: the newest wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProxyId(u64);
+
+/// Something that a proxy reported.
+#[derive(Debug)]
+pub struct Event {
+    /// Which proxy.
+    pub proxy: ProxyId,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What a proxy reported.
+#[derive(Debug)]
+pub enum EventKind {
+    /// It connected. Steer no connection to it before its first Ack.
+    Connected {
+        /// Who it is.
+        hello: Hello,
+        /// Its listener sockets, described in the same order by `hello.listeners`. Put them into
+        /// the SockMap, then drop them: kept open they would keep listening after the proxy's end.
+        listeners: Vec<OwnedFd>,
+    },
+    /// Every worker of it uses the snapshot of this revision.
+    Ack {
+        /// The snapshot's revision.
+        revision: u64,
+    },
+    /// It served, denied or refused a request.
+    Flow(Box<L7Flow>),
+    /// Its counters since it started.
+    Counters(Box<CountersSnapshot>),
+    /// It is about to stop: steer no more connections to it.
+    Draining,
+    /// Its link ended. It may still serve what it has, and may connect again.
+    Disconnected,
+}
+
+/// The agent's end of the link.
+#[derive(Debug)]
+pub struct AgentEnd {
+    snapshot: watch::Sender<Option<Arc<Vec<u8>>>>,
+    events: mpsc::Receiver<Event>,
+    accepting: JoinHandle<()>,
+}
+
+impl AgentEnd {
+    /// Listens at a path, such as `/run/weir/weir/proxy.sock`. Makes the folder (0755) and lets
+    /// every user connect, because the proxy has none of root's rights by then; who may speak is
+    /// decided by the peer's credentials: root, the proxy's user, or our own.
+    ///
+    /// Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// Whatever making the folder or the socket says.
+    pub fn bind(path: &Path) -> Result<Self, LinkError> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+        }
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
+        let (snapshot, snapshots) = watch::channel(None);
+        let (sender, events) = mpsc::channel(QUEUE);
+        let accepting = tokio::spawn(accept(listener, snapshots, sender));
+        Ok(Self {
+            snapshot,
+            events,
+            accepting,
+        })
+    }
+
+    /// Sends a snapshot to every proxy connected now or later. One that is not sent yet when the
+    /// next comes is skipped.
+    ///
+    /// # Errors
+    /// It does not serialise or is too large; the one before stays in force.
+    pub fn send_snapshot(&self, table: &L7Table) -> Result<(), LinkError> {
+        let frame = frame::encode(&ToProxyRef::Snapshot { table })?;
+        self.snapshot.send_replace(Some(Arc::new(frame)));
+        Ok(())
+    }
+
+    /// The next event. `None` only if the accept loop ended, which it does not by itself. Cancel
+    /// safe.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+}
+
+impl Drop for AgentEnd {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(
+    listener: UnixListener,
+    snapshots: watch::Receiver<Option<Arc<Vec<u8>>>>,
+    events: mpsc::Sender<Event>,
+) {
+    // Dropped, and every link with it, when the agent's end is dropped.
+    let mut links = tokio::task::JoinSet::new();
+    let mut number = 0;
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    number += 1;
+                    links.spawn(serve(ProxyId(number), stream, snapshots.clone(), events.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "proxy link not accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+            Some(_) = links.join_next() => {}
+        }
+    }
+}
+
+async fn serve(
+    proxy: ProxyId,
+    mut stream: UnixStream,
+    snapshots: watch::Receiver<Option<Arc<Vec<u8>>>>,
+    events: mpsc::Sender<Event>,
+) {
+    let hello = tokio::time::timeout(HELLO_TIMEOUT, hello(&mut stream)).await;
+    let (hello, listeners) = match hello.unwrap_or(Err(LinkError::Timeout)) {
+        Ok(hello) => hello,
+        Err(error) => {
+            tracing::warn!(%error, "proxy link refused");
+            return;
+        }
+    };
+    tracing::info!(proxy = proxy.0, pid = hello.pid, version = %hello.version, "proxy connected");
+    let report = |kind| {
+        let events = events.clone();
+        async move { events.send(Event { proxy, kind }).await.is_ok() }
+    };
+    if !report(EventKind::Connected { hello, listeners }).await {
+        return;
+    }
+    let (mut from, mut to) = stream.into_split();
+    let receive = async {
+        loop {
+            let kind = match frame::read(&mut from).await? {
+                ToAgent::Ack { revision } => EventKind::Ack { revision },
+                ToAgent::Flow(flow) => EventKind::Flow(flow),
+                ToAgent::Counters(counters) => EventKind::Counters(counters),
+                ToAgent::Draining => EventKind::Draining,
+                ToAgent::Hello(_) => {
+                    return Err(LinkError::Unexpected {
+                        what: "a second hello",
+                    });
+                }
+            };
+            if !report(kind).await {
+                return Ok(());
+            }
+        }
+    };
+    let send = async {
+        let mut snapshots = snapshots;
+        snapshots.mark_changed();
+        while snapshots.changed().await.is_ok() {
+            let frame = snapshots.borrow_and_update().clone();
+            if let Some(frame) = frame {
+                to.write_all(&frame).await?;
+            }
+        }
+        Ok::<(), LinkError>(())
+    };
+    let result = tokio::select! {
+        result = receive => result,
+        result = send => result,
+    };
+    if let Err(error) = result {
+        tracing::info!(proxy = proxy.0, %error, "proxy link ended");
+    }
+    let _told = report(EventKind::Disconnected).await;
+}
+
+async fn hello(stream: &mut UnixStream) -> Result<(Hello, Vec<OwnedFd>), LinkError> {
+    let uid = stream.peer_cred()?.uid();
+    if uid != 0 && uid != NOBODY && uid != nix::unistd::geteuid().as_raw() {
+        return Err(LinkError::Untrusted { uid });
+    }
+    let (message, sockets) = frame::read_with_sockets(stream).await?;
+    let ToAgent::Hello(hello) = message else {
+        return Err(LinkError::Unexpected { what: "no hello" });
+    };
+    if hello.protocol != PROTOCOL {
+        return Err(LinkError::Unexpected {
+            what: "another protocol version",
+        });
+    }
+    if hello.listeners.len() != sockets.len() {
+        return Err(LinkError::Unexpected {
+            what: "listeners without their sockets",
+        });
+    }
+    Ok((hello, sockets))
+}

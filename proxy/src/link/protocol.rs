@@ -1,0 +1,74 @@
+//! What agent and proxy say to each other.
+
+use serde::{Deserialize, Serialize};
+use weir_policy::{l7::L7Table, model::Direction};
+
+use crate::{counters::CountersSnapshot, flow::L7Flow};
+
+/// Version of these messages. A proxy and an agent of different versions do not talk.
+pub const PROTOCOL: u32 = 1;
+
+/// From the proxy to the agent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum ToAgent {
+    /// The first message, with the listener sockets.
+    Hello(Hello),
+    /// Every worker judges by this snapshot from now on.
+    Ack {
+        /// Its revision.
+        revision: u64,
+    },
+    /// A record of one request.
+    Flow(Box<L7Flow>),
+    /// All counters, once a second.
+    Counters(Box<CountersSnapshot>),
+    /// The proxy was told to stop: steer no more connections to it.
+    Draining,
+}
+
+/// From the agent to the proxy, borrowed so that a large table is not copied to be sent.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum ToProxyRef<'a> {
+    /// Judge by this from now on.
+    Snapshot {
+        /// What to judge by.
+        table: &'a L7Table,
+    },
+}
+
+/// From the agent to the proxy.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum ToProxy {
+    /// Judge by this from now on.
+    Snapshot {
+        /// What to judge by.
+        table: L7Table,
+    },
+}
+
+/// How a proxy introduces itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL`].
+    pub protocol: u32,
+    /// Version of the proxy's program.
+    pub version: String,
+    /// Its process id, as it sees it.
+    pub pid: u32,
+    /// What the sockets that come with this message are, in their order.
+    pub listeners: Vec<ListenerInfo>,
+}
+
+/// One listener socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerInfo {
+    /// The private namespace it is in.
+    pub direction: Direction,
+    /// Whether it takes IPv6 connections; else IPv4.
+    pub v6: bool,
+    /// The port it is bound to.
+    pub port: u16,
+}

@@ -1,0 +1,189 @@
+//! The proxy's end: connects, and connects again; takes snapshots and reports.
+
+use std::{os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{
+    io::AsyncWriteExt,
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{mpsc, watch},
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
+use weir_policy::l7::L7Table;
+
+use super::{
+    frame::{self, LinkError},
+    protocol::{Hello, ToAgent, ToProxy},
+};
+use crate::{
+    counters::{Counters, CountersSnapshot},
+    flow::L7Flow,
+};
+
+/// Flow records sent with one write.
+const BATCH: usize = 256;
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(2);
+
+/// A snapshot as workers get it. `generation` counts snapshots of this process, because revisions
+/// may start again with a new agent.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// Counts up by one.
+    pub generation: u64,
+    /// What to judge by.
+    pub table: Arc<L7Table>,
+}
+
+/// The proxy's end of the link.
+#[derive(Debug)]
+pub struct ProxyEnd {
+    /// Where the agent listens.
+    pub path: PathBuf,
+    /// How we introduce ourselves.
+    pub hello: Hello,
+    /// Our listeners, in the order of `hello`.
+    pub listeners: Vec<OwnedFd>,
+    /// Where snapshots go.
+    pub snapshots: watch::Sender<Option<Published>>,
+    /// The generation that each worker uses.
+    pub applied: Vec<watch::Receiver<u64>>,
+    /// Flow records to send.
+    pub flows: mpsc::Receiver<L7Flow>,
+    /// Counters of each worker.
+    pub counters: Vec<Arc<Counters>>,
+    /// Turns true when the proxy was told to stop.
+    pub leaving: watch::Receiver<bool>,
+}
+
+impl ProxyEnd {
+    /// Keeps the link up for as long as it is polled.
+    pub async fn run(mut self) {
+        let mut retry = FIRST_RETRY;
+        loop {
+            match UnixStream::connect(&self.path).await {
+                Ok(stream) => {
+                    let since = Instant::now();
+                    if let Err(error) = self.session(stream).await {
+                        tracing::warn!(%error, "link to the agent lost");
+                    }
+                    // A link that breaks at once, again and again, is not tried in a tight loop.
+                    if since.elapsed() > LAST_RETRY {
+                        retry = FIRST_RETRY;
+                    }
+                }
+                Err(error) => tracing::debug!(%error, path = %self.path.display(), "no agent"),
+            }
+            sleep(retry).await;
+            retry = (retry * 2).min(LAST_RETRY);
+        }
+    }
+
+    async fn session(&mut self, mut stream: UnixStream) -> Result<(), LinkError> {
+        let hello = frame::encode(&ToAgent::Hello(self.hello.clone()))?;
+        frame::send_with_sockets(&mut stream, &hello, &self.listeners).await?;
+        tracing::info!("linked to the agent");
+        let (from, to) = stream.into_split();
+        let (acks, acked) = mpsc::channel(16);
+        let receive = receive(from, &self.snapshots, &self.applied, acks);
+        let report = report(
+            to,
+            acked,
+            &mut self.flows,
+            &self.counters,
+            self.leaving.clone(),
+        );
+        tokio::select! {
+            result = receive => result,
+            result = report => result,
+        }
+    }
+}
+
+/// Publishes snapshots, and acknowledges each once every worker uses it.
+async fn receive(
+    mut from: OwnedReadHalf,
+    snapshots: &watch::Sender<Option<Published>>,
+    applied: &[watch::Receiver<u64>],
+    acks: mpsc::Sender<u64>,
+) -> Result<(), LinkError> {
+    loop {
+        let ToProxy::Snapshot { table } = frame::read(&mut from).await?;
+        let revision = table.revision();
+        let mut generation = 0;
+        snapshots.send_modify(|published| {
+            generation = published
+                .as_ref()
+                .map_or(0, |published| published.generation)
+                + 1;
+            *published = Some(Published {
+                generation,
+                table: Arc::new(table),
+            });
+        });
+        for worker in applied {
+            let mut worker = worker.clone();
+            if worker
+                .wait_for(|applied| *applied >= generation)
+                .await
+                .is_err()
+            {
+                return Err(LinkError::Unexpected {
+                    what: "a worker ended",
+                });
+            }
+        }
+        tracing::info!(revision, "snapshot in force");
+        if acks.send(revision).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+async fn report(
+    mut to: OwnedWriteHalf,
+    mut acks: mpsc::Receiver<u64>,
+    flows: &mut mpsc::Receiver<L7Flow>,
+    counters: &[Arc<Counters>],
+    mut leaving: watch::Receiver<bool>,
+) -> Result<(), LinkError> {
+    let mut every_second = interval(Duration::from_secs(1));
+    every_second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut told = false;
+    leaving.mark_changed();
+    loop {
+        let mut bytes = Vec::new();
+        tokio::select! {
+            Some(revision) = acks.recv() => bytes = frame::encode(&ToAgent::Ack { revision })?,
+            count = flows.recv_many(&mut batch, BATCH) => {
+                for flow in batch.drain(..) {
+                    bytes.extend(frame::encode(&ToAgent::Flow(Box::new(flow)))?);
+                }
+                if count == 0 {
+                    // All workers have ended: say the last numbers and close.
+                    to.write_all(&frame::encode(&ToAgent::Counters(Box::new(sum(counters))))?).await?;
+                    to.shutdown().await?;
+                    return Ok(());
+                }
+            }
+            _ = every_second.tick() => bytes = frame::encode(&ToAgent::Counters(Box::new(sum(counters))))?,
+            changed = leaving.changed(), if !told => {
+                // An error means that the process is ending: as good as being told.
+                told = changed.is_err() || *leaving.borrow();
+                if told {
+                    bytes = frame::encode(&ToAgent::Draining)?;
+                }
+            }
+        }
+        to.write_all(&bytes).await?;
+    }
+}
+
+fn sum(workers: &[Arc<Counters>]) -> CountersSnapshot {
+    let mut sum = CountersSnapshot::default();
+    workers.iter().for_each(|worker| sum.add(worker));
+    sum
+}

@@ -1,0 +1,295 @@
+//! A worker: one thread, one network namespace, its own listeners and its own runtime.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+use nix::sched::{CloneFlags, setns};
+use thiserror::Error;
+use tokio::{
+    sync::{Semaphore, watch},
+    time,
+};
+use weir_policy::{http::Judge, model::Direction};
+
+use crate::{
+    context::{Context, Limits, PolicyCell},
+    counters::Counters,
+    datapath::{Datapath, open_listener},
+    engine,
+    flow::FlowSender,
+    link::proxy::Published,
+    privileges::{self, PrivilegeError},
+    sys,
+};
+
+/// Where a worker serves.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// In a private network namespace, by the path of its file.
+    Netns(PathBuf),
+    /// Where the process is, with one server for all (tests, benchmarks).
+    Plain {
+        /// Taken as every flow's endpoint.
+        endpoint: u16,
+        /// Where every connection goes.
+        server: SocketAddr,
+    },
+}
+
+/// Everything a worker starts from.
+#[derive(Debug)]
+pub struct WorkerSpec {
+    /// The direction that it serves.
+    pub direction: Direction,
+    /// Where.
+    pub place: Place,
+    /// The port of its direction's group; 0 for the group's first.
+    pub port: u16,
+    /// Limits.
+    pub limits: Limits,
+    /// Whether the thread gives up its privileges.
+    pub drop_privileges: bool,
+    /// Its counters.
+    pub counters: Arc<Counters>,
+    /// Where its flow records go.
+    pub flows: FlowSender,
+    /// Snapshots to judge by.
+    pub snapshots: watch::Receiver<Option<Published>>,
+    /// Turns true when the proxy was told to stop.
+    pub draining: watch::Receiver<bool>,
+}
+
+/// A worker that is ready to serve.
+#[derive(Debug)]
+pub struct Worker {
+    /// Its thread; ends after draining.
+    pub thread: thread::JoinHandle<()>,
+    /// The port of its listeners.
+    pub port: u16,
+    /// Duplicates of its listeners, IPv4 and IPv6, for the agent.
+    pub listeners: [OwnedFd; 2],
+    /// The generation of the snapshot that it uses.
+    pub applied: watch::Receiver<u64>,
+}
+
+/// Why a worker did not start.
+#[derive(Debug, Error)]
+pub enum WorkerError {
+    /// Its network namespace cannot be entered.
+    #[error("cannot enter network namespace {path}: {source}")]
+    Netns {
+        /// The namespace's file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Its listeners, thread or runtime cannot be made.
+    #[error("cannot start worker: {0}")]
+    Io(#[from] io::Error),
+    /// It would have kept privileges.
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
+    /// Its thread ended before it was ready.
+    #[error("worker ended before it was ready")]
+    Ended,
+}
+
+/// Starts a worker and waits until its listeners are open and its privileges gone.
+///
+/// # Errors
+/// See [`WorkerError`].
+pub fn spawn_worker(name: String, spec: WorkerSpec) -> Result<Worker, WorkerError> {
+    let (ready, waiting) = mpsc::channel();
+    let (applied_sender, applied) = watch::channel(0);
+    let thread = thread::Builder::new()
+        .name(name)
+        .spawn(move || match open(&spec) {
+            Ok(listeners) => {
+                let [v4, v6] = &listeners;
+                let described = (|| {
+                    let port = v4.local_addr()?.port();
+                    Ok((port, [v4.try_clone()?.into(), v6.try_clone()?.into()]))
+                })();
+                let good = described.is_ok();
+                if ready.send(described.map_err(WorkerError::Io)).is_ok() && good {
+                    serve(spec, listeners, applied_sender);
+                }
+            }
+            Err(error) => {
+                // Nobody waits any more only if the process is going down anyway.
+                let _sent = ready.send(Err(error));
+            }
+        })?;
+    let (port, listeners) = waiting.recv().unwrap_or(Err(WorkerError::Ended))?;
+    Ok(Worker {
+        thread,
+        port,
+        listeners,
+        applied,
+    })
+}
+
+/// Enters the namespace, opens the listeners, then gives up privileges: in this order, because
+/// the first two need them.
+fn open(spec: &WorkerSpec) -> Result<[TcpListener; 2], WorkerError> {
+    let transparent = match &spec.place {
+        Place::Netns(path) => {
+            let netns = std::fs::File::open(path)
+                .and_then(|file| setns(file, CloneFlags::CLONE_NEWNET).map_err(io::Error::from));
+            netns.map_err(|source| WorkerError::Netns {
+                path: path.clone(),
+                source,
+            })?;
+            true
+        }
+        Place::Plain { .. } => false,
+    };
+    let v4 = open_listener(transparent, false, spec.port)?;
+    let v6 = open_listener(transparent, true, v4.local_addr()?.port())?;
+    if spec.drop_privileges {
+        privileges::drop_thread()?;
+    }
+    Ok([v4, v6])
+}
+
+fn serve(spec: WorkerSpec, listeners: [TcpListener; 2], applied: watch::Sender<u64>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            // Dropping `applied` tells the link that this worker will never be ready.
+            tracing::error!(%error, "worker has no runtime");
+            return;
+        }
+    };
+    runtime.block_on(async {
+        if let Err(error) = run(spec, listeners, applied).await {
+            tracing::error!(%error, "worker failed");
+        }
+    });
+}
+
+async fn run(
+    spec: WorkerSpec,
+    listeners: [TcpListener; 2],
+    applied: watch::Sender<u64>,
+) -> io::Result<()> {
+    let [v4, v6] = listeners;
+    let listener_port = v4.local_addr()?.port();
+    let datapath = match spec.place {
+        Place::Netns(_) => Datapath::Transparent {
+            direction: spec.direction,
+            listener_port,
+        },
+        Place::Plain { endpoint, server } => Datapath::Plain {
+            direction: spec.direction,
+            endpoint,
+            server,
+        },
+    };
+    let context = Arc::new(Context {
+        policy: PolicyCell::default(),
+        datapath,
+        limits: spec.limits,
+        counters: spec.counters,
+        flows: spec.flows,
+        draining: spec.draining,
+    });
+    let v4 = tokio::net::TcpListener::from_std(v4)?;
+    let v6 = tokio::net::TcpListener::from_std(v6)?;
+    let policy = tokio::spawn(follow(spec.snapshots, Arc::clone(&context), applied));
+    let permits = Arc::new(Semaphore::new(spec.limits.connections));
+    tokio::join!(
+        accept(&v4, Arc::clone(&context), Arc::clone(&permits)),
+        accept(&v6, Arc::clone(&context), Arc::clone(&permits)),
+    );
+    // The agent may hold duplicates: closing ours alone would leave them listening.
+    for listener in [v4, v6] {
+        sys::shutdown_read(&listener)?;
+    }
+    let all = u32::try_from(spec.limits.connections).unwrap_or(u32::MAX);
+    if time::timeout(spec.limits.drain, permits.acquire_many(all))
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            open = context.counters.connections_open.get(),
+            "connections cut at the end of the drain"
+        );
+    }
+    policy.abort();
+    Ok(())
+}
+
+/// Puts each snapshot in force. Judging is synchronous in this thread: once this task has run, no
+/// older snapshot is in use.
+async fn follow(
+    mut snapshots: watch::Receiver<Option<Published>>,
+    context: Arc<Context>,
+    applied: watch::Sender<u64>,
+) {
+    snapshots.mark_changed();
+    while snapshots.changed().await.is_ok() {
+        let published = snapshots.borrow_and_update().clone();
+        if let Some(Published { generation, table }) = published {
+            let judge: Arc<dyn Judge> = table;
+            context.policy.set(judge);
+            applied.send_replace(generation);
+        }
+    }
+}
+
+/// Waits until the proxy is told to stop.
+async fn told(draining: &mut watch::Receiver<bool>) {
+    while !*draining.borrow_and_update() {
+        if draining.changed().await.is_err() {
+            // Nobody is left to tell it: the process is ending.
+            return;
+        }
+    }
+}
+
+/// Accepts until the proxy is told to stop, and then whatever is queued already.
+async fn accept(
+    listener: &tokio::net::TcpListener,
+    context: Arc<Context>,
+    permits: Arc<Semaphore>,
+) {
+    let mut draining = context.draining.clone();
+    loop {
+        let next = async {
+            let permit = Arc::clone(&permits).acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            biased;
+            next = next => next,
+            () = told(&mut draining) => return,
+        };
+        match accepted {
+            Ok((stream, client)) => {
+                let context = Arc::clone(&context);
+                tokio::spawn(async move {
+                    engine::serve(context, stream, client).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                // Out of files or memory: the connection stays queued; do not spin on it.
+                context.counters.accept_errors.add();
+                tracing::debug!(%error, "connection not accepted");
+                time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}

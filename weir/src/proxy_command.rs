@@ -1,0 +1,117 @@
+//! `weir proxy`: the per-node HTTP proxy as a process of its own.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context;
+use weir_proxy::{
+    context::Limits,
+    process::{self, ProxyConfig},
+};
+
+/// Run the per-node HTTP proxy
+///
+/// Enters the network namespaces NAME-ingress and NAME-egress, opens its listeners there, gives up
+/// every privilege but CAP_NET_RAW, and serves the connections that the agent steers to it. Policy
+/// comes from the agent over /run/weir/NAME/proxy.sock; until the first snapshot every connection
+/// is reset. Without the agent it goes on with the last snapshot.
+///
+/// To upgrade without losing a connection, start the new proxy, wait until the agent steers to it,
+/// and send SIGTERM to the old one: it finishes what is open, for as long as --drain says.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  Serve the instance `weir` with one worker for each core and direction:
+    weir proxy
+
+  Serve another instance, with two workers for each direction:
+    weir proxy --name lab --workers 2
+
+  Stop, with at most ten seconds for open connections (given at start):
+    weir proxy --drain 10s & kill $!")]
+pub struct ProxyCommand {
+    /// Instance, as given to `weir agent`
+    #[arg(long, default_value = "weir", value_parser = parse_name)]
+    name: String,
+
+    /// Worker threads for each direction [default: one for each core]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+
+    /// How long a request's head may take, from its first byte
+    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = parse_time)]
+    head_timeout: Duration,
+
+    /// How long a connection to a server may take
+    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = parse_time)]
+    connect_timeout: Duration,
+
+    /// How long open connections may go on after SIGTERM
+    #[arg(long, default_value = "30s", value_name = "TIME", value_parser = parse_time)]
+    drain: Duration,
+
+    /// Most connections at once for each worker; more wait
+    #[arg(long, default_value_t = Limits::default().connections, value_name = "N")]
+    connections: usize,
+
+    /// Where the agent listens [default: /run/weir/NAME/proxy.sock]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+impl ProxyCommand {
+    /// Serves until SIGTERM or SIGINT and the end of the drain.
+    ///
+    /// # Errors
+    /// The namespaces cannot be entered, privileges cannot be given up, or a worker failed.
+    pub fn run(self) -> anyhow::Result<()> {
+        let workers = match self.workers {
+            Some(workers) => workers,
+            None => std::thread::available_parallelism()
+                .context("cannot count cores")?
+                .get(),
+        };
+        let limits = Limits {
+            head_timeout: self.head_timeout,
+            connect_timeout: self.connect_timeout,
+            drain: self.drain,
+            connections: self.connections.max(1),
+        };
+        let mut config = ProxyConfig::of_instance(&self.name, workers, limits);
+        if let Some(socket) = self.socket {
+            config.socket = socket;
+        }
+        process::run(config).with_context(|| format!("proxy of instance {}", self.name))
+    }
+}
+
+/// The name becomes part of paths.
+fn parse_name(text: &str) -> Result<String, String> {
+    let good = !text.is_empty()
+        && !text.starts_with('-')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err("only letters, digits, - and _".to_owned())
+    }
+}
+
+/// A number with `ms`, `s` or `m`; a bare number is seconds.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "expected a time such as 10s".to_owned())?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "" | "s" => Ok(Duration::from_secs(number)),
+        "m" => number
+            .checked_mul(60)
+            .map(Duration::from_secs)
+            .ok_or_else(|| "too long".to_owned()),
+        _ => Err("expected a time in ms, s or m".to_owned()),
+    }
+}
