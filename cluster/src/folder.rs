@@ -1,0 +1,211 @@
+//! Objects from files: a folder (read with its subfolders), single files, standard input.
+//!
+//! What breaks stays as it was:
+//!
+//! | what is wrong | what is in force |
+//! |---|---|
+//! | an object | its last good version; a policy that never had one: its stand-in, which denies |
+//! | a file is not YAML, or cannot be read | the file's last good content |
+//! | such a file was never good | nothing of it: the reading is *fatal*; files that vanished meanwhile are kept, one of them may be this one under another name |
+//! | a folder that was there is gone | everything that was in it |
+//!
+//! A file or an object that is removed from a good folder is really gone.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+use weir_policy::model::{Problem, World};
+
+use crate::{
+    index::{Index, Options},
+    objects::{Converted, Object, ObjectKey, PodPlacement, convert},
+    yaml::Document,
+};
+
+mod files;
+mod watch;
+
+pub use files::{STDIN, read_documents};
+pub use watch::{Changes, WatchError};
+
+use files::Files;
+
+/// Reads objects from files, again and again.
+#[derive(Debug)]
+pub struct FolderSource {
+    paths: Vec<PathBuf>,
+    options: Options,
+    files: Files,
+    last_good: BTreeMap<ObjectKey, Object>,
+}
+
+/// What the files say at one moment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reading {
+    pub world: World,
+    /// In the order of the world's pods.
+    pub placements: Vec<PodPlacement>,
+    /// Everything that is not in force as written.
+    pub problems: Vec<SourceProblem>,
+}
+
+/// What is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.text())]
+pub struct SourceProblem {
+    /// `FILE:LINE`, or the file.
+    pub place: String,
+    /// `Kind/NAMESPACE/NAME`; empty where it is not about one object.
+    pub object: String,
+    /// The field's path; empty where it is about the whole.
+    pub field: String,
+    /// What is wrong, and what would be right.
+    pub reason: String,
+    /// Nothing can be said about what is in the file: do not start.
+    pub fatal: bool,
+}
+
+impl FolderSource {
+    /// A source over files and folders; `-` is standard input, which is read once.
+    pub fn new(paths: impl IntoIterator<Item = PathBuf>, options: Options) -> Self {
+        Self {
+            paths: paths.into_iter().collect(),
+            options,
+            files: Files::default(),
+            last_good: BTreeMap::new(),
+        }
+    }
+
+    /// Reads everything again.
+    pub fn read(&mut self) -> Reading {
+        let (documents, mut problems) = self.files.read(&self.paths);
+        let mut index = Index::default();
+        let mut places: BTreeMap<ObjectKey, String> = BTreeMap::new();
+        let mut ignored = BTreeSet::new();
+        let mut good = BTreeMap::new();
+        for document in documents {
+            let (mut key, object, faults) = match convert(&document.value) {
+                Converted::Ignored { kind } => {
+                    if names_a_policy(&kind) {
+                        problems.push(SourceProblem::of(&document, not_enforced(&kind)));
+                    }
+                    ignored.insert(kind);
+                    continue;
+                }
+                Converted::Alien { problem } => {
+                    problems.push(SourceProblem::of(&document, problem));
+                    continue;
+                }
+                Converted::Good {
+                    key,
+                    object,
+                    problems,
+                } => (key, Ok(object), problems),
+                Converted::Bad {
+                    key,
+                    stand_in,
+                    problems,
+                } => (key, Err(stand_in), problems),
+            };
+            if object.is_err() && document.value.pointer("/metadata/name").is_none() {
+                // Two objects without a name are two objects: both stand-ins count.
+                key.name = format!("unnamed at {}", document.place);
+            }
+            if let Some(first) = places.get(&key) {
+                problems.push(SourceProblem {
+                    place: document.place,
+                    object: key.to_string(),
+                    field: String::new(),
+                    reason: format!("stands here again: the one at {first} is used"),
+                    fatal: false,
+                });
+                continue;
+            }
+            places.insert(key.clone(), document.place.clone());
+            problems.extend(
+                faults
+                    .into_iter()
+                    .map(|problem| SourceProblem::of(&document, problem)),
+            );
+            let in_force = match object {
+                Ok(object) => {
+                    good.insert(key.clone(), object.clone());
+                    Some(object)
+                }
+                Err(stand_in) => match self.last_good.remove(&key) {
+                    Some(object) => {
+                        good.insert(key.clone(), object.clone());
+                        Some(object)
+                    }
+                    None => stand_in,
+                },
+            };
+            if let Some(object) = in_force {
+                index.apply(key, object);
+            }
+        }
+        self.last_good = good;
+        if !ignored.is_empty() {
+            tracing::debug!(kinds = ?ignored, "kinds that say nothing to policy");
+        }
+        let (world, placements) = index.world(self.options);
+        Reading {
+            world,
+            placements,
+            problems,
+        }
+    }
+}
+
+/// Kinds of other products, and ours misspelt: someone expects them to be enforced.
+fn names_a_policy(kind: &str) -> bool {
+    let kind = kind.to_ascii_lowercase();
+    kind.contains("network") && kind.contains("pol")
+}
+
+fn not_enforced(kind: &str) -> Problem {
+    Problem {
+        object: kind.escape_debug().to_string(),
+        field: "kind".to_owned(),
+        reason: "is not enforced here: NetworkPolicy (networking.k8s.io/v1), CiliumNetworkPolicy \
+                 and CiliumClusterwideNetworkPolicy (cilium.io/v2) are"
+            .to_owned(),
+    }
+}
+
+// === impl Reading ===
+
+impl Reading {
+    /// The problems that forbid to start.
+    pub fn fatal(&self) -> impl Iterator<Item = &SourceProblem> {
+        self.problems.iter().filter(|problem| problem.fatal)
+    }
+}
+
+// === impl SourceProblem ===
+
+impl SourceProblem {
+    fn of(document: &Document, problem: Problem) -> Self {
+        Self {
+            place: document.place.clone(),
+            object: problem.object,
+            field: problem.field,
+            reason: problem.reason,
+            fatal: false,
+        }
+    }
+
+    fn text(&self) -> String {
+        [&self.place, &self.object, &self.field, &self.reason]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(": ")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! Objects by key, and the world that they make together.
+
+use std::collections::BTreeMap;
+
+use weir_policy::model::{Pod, World};
+
+use crate::objects::{Kind, Object, ObjectKey, PodObject, PodPlacement};
+
+mod addresses;
+mod backends;
+mod workloads;
+
+/// What a reader wants besides the objects as they are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Give pods without an address one of each family, always the same for the same objects.
+    pub assign_addresses: bool,
+    /// Make the pods of Deployments, ReplicaSets, StatefulSets and DaemonSets.
+    pub expand_workloads: bool,
+}
+
+/// The objects of one source.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Index {
+    objects: BTreeMap<ObjectKey, Object>,
+}
+
+impl Index {
+    /// Puts an object in; tells whether anything changed.
+    pub fn apply(&mut self, key: ObjectKey, object: Object) -> bool {
+        if self.objects.get(&key) == Some(&object) {
+            return false;
+        }
+        self.objects.insert(key, object);
+        true
+    }
+
+    /// Takes an object out; tells whether it was there.
+    pub fn remove(&mut self, key: &ObjectKey) -> bool {
+        self.objects.remove(key).is_some()
+    }
+
+    /// An object.
+    pub fn get(&self, key: &ObjectKey) -> Option<&Object> {
+        self.objects.get(key)
+    }
+
+    /// Everything that policy depends on, and where the pods sit. Sorted, so that equal objects
+    /// make equal worlds.
+    pub fn world(&self, options: Options) -> (World, Vec<PodPlacement>) {
+        let mut world = World::default();
+        let mut pods: Vec<PodObject> = Vec::new();
+        for (key, object) in &self.objects {
+            match object {
+                Object::Namespace(namespace) => {
+                    world.namespaces.insert(key.name.clone(), namespace.clone());
+                }
+                Object::Node(node) => world.nodes.push(node.clone()),
+                Object::Policy(policy) => world.policies.push(policy.clone()),
+                Object::Pod(pod) if !pod.finished => pods.push((**pod).clone()),
+                Object::Pod(_)
+                | Object::Service(_)
+                | Object::EndpointSlice(_)
+                | Object::Workload(_) => {}
+            }
+        }
+        if options.expand_workloads {
+            workloads::expand(&self.objects, &world.nodes, &mut pods);
+        }
+        for pod in &mut pods {
+            host_addresses(&mut pod.pod, &world);
+        }
+        if options.assign_addresses {
+            addresses::assign(&mut pods, &world.nodes);
+        }
+        world.services = backends::services(&self.objects, &pods);
+        let (pods, placements) = pods.into_iter().map(|pod| (pod.pod, pod.placement)).unzip();
+        world.pods = pods;
+        (world, placements)
+    }
+
+    fn of_kind(
+        objects: &BTreeMap<ObjectKey, Object>,
+        kind: Kind,
+    ) -> impl Iterator<Item = (&ObjectKey, &Object)> {
+        objects.iter().filter(move |(key, _)| key.kind == kind)
+    }
+}
+
+/// A pod that does not say its host's addresses has those of its node; with the host's network
+/// these are its own.
+fn host_addresses(pod: &mut Pod, world: &World) {
+    if pod.host_addresses.is_empty()
+        && let Some(node) = world.nodes.iter().find(|node| node.name == pod.node)
+    {
+        pod.host_addresses.clone_from(&node.addresses);
+    }
+    if pod.host_network && pod.addresses.is_empty() {
+        pod.addresses.clone_from(&pod.host_addresses);
+    }
+}
+
+#[cfg(test)]
+mod tests;

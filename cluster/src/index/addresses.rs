@@ -1,0 +1,51 @@
+//! Addresses for pods that have none, for readers of manifests without a cluster.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use weir_policy::model::Node;
+
+use crate::objects::PodObject;
+
+const FIRST_V4: u32 = u32::from_be_bytes([10, 244, 0, 0]);
+const FIRST_V6: u128 = 0xfd00_0010_0244 << 80;
+
+/// Gives each pod without an address one of 10.244.0.0/16 and one of fd00:10:244::/48, in the
+/// order of their names. Pods are sorted by their keys already; made ones come after.
+pub(super) fn assign(pods: &mut [PodObject], nodes: &[Node]) {
+    pods.sort_by(|a, b| (&a.pod.namespace, &a.pod.name).cmp(&(&b.pod.namespace, &b.pod.name)));
+    let mut used: BTreeSet<IpAddr> = nodes
+        .iter()
+        .flat_map(|node| node.addresses.iter().copied())
+        .chain(
+            pods.iter()
+                .flat_map(|pod| pod.pod.addresses.iter().copied()),
+        )
+        .collect();
+    let mut number = 0;
+    for pod in pods {
+        if !pod.pod.addresses.is_empty() || pod.pod.host_network {
+            continue;
+        }
+        let pair = loop {
+            number += 1;
+            let pair = addresses(number);
+            // `.0` and `.255` look like network addresses to people.
+            let plain = !matches!(number % 256, 0 | 255);
+            if plain && pair.iter().all(|address| !used.contains(address)) {
+                break pair;
+            }
+        };
+        used.extend(pair);
+        pod.pod.addresses = pair.to_vec();
+    }
+}
+
+fn addresses(number: u32) -> [IpAddr; 2] {
+    [
+        IpAddr::V4(Ipv4Addr::from(FIRST_V4.wrapping_add(number))),
+        IpAddr::V6(Ipv6Addr::from(FIRST_V6 + u128::from(number))),
+    ]
+}

@@ -1,0 +1,105 @@
+//! Services with their backends: from EndpointSlices, or from pods where there are none.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use weir_policy::model::{Service, ServicePort};
+
+use super::Index;
+use crate::objects::{
+    Kind, Object, ObjectKey, PodObject, ServiceObject, ServicePortObject, SliceObject, TargetPort,
+};
+
+/// The services that have a virtual address.
+pub(super) fn services(objects: &BTreeMap<ObjectKey, Object>, pods: &[PodObject]) -> Vec<Service> {
+    let mut slices: BTreeMap<(&str, &str), Vec<&SliceObject>> = BTreeMap::new();
+    for (key, object) in Index::of_kind(objects, Kind::EndpointSlice) {
+        if let Object::EndpointSlice(slice) = object {
+            let service = (key.namespace.as_str(), slice.service.as_str());
+            slices.entry(service).or_default().push(slice);
+        }
+    }
+    let mut services = Vec::new();
+    for (key, object) in Index::of_kind(objects, Kind::Service) {
+        let Object::Service(service) = object else {
+            continue;
+        };
+        if service.addresses.is_empty() {
+            continue;
+        }
+        let slices = slices.get(&(key.namespace.as_str(), key.name.as_str()));
+        let ports = service
+            .ports
+            .iter()
+            .map(|port| {
+                let mut backends = match slices {
+                    Some(slices) => of_slices(slices, port),
+                    // A cluster always has slices; a folder of plain manifests has none.
+                    None => of_pods(service, &key.namespace, port, pods),
+                };
+                backends.sort_unstable();
+                backends.dedup();
+                ServicePort {
+                    protocol: port.protocol,
+                    port: port.port,
+                    backends,
+                }
+            })
+            .collect();
+        services.push(Service {
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            addresses: service.addresses.clone(),
+            ports,
+            client_affinity: service.client_affinity,
+        });
+    }
+    services
+}
+
+fn of_slices(slices: &[&SliceObject], port: &ServicePortObject) -> Vec<(IpAddr, u16)> {
+    let mut backends = Vec::new();
+    for slice in slices {
+        let same = |given: &&crate::objects::SlicePort| {
+            given.name == port.name && given.protocol == port.protocol
+        };
+        for found in slice.ports.iter().filter(same) {
+            backends.extend(slice.ready.iter().map(|address| (*address, found.port)));
+        }
+    }
+    backends
+}
+
+fn of_pods(
+    service: &ServiceObject,
+    namespace: &str,
+    port: &ServicePortObject,
+    pods: &[PodObject],
+) -> Vec<(IpAddr, u16)> {
+    let Some(selector) = &service.selector else {
+        return Vec::new();
+    };
+    let mut backends = Vec::new();
+    for pod in pods {
+        let selected = pod.pod.namespace == namespace
+            && pod.ready != Some(false)
+            && selector
+                .iter()
+                .all(|(key, value)| pod.pod.labels.get(key) == Some(value));
+        if !selected {
+            continue;
+        }
+        let number = match &port.target {
+            TargetPort::Number(number) => Some(*number),
+            TargetPort::Name(name) => pod
+                .pod
+                .ports
+                .iter()
+                .find(|given| given.name == *name && given.protocol == port.protocol)
+                .map(|given| given.port),
+        };
+        if let Some(number) = number {
+            backends.extend(pod.pod.addresses.iter().map(|address| (*address, number)));
+        }
+    }
+    backends
+}

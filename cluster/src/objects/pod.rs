@@ -1,0 +1,248 @@
+//! Pods: what policy sees of them, and where they sit on this node.
+
+use serde::Deserialize;
+use weir_policy::model::{ContainerPort, Pod};
+
+use super::{Fault, Object, ObjectKey, Raw, address, or_default, protocol};
+
+const INTERFACE: &str = "weir.dev/interface";
+const NETNS: &str = "weir.dev/netns";
+/// The longest name of a network interface (IFNAMSIZ without its zero).
+const MAX_INTERFACE: usize = 15;
+
+/// A pod as an object: the model's pod and what only the index needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PodObject {
+    /// What policy sees.
+    pub pod: Pod,
+    /// Where it sits.
+    pub placement: PodPlacement,
+    /// Phase `Succeeded` or `Failed`: its address may be another pod's by now.
+    pub finished: bool,
+    /// Its `Ready` condition, if it has one.
+    pub ready: Option<bool>,
+    /// A controller made it.
+    pub owned: bool,
+}
+
+/// Where a pod sits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PodPlacement {
+    pub namespace: String,
+    pub name: String,
+    /// The pod's veth on the node's side (annotation `weir.dev/interface`).
+    pub interface: Option<String>,
+    /// The pod's network namespace, a name or a path (annotation `weir.dev/netns`).
+    pub netns: Option<String>,
+    /// `spec.nodeName`, empty where unknown.
+    pub node: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct RawSpec {
+    #[serde(deserialize_with = "or_default")]
+    node_name: String,
+    #[serde(deserialize_with = "or_default")]
+    host_network: bool,
+    #[serde(deserialize_with = "or_default")]
+    service_account_name: String,
+    #[serde(deserialize_with = "or_default")]
+    service_account: String,
+    #[serde(deserialize_with = "or_default")]
+    containers: Vec<RawContainer>,
+    #[serde(deserialize_with = "or_default")]
+    init_containers: Vec<RawContainer>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct RawContainer {
+    #[serde(deserialize_with = "or_default")]
+    restart_policy: String,
+    #[serde(deserialize_with = "or_default")]
+    ports: Vec<RawPort>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawPort {
+    #[serde(default, deserialize_with = "or_default")]
+    name: String,
+    #[serde(default)]
+    protocol: Option<String>,
+    container_port: u16,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct RawStatus {
+    #[serde(deserialize_with = "or_default")]
+    phase: String,
+    #[serde(rename = "podIP", deserialize_with = "or_default")]
+    pod_ip: String,
+    #[serde(rename = "podIPs", deserialize_with = "or_default")]
+    pod_ips: Vec<RawAddress>,
+    #[serde(rename = "hostIP", deserialize_with = "or_default")]
+    host_ip: String,
+    #[serde(rename = "hostIPs", deserialize_with = "or_default")]
+    host_ips: Vec<RawAddress>,
+    #[serde(deserialize_with = "or_default")]
+    conditions: Vec<RawCondition>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawAddress {
+    ip: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawCondition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+}
+
+pub(super) fn pod(key: &ObjectKey, raw: Raw<RawSpec, RawStatus>) -> Result<Object, Fault> {
+    let Raw {
+        metadata,
+        spec,
+        status,
+        ..
+    } = raw;
+    let placement = PodPlacement {
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        interface: metadata
+            .annotations
+            .get(INTERFACE)
+            .map(|name| interface(name))
+            .transpose()?,
+        netns: metadata
+            .annotations
+            .get(NETNS)
+            .filter(|name| !name.is_empty())
+            .cloned(),
+        node: spec.node_name.clone(),
+    };
+    let ready = status
+        .conditions
+        .iter()
+        .find(|condition| condition.kind == "Ready")
+        .map(|condition| condition.status == "True");
+    let finished = matches!(status.phase.as_str(), "Succeeded" | "Failed");
+    let pod = Pod {
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        labels: metadata.labels,
+        service_account: account(&spec),
+        addresses: addresses("status.podIP", &status.pod_ip, &status.pod_ips)?,
+        host_addresses: addresses("status.hostIP", &status.host_ip, &status.host_ips)?,
+        ports: ports(&spec)?,
+        node: spec.node_name,
+        host_network: spec.host_network,
+    };
+    Ok(Object::Pod(Box::new(PodObject {
+        pod,
+        placement,
+        finished,
+        ready,
+        owned: !metadata.owner_references.is_empty(),
+    })))
+}
+
+/// A pod of a workload's template, without an address.
+pub(super) fn of_template(
+    namespace: &str,
+    labels: weir_policy::model::Labels,
+    spec: &RawSpec,
+) -> Result<PodObject, Fault> {
+    Ok(PodObject {
+        pod: Pod {
+            namespace: namespace.to_owned(),
+            labels,
+            service_account: account(spec),
+            ports: ports(spec)?,
+            node: spec.node_name.clone(),
+            host_network: spec.host_network,
+            ..Pod::default()
+        },
+        placement: PodPlacement {
+            namespace: namespace.to_owned(),
+            node: spec.node_name.clone(),
+            ..PodPlacement::default()
+        },
+        owned: true,
+        ..PodObject::default()
+    })
+}
+
+fn account(spec: &RawSpec) -> String {
+    [&spec.service_account_name, &spec.service_account]
+        .into_iter()
+        .find(|name| !name.is_empty())
+        .map_or_else(|| "default".to_owned(), String::clone)
+}
+
+/// The single address and the list, which repeats it.
+fn addresses(field: &str, one: &str, list: &[RawAddress]) -> Result<Vec<std::net::IpAddr>, Fault> {
+    let mut found = Vec::with_capacity(list.len());
+    if !one.is_empty() {
+        found.push(address(one, || field.to_owned())?);
+    }
+    for (index, entry) in list.iter().enumerate() {
+        let address = address(&entry.ip, || format!("{field}s[{index}].ip"))?;
+        if !found.contains(&address) {
+            found.push(address);
+        }
+    }
+    Ok(found)
+}
+
+/// Ports of the containers, and of init containers that stay.
+fn ports(spec: &RawSpec) -> Result<Vec<ContainerPort>, Fault> {
+    let staying = spec
+        .init_containers
+        .iter()
+        .enumerate()
+        .filter(|(_, container)| container.restart_policy == "Always")
+        .map(|(index, container)| ("initContainers", index, container));
+    let containers = spec
+        .containers
+        .iter()
+        .enumerate()
+        .map(|(index, container)| ("containers", index, container));
+    let mut found = Vec::new();
+    for (list, index, container) in containers.chain(staying) {
+        for (at, port) in container.ports.iter().enumerate() {
+            let field = |name: &str| format!("spec.{list}[{index}].ports[{at}].{name}");
+            if port.container_port == 0 {
+                return Err((field("containerPort"), "`0` is not a port".to_owned()));
+            }
+            found.push(ContainerPort {
+                name: port.name.clone(),
+                protocol: protocol(port.protocol.as_deref(), || field("protocol"))?,
+                port: port.container_port,
+            });
+        }
+    }
+    Ok(found)
+}
+
+fn interface(name: &str) -> Result<String, Fault> {
+    let good = !name.is_empty()
+        && name.len() <= MAX_INTERFACE
+        && !matches!(name, "." | "..")
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && b != b'/' && b != b':');
+    if good {
+        return Ok(name.to_owned());
+    }
+    Err((
+        format!("metadata.annotations[{INTERFACE}]"),
+        format!("`{}` is not the name of an interface", name.escape_debug()),
+    ))
+}
