@@ -101,6 +101,13 @@ impl Redirector {
         for network in [&ingress, &egress] {
             attach_network(&mut programs, network)?;
         }
+        // Links of interfaces that no endpoint stands for: an earlier agent ended in between.
+        for pin in programs.pinned().unwrap_or_default() {
+            let known = |interface: &u32| installed.endpoints().contains_key(interface);
+            if pod_of_pin(&pin).is_some_and(|interface| !known(&interface)) {
+                let _ = programs.detach(&pin);
+            }
+        }
         let mut indices = Indices::default();
         for (interface, endpoint) in installed.endpoints() {
             indices.of.insert(*interface, endpoint.index);
@@ -282,8 +289,12 @@ fn pod_pins(interface: u32) -> [String; 2] {
     [format!("pod-{interface}-from"), format!("pod-{interface}-to")]
 }
 
+fn pod_of_pin(pin: &str) -> Option<u32> {
+    pin.strip_prefix("pod-")?.split('-').next()?.parse().ok()
+}
+
 /// Where the pods of this node are.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Places {
     of: BTreeMap<(String, String), (Placement, String)>,
 }

@@ -1,3 +1,59 @@
 //! The `weir` binary: the command line and the wiring behind it.
 
-fn main() {}
+mod agent;
+mod agent_command;
+mod lab_command;
+mod proxy_command;
+mod simulate_command;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+const EXAMPLES: &str = "Examples:
+  weir lab demo                                 watch a policy workshop happen on this machine
+  weir lab up -f manifests/                     play a cluster of network namespaces
+  weir simulate -f manifests/ --flows flows.jsonl
+  weir agent --manifests /etc/weir/manifests    enforce on this node
+";
+
+/// Kubernetes network policy that understands HTTP, without a sidecar.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, after_help = EXAMPLES)]
+struct Weir {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Agent(agent_command::AgentCommand),
+    Proxy(proxy_command::ProxyCommand),
+    Lab(lab_command::LabCommand),
+    Simulate(simulate_command::SimulateCommand),
+    Cleanup(agent_command::CleanupCommand),
+}
+
+fn main() -> ExitCode {
+    let weir = Weir::parse();
+    let filter = EnvFilter::try_from_env("WEIR_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("info,netlink_packet_core=error"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+    let done = |()| ExitCode::SUCCESS;
+    let result = match weir.command {
+        Command::Agent(command) => command.run().map(done),
+        Command::Proxy(command) => command.run().map(done),
+        Command::Lab(command) => command.run(),
+        Command::Simulate(command) => command.run(),
+        Command::Cleanup(command) => command.run().map(done),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("weir: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -9,13 +9,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::{Regex, RegexSet, RegexSetBuilder};
 
 use super::Request;
-use crate::model::HttpRule;
+use crate::{model::HttpRule, objects::pattern};
 
-/// Bound of one compiled pattern in bytes.
-pub const PATTERN_SIZE: usize = 1 << 20;
 /// Bound of the automaton of all paths of a rule list in bytes.
 const SET_SIZE: usize = 256 << 20;
 
@@ -67,13 +65,6 @@ pub struct PatternError {
     pub pattern: String,
     /// Why it does not compile.
     pub reason: String,
-}
-
-/// Compiles a pattern for a full match.
-pub fn full_match(pattern: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(&format!("^(?:{pattern})$"))
-        .size_limit(PATTERN_SIZE)
-        .build()
 }
 
 // === impl Matcher ===
@@ -255,7 +246,7 @@ impl Compiled {
 // === impl Pattern ===
 
 impl Pattern {
-    fn new(pattern: &str) -> Result<Self, regex::Error> {
+    fn new(pattern: &str) -> Result<Self, pattern::PatternError> {
         let plain = |text: &str| !text.contains(is_meta);
         if plain(pattern) {
             return Ok(Self::Literal(pattern.into()));
@@ -265,7 +256,7 @@ impl Pattern {
         {
             return Ok(Self::Prefix(prefix.into()));
         }
-        full_match(pattern).map(|regex| Self::Regex(Box::new(regex)))
+        pattern::compile(pattern).map(|regex| Self::Regex(Box::new(regex)))
     }
 
     fn matches(&self, value: &str) -> bool {
@@ -369,7 +360,7 @@ mod tests {
             let rules: Vec<_> = rules.into_iter().map(|(m, p)| rule(m, p)).collect();
             let naive = rules.iter().position(|rule| {
                 let fits = |pattern: &Option<String>, value: &str| pattern.as_ref().is_none_or(|pattern| {
-                    full_match(pattern).expect("compiles").is_match(value)
+                    pattern::compile(pattern).expect("compiles").is_match(value)
                 });
                 fits(&rule.method, method) && fits(&rule.path, &path)
             });

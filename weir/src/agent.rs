@@ -1,0 +1,249 @@
+//! The agent: objects in, snapshot compiled, proxy told, kernel switched.
+//!
+//! One task owns everything; requests, changes of the folder and reports of the proxy come to it
+//! one after the other. The order of a change is: proxy first (it then judges by the new snapshot
+//! and still serves what the kernel sends it), kernel second.
+
+mod control;
+mod flows;
+mod proxy;
+mod status;
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::{Context as _, Result, bail};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+};
+use weir_cluster::{
+    FolderSource,
+    folder::{Changes, Reading, SourceProblem},
+    index::Options,
+};
+use weir_policy::{
+    compile::{Compiler, Local, Snapshot},
+    l7::L7Table,
+    model::World,
+};
+use weir_proxy::link::agent::AgentEnd;
+use weir_redirector::{Instance, Places, PodInterface, Redirector, Unmanaged};
+
+use control::Request;
+use flows::Names;
+use proxy::ProxyState;
+
+/// A running agent.
+pub struct Agent {
+    node: String,
+    source: FolderSource,
+    changes: Changes,
+    compiler: Compiler,
+    redirector: Redirector,
+    link: AgentEnd,
+    proxy: ProxyState,
+    requests: mpsc::Receiver<Request>,
+    names: watch::Sender<Arc<Names>>,
+    state: State,
+}
+
+/// What is in force.
+#[derive(Default)]
+struct State {
+    world: World,
+    snapshot: Snapshot,
+    places: Places,
+    problems: Vec<SourceProblem>,
+    unmanaged: Vec<Unmanaged>,
+    /// The last change could not be put in force.
+    failure: Option<String>,
+}
+
+impl Agent {
+    /// Adopts what an earlier agent left, and puts the objects in force.
+    pub async fn start(instance: Instance, manifests: Vec<PathBuf>, node: String) -> Result<Self> {
+        for path in &manifests {
+            anyhow::ensure!(path.exists(), "{}: no such file or folder", path.display());
+        }
+        let mut source = FolderSource::new(manifests, Options::default());
+        let changes = source.watch()?;
+        // Before anything is touched: what cannot be read at all must not be enforced as nothing.
+        let reading = source.read();
+        refuse_fatal(&reading)?;
+        let mut redirector = tokio::task::block_in_place(|| Redirector::open(&instance))?;
+        let compiler = Compiler::after(redirector.last_id(), redirector.revision()?.into());
+        let link = AgentEnd::bind(&instance.proxy_socket()).with_context(|| {
+            format!("cannot listen on {}", instance.proxy_socket().display())
+        })?;
+        let (names, seen) = watch::channel(Arc::default());
+        tokio::spawn(flows::report(redirector.take_events()?, seen));
+        let (sender, requests) = mpsc::channel(16);
+        let mut agent = Self {
+            node,
+            source,
+            changes,
+            compiler,
+            redirector,
+            link,
+            proxy: ProxyState::default(),
+            requests,
+            names,
+            state: State::default(),
+        };
+        agent.put_in_force(reading).await;
+        if let Some(failure) = &agent.state.failure {
+            bail!("{failure}");
+        }
+        control::listen(&instance.agent_socket(), sender)?;
+        tracing::info!(
+            revision = agent.state.snapshot.revision,
+            endpoints = agent.state.places.len(),
+            policies = agent.state.world.policies.len(),
+            "in force"
+        );
+        Ok(agent)
+    }
+
+    /// Runs until it is told to stop. Enforcement goes on without it.
+    pub async fn run(mut self) -> Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        loop {
+            tokio::select! {
+                changed = self.changes.changed() => {
+                    if changed.is_none() {
+                        bail!("the manifests are no longer watched");
+                    }
+                    self.reconcile().await;
+                }
+                Some(request) = self.requests.recv() => self.answer(request).await,
+                Some(event) = self.link.next() => self.proxy.handle(event, &mut self.redirector),
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+        }
+        tracing::info!("stopping; what is in force stays in force");
+        Ok(())
+    }
+
+    /// Reads the objects, and puts them in force where they have changed.
+    async fn reconcile(&mut self) {
+        let reading = tokio::task::block_in_place(|| self.source.read());
+        self.put_in_force(reading).await;
+    }
+
+    async fn put_in_force(&mut self, reading: Reading) {
+        if reading.problems != self.state.problems {
+            for problem in &reading.problems {
+                tracing::warn!(%problem, "not in force as written");
+            }
+        }
+        self.state.problems = reading.problems;
+        let (pods, mut unmanaged) = interfaces(&reading.placements, &self.node);
+        let placed = tokio::task::block_in_place(|| self.redirector.place(&pods));
+        let (places, unplaced) = match placed {
+            Ok(placed) => placed,
+            Err(error) => return self.failed(error.to_string()),
+        };
+        unmanaged.extend(unplaced);
+        let unchanged = reading.world == self.state.world
+            && places == self.state.places
+            && self.state.failure.is_none()
+            && self.state.snapshot.revision > 0;
+        if unchanged {
+            return;
+        }
+        let snapshot = self.compiler.compile(&reading.world, Local::Node(&self.node));
+        let table = L7Table::new(&snapshot, |namespace, name| {
+            places.get(namespace, name).map(|place| place.index)
+        });
+        if let Err(error) = self.link.send_snapshot(&table) {
+            return self.failed(format!("the proxy's snapshot: {error}"));
+        }
+        self.proxy
+            .wait_for(snapshot.revision, &mut self.link, &mut self.redirector)
+            .await;
+        self.names.send_replace(Arc::new(Names::new(
+            &reading.world,
+            &snapshot,
+            &places,
+        )));
+        let applied = tokio::task::block_in_place(|| {
+            self.redirector
+                .apply(&snapshot, &reading.world.services, &places)
+        });
+        match applied {
+            Ok(unattached) => unmanaged.extend(unattached),
+            Err(error) => return self.failed(error.to_string()),
+        }
+        for pod in &unmanaged {
+            tracing::error!(pod = pod.pod, reason = pod.reason, "not under policy");
+        }
+        tracing::info!(
+            revision = snapshot.revision,
+            endpoints = places.len(),
+            policies = reading.world.policies.len(),
+            refused = self.state.problems.len(),
+            "in force"
+        );
+        self.state.world = reading.world;
+        self.state.snapshot = snapshot;
+        self.state.places = places;
+        self.state.unmanaged = unmanaged;
+        self.state.failure = None;
+    }
+
+    /// What was in force stays in force.
+    fn failed(&mut self, reason: String) {
+        tracing::error!(reason, "the change is not in force");
+        self.state.failure = Some(reason);
+    }
+}
+
+fn refuse_fatal(reading: &Reading) -> Result<()> {
+    let fatal: Vec<String> = reading
+        .problems
+        .iter()
+        .filter(|problem| problem.fatal)
+        .map(ToString::to_string)
+        .collect();
+    if !fatal.is_empty() {
+        bail!(
+            "manifests that cannot be read, so nothing was changed:\n  {}",
+            fatal.join("\n  ")
+        );
+    }
+    Ok(())
+}
+
+/// The pods of this node with their interfaces, and those whose interface is not told.
+fn interfaces(
+    placements: &[weir_cluster::objects::PodPlacement],
+    node: &str,
+) -> (Vec<PodInterface>, Vec<Unmanaged>) {
+    let (mut pods, mut unmanaged) = (Vec::new(), Vec::new());
+    let here = placements
+        .iter()
+        .filter(|place| place.node.is_empty() || place.node == node);
+    for place in here {
+        let interface = match (&place.interface, &place.netns) {
+            (Some(interface), _) => Ok(interface.clone()),
+            (None, Some(netns)) => weir_redirector::network::host_side(netns)
+                .map_err(|error| format!("annotation weir.dev/netns: {error}")),
+            // Host-network pods, and pods whose network is not made yet, have none.
+            (None, None) => continue,
+        };
+        match interface {
+            Ok(interface) => pods.push(PodInterface {
+                namespace: place.namespace.clone(),
+                name: place.name.clone(),
+                interface,
+            }),
+            Err(reason) => unmanaged.push(Unmanaged {
+                pod: format!("{}/{}", place.namespace, place.name),
+                reason,
+            }),
+        }
+    }
+    (pods, unmanaged)
+}

@@ -1,0 +1,125 @@
+//! The agent's control socket: one line of JSON asked, one answered.
+
+use std::{io, os::unix::fs::PermissionsExt as _, path::Path};
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::{mpsc, oneshot},
+};
+use weir_policy::verdict::{Flow, Simulator};
+
+use super::{Agent, status::status};
+
+/// A longer request is refused.
+const LONGEST: u64 = 1 << 20;
+
+/// What can be asked.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "command", rename_all = "lowercase")]
+pub enum Command {
+    /// Read the objects now; the answer comes when they are in force.
+    Sync,
+    /// What is in force.
+    Status,
+    /// The verdict on a flow, and why.
+    Explain(Flow),
+}
+
+/// A question with the way back.
+pub type Request = (Command, oneshot::Sender<Value>);
+
+/// Listens for questions.
+pub fn listen(path: &Path, requests: mpsc::Sender<Request>) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).context(format!("cannot remove {}", path.display()));
+        }
+        _ => {}
+    }
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    tokio::spawn(async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let requests = requests.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = serve(stream, requests).await {
+                            tracing::debug!(%error, "control connection");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "control connection not accepted");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+async fn serve(stream: UnixStream, requests: mpsc::Sender<Request>) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
+    loop {
+        let mut line = String::new();
+        if (&mut reader).take(LONGEST).read_line(&mut line).await? == 0 {
+            return Ok(());
+        }
+        let answer = match serde_json::from_str(&line) {
+            Ok(command) => {
+                let (sender, receiver) = oneshot::channel();
+                let sent = requests.send((command, sender)).await.is_ok();
+                match receiver.await {
+                    Ok(answer) if sent => answer,
+                    _ => failure("the agent is stopping"),
+                }
+            }
+            Err(error) => failure(&format!("not a request: {error}")),
+        };
+        writer.write_all(format!("{answer}\n").as_bytes()).await?;
+    }
+}
+
+fn failure(reason: &str) -> Value {
+    json!({"ok": false, "error": reason})
+}
+
+impl Agent {
+    pub(super) async fn answer(&mut self, (command, back): Request) {
+        let answer = match command {
+            Command::Sync => {
+                self.reconcile().await;
+                let revision = self.state.snapshot.revision;
+                let proxy = self
+                    .proxy
+                    .wait_for(revision, &mut self.link, &mut self.redirector)
+                    .await;
+                match &self.state.failure {
+                    Some(reason) => failure(reason),
+                    None => json!({
+                        "ok": true,
+                        "revision": revision,
+                        "endpoints": self.state.places.len(),
+                        "problems": super::status::problems(&self.state.problems),
+                        "unmanaged": super::status::unmanaged(&self.state.unmanaged),
+                        "proxy": proxy,
+                    }),
+                }
+            }
+            Command::Status => status(self),
+            Command::Explain(flow) => match Simulator::new(&self.state.world).judge(&flow) {
+                Ok(verdict) => json!(verdict),
+                Err(error) => failure(&error.to_string()),
+            },
+        };
+        // Who asked may have gone.
+        let _ = back.send(answer);
+    }
+}

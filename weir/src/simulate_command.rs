@@ -1,0 +1,79 @@
+//! `weir simulate`: verdicts on flows, from manifests alone.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, BufWriter, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use serde_json::json;
+use weir_cluster::{FolderSource, index::Options};
+use weir_policy::verdict::Simulator;
+
+const EXAMPLES: &str = r#"Examples:
+  weir simulate -f manifests/ --flows flows.jsonl
+  echo '{"from":"default/sleep","to":"default/httpbin","protocol":"TCP","port":80,
+         "http":{"method":"GET","path":"/ip"}}' | tr -d '\n' | weir simulate -f manifests/ --flows -
+"#;
+
+/// Judge flows offline: one JSON flow a line in, one JSON verdict a line out, in the same order.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct SimulateCommand {
+    /// Manifests: files or folders
+    #[arg(short = 'f', long = "file", required = true, value_name = "PATH", num_args = 1..)]
+    files: Vec<PathBuf>,
+    /// Flows, one JSON object a line; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    flows: PathBuf,
+}
+
+impl SimulateCommand {
+    pub fn run(self) -> Result<ExitCode> {
+        for path in &self.files {
+            if path.as_os_str() != "-" && !path.exists() {
+                bail!("{}: no such file or folder", path.display());
+            }
+        }
+        let options = Options {
+            assign_addresses: true,
+            expand_workloads: true,
+        };
+        let reading = FolderSource::new(self.files, options).read();
+        for problem in &reading.problems {
+            eprintln!("{problem}");
+        }
+        if reading.problems.iter().any(|problem| problem.fatal) {
+            bail!("the manifests cannot be read");
+        }
+        let flows: Box<dyn BufRead> = if self.flows.as_os_str() == "-" {
+            Box::new(io::stdin().lock())
+        } else {
+            let file = File::open(&self.flows)
+                .with_context(|| format!("cannot read {}", self.flows.display()))?;
+            Box::new(BufReader::new(file))
+        };
+        let mut out = BufWriter::new(io::stdout().lock());
+        let mut simulator = Simulator::new(&reading.world);
+        let mut buffer = Vec::new();
+        let mut flows = flows;
+        loop {
+            buffer.clear();
+            if flows.read_until(b'\n', &mut buffer)? == 0 {
+                break;
+            }
+            let line = String::from_utf8_lossy(&buffer);
+            let line = line.trim();
+            let answer = match simulator.judge_line(line) {
+                Ok(verdict) => json!(verdict),
+                Err(error) => json!({"error": error.to_string()}),
+            };
+            writeln!(out, "{answer}")?;
+        }
+        out.flush()?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
