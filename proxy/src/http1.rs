@@ -1,4 +1,4 @@
-//! HTTP/1.x on the wire: strict heads, body framing, and the two readings of a path.
+//! HTTP/1.x on the wire: strict heads, body framing and request targets.
 //!
 //! Everything here is pure: bytes in, facts or a [`Refusal`] out. Because the proxy forwards the
 //! client's bytes unchanged, whatever two parsers could read differently is refused here, so that
@@ -8,7 +8,6 @@ pub mod body;
 pub mod chunked;
 pub mod framing;
 pub mod head;
-pub mod normalise;
 pub mod refusal;
 pub mod request;
 pub mod response;
