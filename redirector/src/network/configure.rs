@@ -78,7 +78,8 @@ pub(super) fn join(
             let _ = delete(&handle, &temporary).await;
             let pair = LinkVeth::new(name, &temporary).mtu(mtu).build();
             handle.link().add(pair).execute().await.map_err(|e| ("make the veth pair", e))?;
-            let end = LinkUnspec::new_with_name(&temporary)
+            let end = index(&temporary).unwrap_or(0);
+            let end = LinkUnspec::new_with_index(end)
                 .name(INSIDE)
                 .mtu(mtu)
                 .setns_by_fd(netns.as_raw_fd())

@@ -74,7 +74,8 @@ impl Names {
 
 /// Reads events until the agent ends.
 pub async fn report(events: RingBuf<MapData>, names: watch::Receiver<Arc<Names>>) {
-    let mut events = match AsyncFd::register(events) {
+    // SAFETY: the ring owns its descriptor and keeps it open and the same as long as it lives.
+    let mut events = match unsafe { AsyncFd::register(events) } {
         Ok(events) => events,
         Err(error) => return tracing::error!(%error, "no flows are reported"),
     };
