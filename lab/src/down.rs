@@ -45,9 +45,9 @@ pub fn down(layout: &Layout, program: &Path) -> Result<bool> {
     ] {
         remove_folder(&folder)?;
     }
-    // Only the last lab can take the folder of all labs with it.
-    if let Some(labs) = layout.root().parent() {
-        drop(fs::remove_dir(labs));
+    // Only the last lab can take the folders of all labs with it: they must be empty.
+    for folder in layout.root().ancestors().skip(1).take(2) {
+        drop(fs::remove_dir(folder));
     }
     Ok(existed)
 }

@@ -7,10 +7,10 @@ use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::agent::{self, Part, Question, Report};
-use crate::converge::{self, Plan};
+use crate::converge::{self, Plan, start};
 use crate::host::enter::Entrance;
 use crate::host::{self, link, process, tool};
 use crate::layout::Layout;
@@ -51,7 +51,7 @@ pub struct Lab {
 pub struct Change {
     /// `networkpolicy.networking.k8s.io/NAME`.
     pub resource: String,
-    /// `created`, `configured`, `unchanged` or `deleted`.
+    /// `created`, `configured`, `unchanged`, `deleted` or `restarted`.
     pub what: &'static str,
 }
 
@@ -197,17 +197,7 @@ impl Lab {
     /// Makes the pods of a Deployment or its like anew, as `kubectl rollout restart` does.
     pub fn rollout_restart(&self, kind: &str, namespace: &str, name: &str) -> Result<Applied> {
         let key = Key::new(kind, Some(namespace), name);
-        let mut object = match self.state()?.object(&key) {
-            Some(object) => object.clone(),
-            None => bail!("{key}: not found"),
-        };
-        let annotation = &mut object.value["spec"]["template"]["metadata"]["annotations"]["lab.weir.dev/restartedAt"];
-        let count: u32 = annotation
-            .as_str()
-            .and_then(|n| n.parse().ok())
-            .unwrap_or(0);
-        *annotation = json!((count + 1).to_string());
-        self.apply_objects(vec![object])
+        self.change(|state| store::restart(state, &key))
     }
 
     /// A pod by `NS/POD`, `POD`, `deploy/NAME` or `NS/deploy/NAME`.
@@ -246,7 +236,7 @@ impl Lab {
         let entrance = match target {
             NODE => Entrance::netns(&self.layout.node_netns())?,
             WORLD => Entrance::netns(&self.layout.world_netns())?,
-            _ => converge::entrance(&self.layout, &self.pod_in(target, namespace)?)?,
+            _ => start::entrance(&self.layout, &self.pod_in(target, namespace)?)?,
         };
         let mut command = Command::new(program);
         command.args(arguments);
@@ -366,7 +356,7 @@ fn make(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Report> {
     }
     state.save(&layout.state())?;
     let report = converge::converge(layout, state, plan)?;
-    converge::wait_listening(world, &[80], &layout.log("world"))
+    start::wait_listening(world, &[80], &layout.log("world"))
         .context("the world outside the node")?;
     Ok(report)
 }

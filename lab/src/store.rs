@@ -54,6 +54,19 @@ pub fn delete(state: &mut State, keys: &[Key]) -> Result<Vec<Change>> {
     Ok(changes)
 }
 
+/// Asks for new pods in the place of an object's pods.
+pub fn restart(state: &mut State, key: &Key) -> Result<Vec<Change>> {
+    let resource = match state.object(key) {
+        Some(object) => object.resource(),
+        None => bail!("not found: {key}"),
+    };
+    *state.incarnations.entry(pods::owner_slot(key)).or_insert(0) += 1;
+    Ok(vec![Change {
+        resource,
+        what: "restarted",
+    }])
+}
+
 fn deleted(resource: String) -> Change {
     Change {
         resource,

@@ -5,11 +5,15 @@
 //!                               └──── cni0 ── vethXXXXXXXX ══ eth0 ── pod   (bridge: one segment)
 //! ```
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use super::{netns, tool};
+use super::{netns, process, tool};
 use crate::layout::{
     BRIDGE_V4, BRIDGE_V6, GATEWAY_V4, GATEWAY_V6, Layout, NODE_V4, NODE_V6, OUTSIDE_V4, OUTSIDE_V6,
     POD_CIDRS, WORLD,
@@ -29,6 +33,9 @@ const ROUTER: [(&str, &str); 4] = [
     ("ipv4/conf/all/rp_filter", "2"),
     ("ipv4/conf/default/rp_filter", "2"),
 ];
+
+/// How long a link may take to come up.
+const READY: Duration = Duration::from_secs(10);
 
 /// Makes the netns of the node and of the world, joined by one link.
 pub fn make_node(layout: &Layout, topology: Topology) -> Result<()> {
@@ -72,7 +79,9 @@ pub fn make_node(layout: &Layout, topology: Topology) -> Result<()> {
         commands.push(format!("addr add {v4}/32 dev lo"));
         commands.push(format!("addr add {v6}/128 dev lo nodad"));
     }
-    tool::ip(Some(&world), &commands)
+    tool::ip(Some(&world), &commands)?;
+    wait_ready(&node, &["eth0"])?;
+    wait_ready(&world, &["eth0"])
 }
 
 /// Makes the netns of new pods and joins them to the node.
@@ -99,6 +108,8 @@ pub fn make_pods(layout: &Layout, topology: Topology, pods: &[&Pod]) -> Result<(
             Topology::Routed => route_to(&mut on_node, pod, interface),
             Topology::Bridge => {
                 on_node.push(format!("link set {interface} master cni0 up"));
+                // As kubelet and the CNIs set it: a pod can reach itself through its service.
+                on_node.push(format!("link set {interface} type bridge_slave hairpin on"));
             }
         }
     }
@@ -106,7 +117,39 @@ pub fn make_pods(layout: &Layout, topology: Topology, pods: &[&Pod]) -> Result<(
     for (pod, _) in &pods {
         tool::ip(Some(&pod.netns), &inside_pod(topology, pod))?;
     }
-    Ok(())
+    for (pod, _) in &pods {
+        wait_ready(&pod.netns, &["eth0"])?;
+    }
+    let interfaces: Vec<&str> = pods.iter().map(|(_, interface)| *interface).collect();
+    wait_ready(&layout.node_netns(), &interfaces)
+}
+
+/// Waits until IPv6 works on interfaces. The kernel hears of a carrier up to a second later and
+/// gives the interface its own link-local address then; before, the first packets are lost.
+fn wait_ready(netns: &str, interfaces: &[&str]) -> Result<()> {
+    netns::inside(netns, || {
+        let ready = process::wait_until(READY, || {
+            // Not /proc/net: that is the netns of our first thread.
+            let table = fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap_or_default();
+            let ready: BTreeSet<&str> = table.lines().filter_map(ready_interface).collect();
+            interfaces.iter().all(|interface| ready.contains(interface))
+        });
+        if !ready {
+            bail!("in {netns}: {interfaces:?} did not come up in {READY:?}");
+        }
+        Ok(())
+    })
+}
+
+/// The interface of a line that is a usable link-local address which the kernel made itself.
+fn ready_interface(line: &str) -> Option<&str> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let [address, _, _, _, flags, interface] = fields.as_slice() else {
+        return None;
+    };
+    let tentative = u8::from_str_radix(flags, 16).ok()? & 0x40 != 0;
+    let own = address.starts_with("fe80") && *address != "fe800000000000000000000000000001";
+    (own && !tentative).then_some(*interface)
 }
 
 /// Takes the links of pods away; the pods' ends go with them.
@@ -116,7 +159,7 @@ pub fn remove_pods(layout: &Layout, pods: &[Pod]) -> Result<()> {
             continue;
         };
         let link = netns::inside(&layout.node_netns(), || {
-            Ok(std::path::Path::new("/proc/sys/net/ipv4/conf")
+            Ok(Path::new("/proc/sys/net/ipv4/conf")
                 .join(interface)
                 .exists())
         })?;
@@ -132,11 +175,14 @@ pub fn remove_pods(layout: &Layout, pods: &[Pod]) -> Result<()> {
 }
 
 fn route_to(commands: &mut Vec<String>, pod: &Pod, interface: &str) {
-    commands.push(format!("addr add {GATEWAY_V4}/32 dev {interface}"));
+    // Link scope: nothing leaves the node from this address, masquerade included.
+    commands.push(format!(
+        "addr add {GATEWAY_V4}/32 dev {interface} scope link"
+    ));
     commands.push(format!("addr add {GATEWAY_V6}/64 dev {interface} nodad"));
     commands.push(format!("link set {interface} up"));
     for address in &pod.addresses {
-        // Without the source the kernel would speak to its pods from the link-local gateway.
+        // The node speaks to its pods from its own address.
         let node = match address {
             IpAddr::V4(_) => IpAddr::V4(NODE_V4),
             IpAddr::V6(_) => IpAddr::V6(NODE_V6),

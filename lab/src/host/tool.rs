@@ -1,9 +1,12 @@
 //! `ip` and `nft`, always fed whole batches: one process for many changes.
 
 use std::io::{ErrorKind, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
 
 /// Says before anything is made which program the machine lacks.
 pub fn check_installed() -> Result<()> {
@@ -62,6 +65,11 @@ pub fn nft(netns: &str, rules: &str) -> Result<()> {
 
 fn feed(command: &mut Command, input: &str) -> Result<Output> {
     let name = command.get_program().to_string_lossy().into_owned();
+    // SAFETY: one system call, which is allowed between fork and exec.
+    unsafe {
+        // A lab that is killed must not leave a tool behind that goes on making things.
+        command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?));
+    }
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

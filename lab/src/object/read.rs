@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn documents_lists_and_namespaces() {
         let objects = text(
-            "# only a comment\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: a}\n---\n\
+            "# a comment\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: a}\n---\n\
              apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Namespace, metadata: {name: n}}\n\
              - {apiVersion: v1, kind: Pod, metadata: {name: b, namespace: n}}\n",
             "x.yaml",
@@ -158,7 +158,7 @@ mod tests {
         let keys: Vec<String> = objects.iter().map(|o| o.key.to_string()).collect();
         assert_eq!(keys, ["Pod team/a", "Namespace n", "Pod n/b"]);
         assert_eq!(objects[0].value["metadata"]["namespace"], "team");
-        assert_eq!(objects[2].source, "x.yaml (document 3) (items[1])");
+        assert_eq!(objects[2].source, "x.yaml (document 2) (items[1])");
     }
 
     #[test]

@@ -58,6 +58,7 @@ fn family_rules(services: &[ServicePlan], pods: &[Ready<'_>], v6: bool) -> Strin
              chain reject-chain {{\n  reject\n}}\n"
         ),
         parts.chains,
+        // Checked after the translation: what still has a virtual address then leads nowhere.
         format!(
             "chain services {{
   {family} daddr . meta l4proto . th dport vmap @service-ips
@@ -85,7 +86,7 @@ chain filter-forward {{
   ct state new jump service-checks
 }}
 chain filter-output {{
-  type filter hook output priority -110; policy accept;
+  type filter hook output priority -90; policy accept;
   ct state new jump service-checks
 }}
 "

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::{Pod, PodSpec, PodTemplateSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use crate::names;
-use crate::object::Object;
+use crate::object::{Key, Object};
 
 /// A pod that should exist.
 #[derive(Debug, Clone)]
@@ -27,38 +28,74 @@ pub struct PodPlan {
     pub fingerprint: u64,
 }
 
-/// How a controller names the pods of one template.
-struct Replicas<'a> {
-    object: &'a Object,
+/// What a controller makes of one template.
+struct Replicas {
     template: PodTemplateSpec,
     names: Vec<String>,
     labels: BTreeMap<String, String>,
+}
+
+/// How the pods of one object are named: by what it is and how often it was made anew.
+struct Naming<'a> {
+    object: &'a Object,
+    incarnations: &'a BTreeMap<String, u32>,
+}
+
+// === impl Naming ===
+
+impl Naming<'_> {
+    /// The object itself, whose number says how often it was restarted.
+    fn owner(&self) -> String {
+        owner_slot(&self.object.key)
+    }
+
+    fn slot(&self, index: i32) -> String {
+        format!("{}/{index}", self.owner())
+    }
+
+    fn incarnation(&self, index: i32) -> String {
+        let of = |slot: &String| self.incarnations.get(slot).copied().unwrap_or(0);
+        format!("{}.{}", of(&self.owner()), of(&self.slot(index)))
+    }
+
+    /// As long as Kubernetes' own; a restart changes it as it changes the template there.
+    fn template_hash(&self) -> String {
+        let template = self.object.value["spec"]["template"].to_string();
+        let restarts = self.incarnations.get(&self.owner()).copied().unwrap_or(0);
+        let hash = names::hash(&[&template, &restarts.to_string()]);
+        names::suffix(hash, 10)
+    }
+
+    /// The last letters of a replica's name.
+    fn random(&self, prefix: &str, index: i32) -> String {
+        let parts = [prefix, &self.slot(index), &self.incarnation(index)];
+        names::suffix(names::hash(&parts), 5)
+    }
+}
+
+/// The place under which a restart of an object is counted.
+pub fn owner_slot(key: &Key) -> String {
+    let namespace = key.namespace.as_deref().unwrap_or_default();
+    format!("{}/{namespace}/{}", key.kind, key.name)
 }
 
 /// All pods, in the order of their objects.
 pub fn plan(objects: &[Object], incarnations: &BTreeMap<String, u32>) -> Result<Vec<PodPlan>> {
     let mut plans = Vec::new();
     for object in objects {
-        let slot = |index: i32| {
-            let namespace = object.key.namespace.as_deref().unwrap_or_default();
-            format!(
-                "{}/{namespace}/{}/{index}",
-                object.key.kind, object.key.name
-            )
+        let naming = Naming {
+            object,
+            incarnations,
         };
-        let incarnation = |slot: &str| incarnations.get(slot).copied().unwrap_or(0).to_string();
         if object.key.kind == "Pod" {
             let pod: Pod = object.parse()?;
-            let slot = slot(0);
-            let spec = pod.spec.unwrap_or_default();
-            plans.push(one(object, &slot, &incarnation(&slot), pod.metadata, spec)?);
+            plans.push(one(&naming, 0, pod.metadata, pod.spec.unwrap_or_default())?);
             continue;
         }
-        let Some(replicas) = replicas(object, &|index| incarnation(&slot(index)))? else {
+        let Some(replicas) = replicas(&naming)? else {
             continue;
         };
         for (index, name) in (0..).zip(&replicas.names) {
-            let slot = slot(index);
             let mut metadata = replicas.template.metadata.clone().unwrap_or_default();
             metadata.name = Some(name.clone());
             metadata
@@ -66,7 +103,7 @@ pub fn plan(objects: &[Object], incarnations: &BTreeMap<String, u32>) -> Result<
                 .get_or_insert_default()
                 .extend(replicas.labels.clone());
             let spec = replicas.template.spec.clone().unwrap_or_default();
-            let mut plan = one(replicas.object, &slot, &incarnation(&slot), metadata, spec)?;
+            let mut plan = one(&naming, index, metadata, spec)?;
             plan.owner = Some(format!("{}/{}", object.key.kind, object.key.name));
             plans.push(plan);
         }
@@ -86,20 +123,11 @@ pub fn plan(objects: &[Object], incarnations: &BTreeMap<String, u32>) -> Result<
     Ok(plans)
 }
 
-fn replicas<'a>(
-    object: &'a Object,
-    incarnation: &dyn Fn(i32) -> String,
-) -> Result<Option<Replicas<'a>>> {
+fn replicas(naming: &Naming<'_>) -> Result<Option<Replicas>> {
+    let object = naming.object;
     let name = &object.key.name;
-    let hash = names::suffix(
-        names::hash(&[&object.value["spec"]["template"].to_string()]),
-        10,
-    );
-    let random = |prefix: &str, index: i32| {
-        let index_text = index.to_string();
-        let parts = [prefix, &index_text, &incarnation(index)];
-        format!("{prefix}-{}", names::suffix(names::hash(&parts), 5))
-    };
+    let hash = naming.template_hash();
+    let random = |prefix: &str, index: i32| format!("{prefix}-{}", naming.random(prefix, index));
     let hashed = |key: &str| BTreeMap::from([(key.to_owned(), hash.clone())]);
     let (template, selector, names, labels) = match object.key.kind.as_str() {
         "Deployment" => {
@@ -146,7 +174,6 @@ fn replicas<'a>(
         }
     }
     Ok(Some(Replicas {
-        object,
         template,
         names,
         labels,
@@ -161,13 +188,9 @@ fn count(object: &Object, replicas: Option<i32>) -> Result<i32> {
     Ok(count)
 }
 
-fn one(
-    object: &Object,
-    slot: &str,
-    incarnation: &str,
-    metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
-    spec: PodSpec,
-) -> Result<PodPlan> {
+fn one(naming: &Naming<'_>, index: i32, metadata: ObjectMeta, spec: PodSpec) -> Result<PodPlan> {
+    let object = naming.object;
+    let slot = naming.slot(index);
     let field = if object.key.kind == "Pod" {
         "spec"
     } else {
@@ -188,22 +211,14 @@ fn one(
         }
     }
     let content = serde_json::to_value(&spec).unwrap_or(Value::Null);
-    // A restart is a new annotation on the template and nothing else.
-    let restarted = metadata
-        .annotations
-        .iter()
-        .flatten()
-        .find(|(key, _)| key.ends_with("/restartedAt"))
-        .map(|(_, value)| value.clone())
-        .unwrap_or_default();
     Ok(PodPlan {
         namespace: object.key.namespace.clone().unwrap_or_default(),
         name: metadata.name.unwrap_or_default(),
         owner: None,
-        slot: slot.to_owned(),
         labels: metadata.labels.unwrap_or_default(),
         annotations: metadata.annotations.unwrap_or_default(),
-        fingerprint: names::hash(&[&content.to_string(), slot, incarnation, &restarted]),
+        fingerprint: names::hash(&[&content.to_string(), &slot, &naming.incarnation(index)]),
+        slot,
         spec,
         source: object.source.clone(),
     })
