@@ -154,7 +154,12 @@ impl Lab {
 
     /// Applies the objects of a text.
     pub fn apply(&self, yaml: &str) -> Result<Applied> {
-        self.apply_objects(read::text(yaml, "text", "default")?)
+        self.apply_in(yaml, "default")
+    }
+
+    /// Applies the objects of a text; those that name no namespace go to the given one.
+    pub fn apply_in(&self, yaml: &str, namespace: &str) -> Result<Applied> {
+        self.apply_objects(read::text(yaml, "text", namespace)?)
     }
 
     /// Applies files and folders; `-` is standard input.

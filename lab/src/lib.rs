@@ -12,6 +12,7 @@
 mod address;
 mod agent;
 mod converge;
+pub mod demo;
 mod down;
 mod host;
 mod lab;

@@ -17,6 +17,7 @@ const EXAMPLES: &str = "Examples:
   weir lab ls
   weir lab logs agent -f
   weir lab down
+  weir lab demo
 ";
 
 /// Play a Kubernetes node on this machine: pods are network namespaces, enforcement is real.
@@ -31,6 +32,8 @@ pub struct LabCommand {
 enum Command {
     /// Make a lab from manifests and wait until all of it is in force
     Up(Up),
+    /// Run the workshop's lab step by step, checked and explained
+    Demo(Demo),
     /// Run a command in a pod (NS/POD, POD, deploy/NAME), or in @node or @world
     Exec(Exec),
     /// Apply manifests, as kubectl does
@@ -69,6 +72,22 @@ struct Up {
     /// Namespace of objects that name none
     #[arg(short, long, default_value = "default")]
     namespace: String,
+    /// A plain node, without agent and proxy
+    #[arg(long, hide = true)]
+    no_agent: bool,
+}
+
+#[derive(Debug, Args)]
+struct Demo {
+    /// Name of the lab that it is run in
+    #[arg(long, default_value = "demo")]
+    name: String,
+    /// How pods are joined to the node
+    #[arg(long, value_enum, default_value_t = TopologyName::Routed)]
+    topology: TopologyName,
+    /// Leave the lab up at the end
+    #[arg(long)]
+    keep: bool,
     /// A plain node, without agent and proxy
     #[arg(long, hide = true)]
     no_agent: bool,
@@ -189,6 +208,7 @@ impl LabCommand {
     pub fn run(self) -> Result<ExitCode> {
         match self.command {
             Command::Up(up) => up.run(),
+            Command::Demo(demo) => demo.run(),
             Command::Exec(exec) => exec.run(),
             Command::Apply(apply) => {
                 let lab = Lab::open(&apply.lab.name)?;
@@ -215,10 +235,7 @@ impl Up {
     fn run(self) -> Result<ExitCode> {
         let (lab, report) = Lab::up(UpOptions {
             name: self.lab.name.clone(),
-            topology: match self.topology {
-                TopologyName::Routed => Topology::Routed,
-                TopologyName::Bridge => Topology::Bridge,
-            },
+            topology: self.topology.into(),
             manifests: self.files,
             namespace: self.namespace,
             weir: !self.no_agent,
@@ -233,6 +250,30 @@ impl Up {
             false => println!("lab {name} is up: {pods} pods, policy in force"),
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Demo {
+    fn run(self) -> Result<ExitCode> {
+        let options = UpOptions {
+            name: self.name,
+            topology: self.topology.into(),
+            weir: !self.no_agent,
+            ..UpOptions::default()
+        };
+        match weir_lab::demo::run(options, self.keep)? {
+            true => Ok(ExitCode::SUCCESS),
+            false => Ok(ExitCode::FAILURE),
+        }
+    }
+}
+
+impl From<TopologyName> for Topology {
+    fn from(name: TopologyName) -> Self {
+        match name {
+            TopologyName::Routed => Topology::Routed,
+            TopologyName::Bridge => Topology::Bridge,
+        }
     }
 }
 

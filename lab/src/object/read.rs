@@ -118,7 +118,8 @@ fn field<'a>(value: &'a Value, pointer: &str, place: &str) -> Result<&'a str> {
     }
 }
 
-/// The manifests of a folder and its sub-folders in the order of their names.
+/// The manifests of a folder in the order of their names; its sub-folders are left out, as kubectl
+/// leaves them out.
 fn files(path: &Path) -> Result<Vec<PathBuf>> {
     let found = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
     if !found.is_dir() {
@@ -129,16 +130,14 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
         .with_context(|| format!("cannot list {}", path.display()))?;
     let mut entries: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
     entries.sort();
-    let mut manifests = Vec::new();
-    for entry in entries {
+    entries.retain(|entry| {
         let extension = entry.extension().and_then(|e| e.to_str());
-        if entry.is_dir() {
-            manifests.extend(files(&entry)?);
-        } else if matches!(extension, Some("yaml" | "yml" | "json")) {
-            manifests.push(entry);
-        }
+        matches!(extension, Some("yaml" | "yml" | "json")) && entry.is_file()
+    });
+    if entries.is_empty() {
+        bail!("no .yaml, .yml or .json file in {}", path.display());
     }
-    Ok(manifests)
+    Ok(entries)
 }
 
 #[cfg(test)]
