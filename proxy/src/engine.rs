@@ -19,6 +19,7 @@ mod exchange;
 mod finish;
 mod peer;
 mod sniff;
+mod splice;
 
 #[cfg(test)]
 mod tests;

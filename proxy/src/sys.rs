@@ -4,7 +4,10 @@
     reason = "thin wrappers around libc calls, each with its safety note"
 )]
 
-use std::{io, os::fd::AsRawFd};
+use std::{
+    io,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+};
 
 use socket2::Socket;
 
@@ -76,4 +79,42 @@ pub fn set_thread_ids(uid: libc::uid_t, gid: libc::gid_t) -> io::Result<()> {
         check(libc::syscall(libc::SYS_setresuid, uid, uid, uid))?;
     }
     Ok(())
+}
+
+/// A new pipe of about `size` bytes, reading end first. Neither end blocks.
+///
+/// # Errors
+/// Out of files, or over the user's limit of pipe memory.
+pub fn pipe(size: libc::c_int) -> io::Result<[OwnedFd; 2]> {
+    let mut raw = [-1; 2];
+    // SAFETY: `raw` has room for the two descriptors that the call writes; on success they are
+    // new and nobody else's.
+    let ends = unsafe {
+        check(libc::c_long::from(libc::pipe2(
+            raw.as_mut_ptr(),
+            libc::O_NONBLOCK | libc::O_CLOEXEC,
+        )))?;
+        raw.map(|fd| OwnedFd::from_raw_fd(fd))
+    };
+    let [reading, _] = &ends;
+    // SAFETY: no memory is passed.
+    check(libc::c_long::from(unsafe {
+        libc::fcntl(reading.as_raw_fd(), libc::F_SETPIPE_SZ, size)
+    }))?;
+    Ok(ends)
+}
+
+/// Moves up to `count` bytes between a socket and a pipe without copying them. Returns 0
+/// at the end of the input.
+///
+/// # Errors
+/// Whatever splice says; `WouldBlock` if the input is empty or the output full.
+pub fn splice(from: &impl AsRawFd, to: &impl AsRawFd, count: usize) -> io::Result<usize> {
+    let flags = libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK;
+    let none = std::ptr::null_mut();
+    // SAFETY: the offsets are null, so no memory is passed.
+    let moved = check(unsafe {
+        libc::splice(from.as_raw_fd(), none, to.as_raw_fd(), none, count, flags) as libc::c_long
+    })?;
+    Ok(usize::try_from(moved).unwrap_or(0))
 }

@@ -1,27 +1,22 @@
 //! One client connection, request after request.
 
-use std::{
-    net::SocketAddr,
-    pin::pin,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Instant,
-};
+mod forward;
+
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use tokio::{net::TcpStream, time};
 
 use super::{
     answer::Answer,
-    exchange::{
-        Progress, RequestStop, ResponseEnd, ResponseStop, forward_request, forward_response,
-    },
-    finish::{Finish, finish, tunnel},
+    exchange::Facts,
+    finish::{Finish, finish},
     peer::{End, Peer},
     sniff::foreign,
 };
 use crate::{
     context::Context,
     flow::{FlowKey, L7Flow, Outcome},
-    http1::{Refusal, body::Body, head::HeadScanner, request::RequestHead, response::Asked},
+    http1::{Refusal, head::HeadScanner, request::RequestHead, response::Asked},
     judge::judge,
 };
 
@@ -40,20 +35,6 @@ struct Connection {
 enum After {
     Next,
     Finish(Finish),
-}
-
-/// What the engine remembers of a request once its bytes may move.
-struct Facts {
-    /// Length of the head.
-    head: usize,
-    /// Head and checked part of the body: what may be forwarded at once.
-    ready: usize,
-    /// What is left of the body after that.
-    body: Body,
-    /// The client wants the connection to end after this request.
-    close: bool,
-    expects_continue: bool,
-    asked: Asked,
 }
 
 /// Serves one accepted connection to its end.
@@ -249,7 +230,7 @@ impl Connection {
                 }
             }
         }
-        self.exchange(facts, record).await
+        self.forward(facts, record).await
     }
 
     /// Answers a request ourselves; the connection goes on unless the client wants it closed.
@@ -285,181 +266,6 @@ impl Connection {
             }
         }
         After::Next
-    }
-
-    /// Forwards an allowed request and its response.
-    async fn exchange(&mut self, facts: Facts, mut record: L7Flow) -> After {
-        let Some(server) = &mut self.server else {
-            return After::Finish(Finish::Reset);
-        };
-        let progress = Progress::default();
-        let mut request_stop = None;
-        let result = {
-            let (mut from_client, mut to_client) = self.client.split();
-            let (mut from_server, mut to_server) = server.split();
-            let mut request = pin!(forward_request(
-                &mut from_client,
-                &mut to_server,
-                facts.ready,
-                facts.body,
-                &progress
-            ));
-            let mut response = pin!(forward_response(
-                &mut from_server,
-                &mut to_client,
-                &facts.asked,
-                facts.close,
-                &progress
-            ));
-            let result = loop {
-                tokio::select! {
-                    biased;
-                    stop = &mut request, if request_stop.is_none() => {
-                        request_stop = Some(stop);
-                        // A server that stopped taking may have answered before it did.
-                        if stop != RequestStop::ServerGone {
-                            break None;
-                        }
-                    }
-                    end = &mut response => break Some(end),
-                }
-            };
-            // An early response: the body goes on, since it must pass before the next request.
-            if let Some(Ok(ResponseEnd {
-                close: false,
-                tunnel: false,
-                ..
-            })) = result
-                && (progress.continued.load(Relaxed) || !facts.expects_continue)
-            {
-                std::future::poll_fn(|context| {
-                    use std::task::Poll;
-                    if request_stop.is_some() || progress.sent.load(Relaxed) {
-                        return Poll::Ready(());
-                    }
-                    if let Poll::Ready(stop) = request.as_mut().poll(context) {
-                        request_stop = Some(stop);
-                    }
-                    let over = request_stop.is_some() || progress.sent.load(Relaxed);
-                    if over { Poll::Ready(()) } else { Poll::Pending }
-                })
-                .await;
-            }
-            result
-        };
-        let stray = !server.filled().is_empty();
-        match result {
-            Some(Ok(end)) => {
-                record.status = Some(end.status);
-                self.context.record(record, self.since);
-                if end.tunnel {
-                    return self.tunnel().await;
-                }
-                match request_stop {
-                    _ if end.close => After::Finish(Finish::Mirror),
-                    Some(RequestStop::ClientReset) => self.client_reset(),
-                    Some(RequestStop::ServerGone) => After::Finish(Finish::Reset),
-                    Some(RequestStop::Refused(refusal)) => {
-                        self.context.counters.refuse(refusal);
-                        After::Finish(Finish::Linger)
-                    }
-                    // Bytes nobody asked for would be taken for the next response; and after an
-                    // unfinished body nobody knows what the next bytes are.
-                    None if stray || !progress.sent.load(Relaxed) => After::Finish(Finish::Linger),
-                    None => After::Next,
-                }
-            }
-            Some(Err(stop)) => {
-                let reset = request_stop == Some(RequestStop::ServerGone);
-                self.response_stopped(stop, reset, &facts, &progress, record)
-                    .await
-            }
-            None => {
-                record.verdict = Outcome::Error;
-                match request_stop {
-                    Some(RequestStop::Refused(refusal)) => {
-                        record.verdict = Outcome::Refused;
-                        record.reason = refusal.reason().to_owned();
-                        self.context.counters.refuse(refusal);
-                        self.fail(Answer::Refused(refusal), &facts, &progress, record)
-                            .await
-                    }
-                    _ => {
-                        record.reason = "client reset the connection".to_owned();
-                        self.context.record(record, self.since);
-                        self.client_reset()
-                    }
-                }
-            }
-        }
-    }
-
-    async fn response_stopped(
-        &mut self,
-        stop: ResponseStop,
-        reset: bool,
-        facts: &Facts,
-        progress: &Progress,
-        mut record: L7Flow,
-    ) -> After {
-        record.verdict = Outcome::Error;
-        match stop {
-            ResponseStop::ClientGone => {
-                record.reason = "client closed the connection".to_owned();
-                self.context.record(record, self.since);
-                self.client_reset()
-            }
-            ResponseStop::Silent if !reset => {
-                record.reason = "server closed the connection without an answer".to_owned();
-                self.context.record(record, self.since);
-                After::Finish(Finish::Mirror)
-            }
-            ResponseStop::ServerReset | ResponseStop::Silent => {
-                self.context.counters.upstream_resets.add();
-                record.reason = "server reset the connection".to_owned();
-                self.context.record(record, self.since);
-                After::Finish(Finish::Reset)
-            }
-            ResponseStop::Fault(fault) => {
-                self.context.counters.response_faults.add();
-                record.reason = fault.to_string();
-                self.fail(Answer::BadResponse, facts, progress, record)
-                    .await
-            }
-        }
-    }
-
-    /// Ends a failed exchange: with an answer if none has begun. The server is reset either way,
-    /// so that it does not take what it got for a whole request.
-    async fn fail(
-        &mut self,
-        answer: Answer,
-        facts: &Facts,
-        progress: &Progress,
-        mut record: L7Flow,
-    ) -> After {
-        if let Some(server) = self.server.take() {
-            server.reset();
-        }
-        if progress.answered.load(Relaxed) {
-            self.context.record(record, self.since);
-            return After::Finish(Finish::Reset);
-        }
-        record.status = Some(answer.status());
-        self.context.record(record, self.since);
-        self.last_answer(answer, facts.asked.head).await
-    }
-
-    async fn tunnel(&mut self) -> After {
-        let Some(server) = &mut self.server else {
-            return After::Finish(Finish::Reset);
-        };
-        let graceful = tunnel(&mut self.client, server).await;
-        After::Finish(if graceful {
-            Finish::Mirror
-        } else {
-            Finish::Reset
-        })
     }
 
     /// Refuses a request before any rule was asked, and with it the connection.

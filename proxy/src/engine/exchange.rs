@@ -2,11 +2,16 @@
 
 use std::{
     future,
+    pin::pin,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
+    task::Poll,
     time::Duration,
 };
 
-use super::peer::{End, Gone, Reader, Writer};
+use super::{
+    peer::{End, Gone, Peer, Reader, Writer},
+    splice::{TAIL, WORTH},
+};
 use crate::http1::{
     Refusal,
     body::Body,
@@ -17,6 +22,23 @@ use crate::http1::{
 /// How long the end of a response waits for the FIN that the server announced, so that both go to
 /// the client in one piece (see [`Writer::send`]).
 const FIN_WAIT: Duration = Duration::from_millis(2);
+
+/// What is remembered of a request once its bytes may move.
+#[derive(Debug)]
+pub struct Facts {
+    /// Length of the head.
+    pub head: usize,
+    /// Head and checked part of the body: what may be forwarded at once.
+    pub ready: usize,
+    /// What is left of the body after that.
+    pub body: Body,
+    /// The client wants the connection to end after this request.
+    pub close: bool,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub expects_continue: bool,
+    /// What the response depends on.
+    pub asked: Asked,
+}
 
 /// What both directions of an exchange tell each other.
 #[derive(Debug, Default)]
@@ -71,6 +93,79 @@ impl From<Gone> for ResponseStop {
     }
 }
 
+/// How an exchange went.
+#[derive(Debug)]
+pub struct Exchanged {
+    /// How the response ended; `None` if the request stopped it.
+    pub result: Option<Result<ResponseEnd, ResponseStop>>,
+    /// Why the request stopped, if it did.
+    pub request_stop: Option<RequestStop>,
+}
+
+/// Moves a request and its response until the response is complete or neither can go on. After an
+/// early response the rest of the request still goes on, since it must pass before the next one.
+pub async fn exchange(
+    client: &mut Peer,
+    server: &mut Peer,
+    facts: &Facts,
+    progress: &Progress,
+) -> Exchanged {
+    let mut request_stop = None;
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_server, mut to_server) = server.split();
+    let mut request = pin!(forward_request(
+        &mut from_client,
+        &mut to_server,
+        facts.ready,
+        facts.body,
+        progress
+    ));
+    let mut response = pin!(forward_response(
+        &mut from_server,
+        &mut to_client,
+        &facts.asked,
+        facts.close,
+        progress
+    ));
+    let result = loop {
+        tokio::select! {
+            biased;
+            stop = &mut request, if request_stop.is_none() => {
+                request_stop = Some(stop);
+                // A server that stopped taking may have answered before it did.
+                if stop != RequestStop::ServerGone {
+                    break None;
+                }
+            }
+            end = &mut response => break Some(end),
+        }
+    };
+    // An early response: the body goes on, since it must pass before the next request.
+    if let Some(Ok(ResponseEnd {
+        close: false,
+        tunnel: false,
+        ..
+    })) = result
+        && (progress.continued.load(Relaxed) || !facts.expects_continue)
+    {
+        future::poll_fn(|context| {
+            if request_stop.is_some() || progress.sent.load(Relaxed) {
+                return Poll::Ready(());
+            }
+            if let Poll::Ready(stop) = request.as_mut().poll(context) {
+                request_stop = Some(stop);
+            }
+            let over = request_stop.is_some() || progress.sent.load(Relaxed);
+            if over { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+    Exchanged {
+        result,
+        request_stop,
+    }
+}
+
 /// Forwards a request: the first `ready` bytes held (its head and what was checked of its body),
 /// then the rest of `body`. Then reads ahead, to pass on a FIN and to notice a reset in time.
 pub async fn forward_request(
@@ -92,7 +187,11 @@ pub async fn forward_request(
             break;
         }
         match client.end() {
-            None => client.fill().await,
+            None => {
+                if more(client, server, &mut body).await.is_err() {
+                    return RequestStop::ServerGone;
+                }
+            }
             Some(End::Reset) => return RequestStop::ClientReset,
             Some(End::Eof) => {
                 // Cut short: the server is told, and its answer still goes back.
@@ -219,8 +318,24 @@ async fn forward_body(
                 client.end();
                 return Ok(true);
             }
-            None => server.fill().await,
+            None => more(server, client, &mut body).await?,
         }
         ready = body.take(server.filled()).map_err(fault)?;
     }
+}
+
+/// Waits for more of a body. The middle of a large one is moved on at once, inside the kernel.
+async fn more(from: &mut Reader<'_>, to: &mut Writer<'_>, body: &mut Body) -> Result<(), Gone> {
+    match body {
+        Body::Length(left) if *left >= WORTH && from.filled().is_empty() => {
+            let moved = from.splice(to, *left - TAIL).await?;
+            *left = left.saturating_sub(moved);
+            if moved > 0 || from.end().is_some() {
+                return Ok(());
+            }
+        }
+        _ => {}
+    }
+    from.fill().await;
+    Ok(())
 }

@@ -6,6 +6,7 @@ use std::{future, io};
 use socket2::SockRef;
 use tokio::{io::Interest, net::TcpStream};
 
+use super::splice::{PIPE, Pipe};
 use crate::{buffer::Buffer, sys};
 
 /// How an end's sending direction ended.
@@ -173,6 +174,57 @@ impl Reader<'_> {
     }
 }
 
+impl Reader<'_> {
+    /// Moves up to `count` bytes on without looking at them; the buffer must be empty. Returns how
+    /// many were moved: fewer at the peer's end ([`end`](Self::end) says so), none without a pipe.
+    ///
+    /// Dropped midway it may lose bytes: the connection must not be used on.
+    ///
+    /// # Errors
+    /// [`Gone`]: the other end takes no more.
+    pub async fn splice(&mut self, to: &mut Writer<'_>, count: u64) -> Result<u64, Gone> {
+        let mut moved = 0;
+        let Some(mut pipe) = Pipe::take() else {
+            return Ok(0);
+        };
+        while moved < count && self.end.is_none() {
+            let want = usize::try_from(count - moved).unwrap_or(PIPE).min(PIPE);
+            pipe.held = self.splice_in(&pipe, want).await;
+            while pipe.held > 0 {
+                let sent = to.splice_out(&pipe).await?;
+                pipe.held -= sent.min(pipe.held);
+                moved += sent as u64;
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Fills an empty pipe. 0 means that the peer ended.
+    async fn splice_in(&mut self, pipe: &Pipe, want: usize) -> usize {
+        loop {
+            let read = self
+                .stream
+                .try_io(Interest::READABLE, || match pipe.ends() {
+                    Some([_, write]) => sys::splice(self.stream, write, want),
+                    None => Err(io::ErrorKind::BrokenPipe.into()),
+                });
+            match read {
+                Ok(0) => *self.end = Some(End::Eof),
+                Ok(count) => return count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.stream.readable().await.is_ok() {
+                        continue;
+                    }
+                    *self.end = Some(End::Reset);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => *self.end = Some(End::Reset),
+            }
+            return 0;
+        }
+    }
+}
+
 // === impl Writer ===
 
 impl Writer<'_> {
@@ -203,6 +255,29 @@ impl Writer<'_> {
             self.end();
         }
         Ok(())
+    }
+
+    /// Sends some of what a pipe holds; more of the same body always follows.
+    async fn splice_out(&mut self, pipe: &Pipe) -> Result<usize, Gone> {
+        if *self.ended {
+            return Err(Gone);
+        }
+        loop {
+            let sent = self
+                .stream
+                .try_io(Interest::WRITABLE, || match pipe.ends() {
+                    Some([read, _]) => sys::splice(read, self.stream, pipe.held),
+                    None => Err(io::ErrorKind::BrokenPipe.into()),
+                });
+            match sent {
+                Ok(count) if count > 0 => return Ok(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stream.writable().await.map_err(|_| Gone)?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(_) | Err(_) => return Err(Gone),
+            }
+        }
     }
 
     /// Ends the direction to the peer (FIN), once.

@@ -43,11 +43,4 @@ impl Body {
             Body::UntilClose => Ok(input.len()),
         }
     }
-
-    /// Counts bytes that were moved without passing through memory (see splice).
-    pub fn skip(&mut self, moved: u64) {
-        if let Body::Length(left) = self {
-            *left = left.saturating_sub(moved);
-        }
-    }
 }
