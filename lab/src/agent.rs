@@ -1,8 +1,9 @@
 //! The real `weir agent` and `weir proxy` of a lab: starting them and speaking with the agent.
 
+use std::fmt;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Deserialize;
@@ -18,6 +19,8 @@ use crate::state::State;
 const START: Duration = Duration::from_secs(60);
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(60);
+/// Between two questions whether the proxy has come.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// What is in force after a sync.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -30,16 +33,27 @@ pub struct Report {
     pub endpoints: u64,
     /// Whether the proxy has acknowledged this revision.
     pub proxy: bool,
+    /// Pods of this node whose link could not be put under policy.
+    pub unmanaged: Vec<Unmanaged>,
+}
+
+/// A pod without enforcement, and why.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Unmanaged {
+    pub pod: String,
+    pub reason: String,
 }
 
 /// Why an object is not honoured.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Problem {
-    pub object: String,
-    pub field: String,
+    /// Missing where a file could not be read at all.
+    pub object: Option<String>,
+    pub field: Option<String>,
     pub reason: String,
-    pub file: String,
+    pub file: Option<String>,
 }
 
 /// Which of the two processes of Weir.
@@ -58,6 +72,23 @@ pub struct Question {
     pub port: u16,
     /// Method and path of a request.
     pub http: Option<(String, String)>,
+}
+
+// === impl Problem ===
+
+impl fmt::Display for Problem {
+    /// `NetworkPolicy/default/x: spec.ingress[0].ports[0]: reason`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in [
+            self.object.as_ref().or(self.file.as_ref()),
+            self.field.as_ref(),
+        ] {
+            if let Some(part) = part.filter(|part| !part.is_empty()) {
+                write!(f, "{part}: ")?;
+            }
+        }
+        f.write_str(&self.reason)
+    }
 }
 
 // === impl Part ===
@@ -109,11 +140,25 @@ pub fn wait_ready(layout: &Layout, state: &State) -> Result<()> {
         .with_context(|| log_tails(layout))
 }
 
-/// Makes the agent read its sources now and waits until all of it is in force.
+/// Makes the agent read its sources now and waits until all of it is in force. A proxy that runs
+/// must acknowledge it too; one that died is only reported.
 pub fn sync(layout: &Layout, state: &State) -> Result<Report> {
-    let answer = connect(layout, state).and_then(|stream| ask(stream, &json!({"command": "sync"})));
-    let answer = answer.with_context(|| log_tails(layout))?;
-    serde_json::from_value(answer).context("the agent's answer to sync is not understood")
+    let deadline = Instant::now() + ANSWER;
+    loop {
+        let stream = connect(layout, state);
+        let answer = stream.and_then(|stream| ask(stream, &json!({"command": "sync"})));
+        let answer = answer.with_context(|| log_tails(layout))?;
+        let report: Report = serde_json::from_value(answer)
+            .context("the agent's answer to sync is not understood")?;
+        if let Some(pod) = report.unmanaged.first() {
+            bail!("pod {} is not under policy: {}", pod.pod, pod.reason);
+        }
+        let coming = state.proxy.is_some_and(Process::is_alive) && Instant::now() < deadline;
+        if report.proxy || !coming {
+            return Ok(report);
+        }
+        std::thread::sleep(AGAIN);
+    }
 }
 
 /// What the agent says about one flow, and why.
@@ -173,7 +218,7 @@ fn ask(mut stream: UnixStream, command: &Value) -> Result<Value> {
 }
 
 /// Both logs, for when Weir does not answer.
-fn log_tails(layout: &Layout) -> String {
+pub fn log_tails(layout: &Layout) -> String {
     let tails = [Part::Agent, Part::Proxy].map(|part| spawn::log_tail(&layout.log(part.word())));
-    format!("Weir is not in force\n{}\n", tails.join("\n"))
+    format!("Weir is not in force\n{}", tails.join("\n"))
 }

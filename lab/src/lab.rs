@@ -361,6 +361,9 @@ fn make(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Report> {
     }
     state.save(&layout.state())?;
     let report = converge::converge(layout, state, plan)?;
+    if state.weir && !report.proxy {
+        bail!("weir proxy did not start\n{}", agent::log_tails(layout));
+    }
     start::wait_listening(world, &[80], &layout.log("world"))
         .context("the world outside the node")?;
     Ok(report)

@@ -26,7 +26,7 @@ mod store;
 mod target;
 pub mod workload;
 
-pub use agent::{Part, Problem, Question, Report};
+pub use agent::{Part, Problem, Question, Report, Unmanaged};
 pub use lab::{Applied, Change, Lab, UpOptions};
 pub use object::kind::from_word as kind_from_word;
 pub use state::{Pod, Topology};

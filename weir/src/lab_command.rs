@@ -405,10 +405,7 @@ fn print_changes(applied: &Applied) {
 /// What is refused goes where errors go; the rest of the policies are in force.
 fn print_problems(report: &Report) {
     for problem in &report.problems {
-        eprintln!(
-            "warning: {} is not in force as written: {}: {}",
-            problem.object, problem.field, problem.reason
-        );
+        eprintln!("not in force as written: {problem}");
     }
 }
 

@@ -50,10 +50,7 @@ pub fn said(text: &str) {
 
 pub fn problems(report: &Report) {
     for problem in &report.problems {
-        println!(
-            "refused: {}: {}: {}",
-            problem.object, problem.field, problem.reason
-        );
+        println!("not in force as written: {problem}");
     }
 }
 
