@@ -1,0 +1,40 @@
+# Each target installs what this machine lacks (scripts/setup.sh), so that it works on a fresh one.
+.DEFAULT_GOAL := help
+.PHONY: help setup build test lint fmt demo bench soak clean
+
+# Rustup's Rust before Debian's, which is for the kernel programs only.
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Install the packages and the BPF linker that are missing
+	@scripts/setup.sh
+
+build: setup ## Build weir into target/release
+	@cargo build --release --locked -p weir
+
+test: setup ## Run everything that CI runs; needs root
+	@scripts/test.sh
+
+lint: setup ## Read the code: tree, format, clippy
+	@scripts/lint.sh
+
+fmt: ## Format the code
+	@cargo fmt --all && cd ebpf && cargo fmt
+
+demo: setup ## Watch a policy workshop happen on this machine; needs root
+	@cargo build --locked -p weir
+	@target/debug/weir lab demo
+
+bench: ## Measure Weir beside direct traffic; needs root
+	@scripts/setup.sh bench
+	@cargo build --release --locked -p weir
+	@bench/run.py $(BENCH)
+
+soak: setup ## Run traffic through the proxy for SECONDS (600) and look for stalls; needs root
+	@scripts/soak.sh
+
+clean: ## Remove what was built; the cached BPF linker stays
+	@cargo clean
+	@rm -rf ebpf/target

@@ -1,0 +1,60 @@
+#!/bin/bash
+# Installs what a fresh Debian 12 machine with rustup's Rust lacks, and nothing that it has.
+#
+#   scripts/setup.sh         for building, the demo and the tests
+#   scripts/setup.sh bench   and what the benchmarks run against
+. "$(dirname "$0")/env.sh"
+
+build=(gcc g++ libc6-dev pkg-config zlib1g-dev libzstd-dev libxml2-dev rustc-web libstd-rust-web-dev-bpf)
+lab=(iproute2 nftables curl iputils-ping netcat-openbsd procps util-linux)
+bench=(wrk libpcre2-8-0 libssl3)
+linker_version=0.13.0
+linker=$WEIR_CACHE/tools/bin/bpf-linker
+
+installed() { [ "$(dpkg-query -Wf '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+# Installs the packages that are missing, in one go.
+packages() {
+    local missing=() package
+    for package in "$@"; do installed "$package" || missing+=("$package"); done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    [ "$(id -u)" = 0 ] ||
+        fail "these packages are missing: run as root: apt-get install --no-install-recommends ${missing[*]}"
+    step "installing with apt: ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}" >/dev/null
+}
+
+# nginx, unpacked and not installed: its package would start a server on this machine.
+unpack_nginx() {
+    [ ! -x "$WEIR_CACHE/tools/nginx/usr/sbin/nginx" ] || return 0
+    step "unpacking Debian's nginx into $WEIR_CACHE/tools/nginx"
+    local folder
+    folder=$(mktemp -d)
+    (cd "$folder" && apt-get download -qq -o APT::Sandbox::User=root nginx)
+    dpkg -x "$folder"/nginx_*.deb "$WEIR_CACHE/tools/nginx"
+    rm -r "$folder"
+}
+
+command -v apt-get >/dev/null ||
+    fail "this is not Debian; docs/toolchain.md lists what to install and where the build looks for it"
+command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.95 or newer from https://rustup.rs"
+
+packages "${build[@]}" "${lab[@]}"
+if [ "${1:-}" = bench ]; then
+    packages "${bench[@]}"
+    unpack_nginx
+fi
+
+# The linker must be built against the LLVM that Debian's rustc was built with.
+llvm=$(/usr/bin/rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+[ -n "$llvm" ] || fail "/usr/bin/rustc does not say its LLVM version"
+packages "llvm-$llvm" "llvm-$llvm-dev" "libpolly-$llvm-dev"
+
+if [ "$("$linker" --version 2>/dev/null | awk '{print $2}')" != "$linker_version" ]; then
+    step "building bpf-linker $linker_version against LLVM $llvm into $WEIR_CACHE/tools (once; two minutes)"
+    LLVM_PREFIX=/usr/lib/llvm-$llvm PATH=/usr/lib/llvm-$llvm/bin:$PATH \
+        cargo install -q bpf-linker --version "$linker_version" --locked --force \
+        --no-default-features --features "llvm-$llvm" --root "$WEIR_CACHE/tools"
+fi
