@@ -33,7 +33,9 @@ bench: ## Measure Weir beside direct traffic; needs root
 	@bench/run.py $(BENCH)
 
 soak: setup ## Run traffic through the proxy for SECONDS (600) and look for stalls; needs root
-	@scripts/soak.sh
+	@scripts/setup.sh bench
+	@cargo build --release --locked -p weir
+	@bench/soak.py $(or $(SECONDS),600)
 
 clean: ## Remove what was built; the cached BPF linker stays
 	@cargo clean
