@@ -23,7 +23,10 @@ fn main() {
     let target = out.join("ebpf");
     // 0x1f separates the flags: they may hold blanks.
     let flags = [
-        format!("--cfg=bpf_target_arch=\"{}\"", variable("CARGO_CFG_TARGET_ARCH")),
+        format!(
+            "--cfg=bpf_target_arch=\"{}\"",
+            variable("CARGO_CFG_TARGET_ARCH")
+        ),
         "-Cdebuginfo=2".into(),
         format!("-Clinker={}", linker.display()),
         "-Clink-arg=--btf".into(),
@@ -32,7 +35,14 @@ fn main() {
     let mut cargo = Command::new(variable("CARGO"));
     cargo
         .current_dir(manifest.join("../ebpf"))
-        .args(["build", "--release", "--locked", "--target", "bpfel-unknown-none", "--target-dir"])
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--target",
+            "bpfel-unknown-none",
+            "--target-dir",
+        ])
         .arg(&target)
         .env("RUSTC", &rustc)
         .env("RUSTC_BOOTSTRAP", "aya_ebpf,weir_ebpf")
@@ -66,9 +76,9 @@ fn linker() -> PathBuf {
     if let Ok(linker) = env::var("BPF_LINKER") {
         return linker.into();
     }
-    let cache = env::var("WEIR_CACHE").map(PathBuf::from).or_else(|_| {
-        env::var("HOME").map(|home| Path::new(&home).join(".cache/weir"))
-    });
+    let cache = env::var("WEIR_CACHE")
+        .map(PathBuf::from)
+        .or_else(|_| env::var("HOME").map(|home| Path::new(&home).join(".cache/weir")));
     match cache.map(|cache| cache.join("tools/bin/bpf-linker")) {
         Ok(linker) if linker.exists() => linker,
         _ => "bpf-linker".into(),

@@ -216,12 +216,12 @@ impl Compiler {
             let atoms: Arc<[AtomId]> = atoms.into();
             let class = self.classes.id(&atoms);
             snapshot.classes.insert(class, atoms);
-            snapshot.addresses.insert(prefix, AddressEntry { class, owner });
+            snapshot
+                .addresses
+                .insert(prefix, AddressEntry { class, owner });
         };
-        let mut outside: BTreeSet<IpNet> = BTreeSet::from([
-            IpNet::V4(Ipv4Net::default()),
-            IpNet::V6(Ipv6Net::default()),
-        ]);
+        let mut outside: BTreeSet<IpNet> =
+            BTreeSet::from([IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())]);
         for atom in atoms.values() {
             if let Atom::Peer(Peer::Cidr { cidr, except, .. }) = atom {
                 outside.insert(cidr.trunc());
@@ -337,11 +337,11 @@ pub(crate) fn subject<'a>(world: &'a World, pod: &'a Pod, no_labels: &'a Labels)
 
 /// Addresses of nodes, and whether they are the local one's.
 fn node_addresses(world: &World, local: Local<'_>) -> BTreeMap<IpAddr, bool> {
-    let of_nodes = world
-        .nodes
+    let of_nodes = world.nodes.iter().map(|node| (&node.name, &node.addresses));
+    let of_pods = world
+        .pods
         .iter()
-        .map(|node| (&node.name, &node.addresses));
-    let of_pods = world.pods.iter().map(|pod| (&pod.node, &pod.host_addresses));
+        .map(|pod| (&pod.node, &pod.host_addresses));
     let mut addresses = BTreeMap::new();
     for (name, list) in of_nodes.chain(of_pods) {
         for address in list {
@@ -387,3 +387,6 @@ fn outside_is(peer: &Peer, prefix: IpNet) -> bool {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -236,12 +236,16 @@ impl L7Table {
                 };
             }
         };
-        decide(matcher, |index| owners.get(index).map(|owned| owned.policy.clone()), request)
-            .unwrap_or_else(|reason| RequestVerdict {
-                allowed: false,
-                policies: port.policies.clone(),
-                reason,
-            })
+        decide(
+            matcher,
+            |index| owners.get(index).map(|owned| owned.policy.clone()),
+            request,
+        )
+        .unwrap_or_else(|reason| RequestVerdict {
+            allowed: false,
+            policies: port.policies.clone(),
+            reason,
+        })
     }
 }
 
@@ -263,7 +267,9 @@ pub(crate) fn decide(
     Err(match matcher.nearest_miss(request) {
         Some(miss) => {
             let policy = owner(miss.rule).unwrap_or_default();
-            let place = matcher.rule(miss.rule).map_or("", |rule| rule.place.as_str());
+            let place = matcher
+                .rule(miss.rule)
+                .map_or("", |rule| rule.place.as_str());
             format!(
                 "no HTTP rule matches; the nearest, {place} of {policy}, would but for {}",
                 miss.failed.join(" and ")

@@ -16,4 +16,6 @@ pub mod http;
 pub mod l7;
 pub mod model;
 pub mod objects;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod verdict;

@@ -265,12 +265,7 @@ impl<'a> Simulator<'a> {
         (!backends.is_empty()).then_some(backends)
     }
 
-    fn judge_ends(
-        &mut self,
-        flow: &Flow,
-        to: &str,
-        port: u16,
-    ) -> Result<FlowVerdict, FlowError> {
+    fn judge_ends(&mut self, flow: &Flow, to: &str, port: u16) -> Result<FlowVerdict, FlowError> {
         let (from, to) = self.ends(&flow.from, to)?;
         let itself = match (from.pod, to.pod) {
             (Some(from), Some(to)) => std::ptr::eq(from, to),

@@ -1,9 +1,6 @@
 //! A snapshot as map entries. Pure, so that it can be compared with the engine packet by packet.
 
-use std::{
-    collections::BTreeMap,
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
 use weir_abi::{
@@ -199,7 +196,11 @@ pub fn port_prefixes(first: u16, last: u16) -> Vec<(u16, u8)> {
     let mut prefixes = Vec::new();
     let (mut port, last) = (u32::from(first), u32::from(last));
     while port <= last {
-        let aligned = if port == 0 { 16 } else { port.trailing_zeros().min(16) };
+        let aligned = if port == 0 {
+            16
+        } else {
+            port.trailing_zeros().min(16)
+        };
         let fits = (last - port + 1).ilog2();
         let bits = aligned.min(fits);
         prefixes.push((port as u16, 16 - bits as u8));
@@ -254,7 +255,11 @@ fn lower_service(service: &Service, services: &mut BTreeMap<ServiceKey, ServiceE
                 protocol,
                 reserved: 0,
             };
-            let flags = if service.client_affinity { CLIENT_AFFINITY } else { 0 };
+            let flags = if service.client_affinity {
+                CLIENT_AFFINITY
+            } else {
+                0
+            };
             services.insert(key, ServiceEntry { flags, backends });
         }
     }
@@ -274,7 +279,14 @@ mod tests {
 
     #[test]
     fn port_prefixes_cover_a_range_exactly() {
-        for (first, last) in [(0, 65535), (80, 80), (1, 65535), (1000, 2000), (65535, 65535), (0, 0)] {
+        for (first, last) in [
+            (0, 65535),
+            (80, 80),
+            (1, 65535),
+            (1000, 2000),
+            (65535, 65535),
+            (0, 0),
+        ] {
             let mut covered = vec![0u8; 65536];
             for (port, length) in port_prefixes(first, last) {
                 let count = 1usize << (16 - length);

@@ -2,9 +2,7 @@
 
 use std::net::IpAddr;
 
-use aya::maps::{
-    Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf, SockMap,
-};
+use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf, SockMap};
 use weir_abi::{
     Address,
     conntrack::{Connection, ConnectionKey},

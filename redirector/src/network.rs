@@ -88,11 +88,12 @@ impl Network {
         let netns = netns::ensure(&path)?;
         let outside_mac = configure::join(direction, &netns, mtu)?;
         netns::within(&netns, &path, || configure::inside(direction, outside_mac))??;
-        let link = configure::index(outside(direction)).map_err(|source| NetworkError::Netlink {
-            direction,
-            action: "find the link",
-            reason: source.to_string(),
-        })?;
+        let link =
+            configure::index(outside(direction)).map_err(|source| NetworkError::Netlink {
+                direction,
+                action: "find the link",
+                reason: source.to_string(),
+            })?;
         Ok(Self {
             direction,
             netns,

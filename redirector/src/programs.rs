@@ -24,7 +24,13 @@ use crate::instance::Instance;
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weir-ebpf.o"));
 
-const CLASSIFIERS: [&str; 5] = ["from_pod", "to_pod", "to_proxy", "leave_proxy", "from_proxy"];
+const CLASSIFIERS: [&str; 5] = [
+    "from_pod",
+    "to_pod",
+    "to_proxy",
+    "leave_proxy",
+    "from_proxy",
+];
 const LOOKUPS: [&str; 2] = ["steer_ingress", "steer_egress"];
 /// `bpf(2)` commands that aya does not wrap for these link types.
 const BPF_OBJ_GET: libc::c_int = 7;
@@ -50,7 +56,9 @@ pub enum ProgramsError {
         found: String,
     },
     /// Not allowed.
-    #[error("not allowed to load kernel programs: Weir's agent needs root (CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN)")]
+    #[error(
+        "not allowed to load kernel programs: Weir's agent needs root (CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN)"
+    )]
     Privilege,
     /// The object was not loaded.
     #[error("cannot load the kernel programs: {source}")]

@@ -206,8 +206,10 @@ impl Redirector {
 
     fn attach_pod(&mut self, index: u32, interface: &str) -> Result<(), ProgramsError> {
         let [ingress, egress] = pod_pins(index);
-        self.programs.attach("to_pod", interface, Hook::Egress, &egress)?;
-        self.programs.attach("from_pod", interface, Hook::Ingress, &ingress)
+        self.programs
+            .attach("to_pod", interface, Hook::Egress, &egress)?;
+        self.programs
+            .attach("from_pod", interface, Hook::Ingress, &ingress)
     }
 
     fn detach_pod(&mut self, index: u32) {
@@ -277,8 +279,18 @@ fn attach_network(programs: &mut Programs, network: &Network) -> Result<(), Redi
     // Inside before outside: no packet comes in before it would be steered.
     programs.steer(steer, network.netns.as_fd())?;
     netns::within(&network.netns, Path::new(INSIDE), || {
-        programs.attach("to_proxy", INSIDE, Hook::Ingress, &format!("{pin}-to-proxy"))?;
-        programs.attach("leave_proxy", INSIDE, Hook::Egress, &format!("{pin}-leave-proxy"))
+        programs.attach(
+            "to_proxy",
+            INSIDE,
+            Hook::Ingress,
+            &format!("{pin}-to-proxy"),
+        )?;
+        programs.attach(
+            "leave_proxy",
+            INSIDE,
+            Hook::Egress,
+            &format!("{pin}-leave-proxy"),
+        )
     })??;
     let pin = format!("{pin}-from-proxy");
     programs.attach("from_proxy", outside(direction), Hook::Ingress, &pin)?;
@@ -286,7 +298,10 @@ fn attach_network(programs: &mut Programs, network: &Network) -> Result<(), Redi
 }
 
 fn pod_pins(interface: u32) -> [String; 2] {
-    [format!("pod-{interface}-from"), format!("pod-{interface}-to")]
+    [
+        format!("pod-{interface}-from"),
+        format!("pod-{interface}-to"),
+    ]
 }
 
 fn pod_of_pin(pin: &str) -> Option<u32> {

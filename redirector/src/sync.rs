@@ -38,9 +38,7 @@ pub struct Installed {
 
 /// A map refused an entry.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "map {map} took no {what}: {source}; what was in force before stays in force"
-)]
+#[error("map {map} took no {what}: {source}; what was in force before stays in force")]
 pub struct SyncError {
     /// Name of the map.
     map: &'static str,
@@ -63,11 +61,15 @@ impl Installed {
         let mut installed = Self::default();
         for entry in maps.addresses.iter() {
             let (key, value) = entry?;
-            installed.addresses.insert((key.prefix_len(), key.data()), value);
+            installed
+                .addresses
+                .insert((key.prefix_len(), key.data()), value);
         }
         for entry in maps.policy.iter() {
             let (key, value) = entry?;
-            installed.policy.insert((key.prefix_len(), key.data()), value);
+            installed
+                .policy
+                .insert((key.prefix_len(), key.data()), value);
         }
         for entry in maps.endpoints.iter() {
             let (interface, endpoint) = entry?;
@@ -261,7 +263,11 @@ impl Installed {
             if let Some(endpoint) = self.endpoints.remove(interface) {
                 let index = u32::from(endpoint.index);
                 // Another interface may have the index by now.
-                if maps.interfaces.get(&index, 0).is_ok_and(|at| at == *interface) {
+                if maps
+                    .interfaces
+                    .get(&index, 0)
+                    .is_ok_and(|at| at == *interface)
+                {
                     gone(maps.interfaces.remove(&index))
                         .map_err(failed("INTERFACES", "removal"))?;
                 }

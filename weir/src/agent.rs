@@ -72,9 +72,8 @@ impl Agent {
         refuse_fatal(&reading)?;
         let mut redirector = tokio::task::block_in_place(|| Redirector::open(&instance))?;
         let compiler = Compiler::after(redirector.last_id(), redirector.revision()?.into());
-        let link = AgentEnd::bind(&instance.proxy_socket()).with_context(|| {
-            format!("cannot listen on {}", instance.proxy_socket().display())
-        })?;
+        let link = AgentEnd::bind(&instance.proxy_socket())
+            .with_context(|| format!("cannot listen on {}", instance.proxy_socket().display()))?;
         let (names, seen) = watch::channel(Arc::default());
         tokio::spawn(flows::report(redirector.take_events()?, seen));
         let (sender, requests) = mpsc::channel(16);
@@ -153,7 +152,9 @@ impl Agent {
         if unchanged {
             return;
         }
-        let snapshot = self.compiler.compile(&reading.world, Local::Node(&self.node));
+        let snapshot = self
+            .compiler
+            .compile(&reading.world, Local::Node(&self.node));
         let table = L7Table::new(&snapshot, |namespace, name| {
             places.get(namespace, name).map(|place| place.index)
         });
@@ -163,11 +164,8 @@ impl Agent {
         self.proxy
             .wait_for(snapshot.revision, &mut self.link, &mut self.redirector)
             .await;
-        self.names.send_replace(Arc::new(Names::new(
-            &reading.world,
-            &snapshot,
-            &places,
-        )));
+        self.names
+            .send_replace(Arc::new(Names::new(&reading.world, &snapshot, &places)));
         let applied = tokio::task::block_in_place(|| {
             self.redirector
                 .apply(&snapshot, &reading.world.services, &places)

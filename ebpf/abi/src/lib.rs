@@ -23,7 +23,9 @@ pub type Address = [u8; 16];
 /// `::ffff:a.b.c.d`.
 #[inline(always)]
 pub const fn mapped(v4: [u8; 4]) -> Address {
-    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4[0], v4[1], v4[2], v4[3]]
+    [
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4[0], v4[1], v4[2], v4[3],
+    ]
 }
 
 /// IANA protocol numbers that the programs know by name.

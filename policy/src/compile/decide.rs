@@ -164,9 +164,7 @@ impl PeerMatch {
     pub fn matches(&self, atoms: &[AtomId]) -> bool {
         match self {
             Self::Any => true,
-            Self::OneOf(wanted) => wanted
-                .iter()
-                .any(|atom| atoms.binary_search(atom).is_ok()),
+            Self::OneOf(wanted) => wanted.iter().any(|atom| atoms.binary_search(atom).is_ok()),
         }
     }
 }

@@ -84,6 +84,8 @@ mod tests {
         assert_eq!(interner.id(&"a"), first);
         interner.forget();
         interner.forget();
+        assert_eq!(interner.get(first), Some("a"), "unused for one round");
+        interner.forget();
         assert_eq!(interner.get(first), None, "unused for two rounds");
         assert_ne!(interner.id(&"a"), first);
     }

@@ -6,8 +6,7 @@ use std::{
 };
 
 use crate::model::{
-    Action, Direction, HttpRule, Peers, Pod, Policy, Port, Protocol, Rule, World,
-    selector::Labels,
+    Action, Direction, HttpRule, Peers, Pod, Policy, Port, Protocol, Rule, World, selector::Labels,
 };
 
 use super::{Atom, AtomId, PolicyId, intern::Interner, subject};

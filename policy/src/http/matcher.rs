@@ -218,7 +218,10 @@ impl Compiled {
 
     fn failures(&self, request: &Request<'_>) -> Vec<String> {
         let mut failed = Vec::new();
-        let mut field = |name: &str, pattern: &Option<Pattern>, source: &Option<String>, value: Option<&str>| {
+        let mut field = |name: &str,
+                         pattern: &Option<Pattern>,
+                         source: &Option<String>,
+                         value: Option<&str>| {
             let (Some(pattern), Some(source)) = (pattern, source) else {
                 return;
             };
@@ -230,7 +233,12 @@ impl Compiled {
                 None => failed.push(format!("{name}: the request has none")),
             }
         };
-        field("method", &self.method, &self.rule.method, Some(request.method));
+        field(
+            "method",
+            &self.method,
+            &self.rule.method,
+            Some(request.method),
+        );
         field("path", &self.path, &self.rule.path, request.path);
         field("host", &self.host, &self.rule.host, Some(request.host));
         for header in self.missing_headers(request) {
@@ -310,7 +318,11 @@ mod tests {
             ("get", "/headers"),
             ("GET", "/ip"),
         ] {
-            assert_eq!(matcher.first_match(&request(method, path)), None, "{method} {path}");
+            assert_eq!(
+                matcher.first_match(&request(method, path)),
+                None,
+                "{method} {path}"
+            );
         }
     }
 
@@ -326,23 +338,46 @@ mod tests {
     fn headers_must_be_there_with_their_value() {
         let mut wanted = rule(None, None);
         wanted.headers = vec![
-            crate::model::HeaderMatch { name: "x-token".into(), value: Some("abc".into()) },
-            crate::model::HeaderMatch { name: "x-any".into(), value: None },
+            crate::model::HeaderMatch {
+                name: "x-token".into(),
+                value: Some("abc".into()),
+            },
+            crate::model::HeaderMatch {
+                name: "x-any".into(),
+                value: None,
+            },
         ];
         let matcher = Matcher::new([wanted]).expect("compiles");
-        let with = |headers| Request { headers, ..request("GET", "/") };
-        assert_eq!(matcher.first_match(&with(&[("X-Token", b"abc"), ("X-ANY", b"")])), Some(0));
-        assert_eq!(matcher.first_match(&with(&[("X-Token", b"abcd"), ("X-Any", b"")])), None);
+        let with = |headers| Request {
+            headers,
+            ..request("GET", "/")
+        };
+        assert_eq!(
+            matcher.first_match(&with(&[("X-Token", b"abc"), ("X-ANY", b"")])),
+            Some(0)
+        );
+        assert_eq!(
+            matcher.first_match(&with(&[("X-Token", b"abcd"), ("X-Any", b"")])),
+            None
+        );
         assert_eq!(matcher.first_match(&with(&[("X-Token", b"abc")])), None);
     }
 
     #[test]
     fn the_nearest_miss_names_the_field() {
-        let matcher = Matcher::new([rule(Some("PUT"), Some("/a")), rule(Some("GET"), Some("/headers"))])
-            .expect("compiles");
-        let miss = matcher.nearest_miss(&request("GET", "/headers?x=1")).expect("two rules");
+        let matcher = Matcher::new([
+            rule(Some("PUT"), Some("/a")),
+            rule(Some("GET"), Some("/headers")),
+        ])
+        .expect("compiles");
+        let miss = matcher
+            .nearest_miss(&request("GET", "/headers?x=1"))
+            .expect("two rules");
         assert_eq!(miss.rule, 1);
-        assert_eq!(miss.failed, ["path: `/headers?x=1` is not fully matched by `/headers`"]);
+        assert_eq!(
+            miss.failed,
+            ["path: `/headers?x=1` is not fully matched by `/headers`"]
+        );
     }
 
     proptest! {

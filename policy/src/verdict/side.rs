@@ -74,8 +74,11 @@ pub(super) fn judge(
             format!("allowed by {}", places.join(", ")),
         ),
         Verdict::Deny if places.is_empty() => {
-            let isolating: Vec<String> =
-                side.isolating.iter().map(|(_, object)| object.to_string()).collect();
+            let isolating: Vec<String> = side
+                .isolating
+                .iter()
+                .map(|(_, object)| object.to_string())
+                .collect();
             let reason = format!(
                 "default deny: {} selects {} for {direction} and no rule matches{}",
                 isolating.join(", "),
@@ -93,7 +96,10 @@ pub(super) fn judge(
             None => verdict(
                 Outcome::Allow,
                 policies,
-                format!("connections pass; HTTP rules of {} decide on requests", places.join(", ")),
+                format!(
+                    "connections pass; HTTP rules of {} decide on requests",
+                    places.join(", ")
+                ),
             ),
             Some(request) => {
                 let judged = judge_request(side, &decision.rules, flow, request);
@@ -171,7 +177,10 @@ fn nearest(
             }
             _ => return None,
         };
-        Some(format!("; the nearest, {} of {}, would but {what}", rule.place, rule.object))
+        Some(format!(
+            "; the nearest, {} of {}, would but {what}",
+            rule.place, rule.object
+        ))
     });
     miss.unwrap_or_default()
 }

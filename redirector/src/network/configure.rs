@@ -70,26 +70,43 @@ pub(super) fn join(
     netlink(direction, async move |handle| {
         let there = index(name).is_ok();
         if there && !inside_is_there {
-            delete(&handle, name).await.map_err(|e| ("remove half a link", e))?;
+            delete(&handle, name)
+                .await
+                .map_err(|e| ("remove half a link", e))?;
         }
         if !there || !inside_is_there {
             // A name in the node's namespace until it is moved: unlike any CNI's.
             let temporary = format!("{name}x");
             let _ = delete(&handle, &temporary).await;
             let pair = LinkVeth::new(name, &temporary).mtu(mtu).build();
-            handle.link().add(pair).execute().await.map_err(|e| ("make the veth pair", e))?;
+            handle
+                .link()
+                .add(pair)
+                .execute()
+                .await
+                .map_err(|e| ("make the veth pair", e))?;
             let end = index(&temporary).unwrap_or(0);
             let end = LinkUnspec::new_with_index(end)
                 .name(INSIDE)
                 .mtu(mtu)
                 .setns_by_fd(netns.as_raw_fd())
                 .build();
-            handle.link().set(end).execute().await.map_err(|e| ("move a link end", e))?;
+            handle
+                .link()
+                .set(end)
+                .execute()
+                .await
+                .map_err(|e| ("move a link end", e))?;
         }
         // The node has no business with the link: no address, no router solicitations.
         let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1");
         let up = LinkUnspec::new_with_name(name).mtu(mtu).up().build();
-        handle.link().set(up).execute().await.map_err(|e| ("set the link up", e))?;
+        handle
+            .link()
+            .set(up)
+            .execute()
+            .await
+            .map_err(|e| ("set the link up", e))?;
         mac(&handle, name).await.map_err(|e| ("read the link", e))
     })
 }
@@ -101,7 +118,9 @@ pub(super) fn unjoin(direction: Direction) -> Result<(), NetworkError> {
         return Ok(());
     }
     netlink(direction, async move |handle| {
-        delete(&handle, name).await.map_err(|e| ("remove the link", e))
+        delete(&handle, name)
+            .await
+            .map_err(|e| ("remove the link", e))
     })
 }
 
@@ -119,11 +138,20 @@ pub(super) fn inside(direction: Direction, node_mac: Vec<u8>) -> Result<(), Netw
     netlink(direction, async move |handle| {
         for name in ["lo", INSIDE] {
             let up = LinkUnspec::new_with_name(name).up().build();
-            handle.link().set(up).execute().await.map_err(|e| ("set a link up", e))?;
+            handle
+                .link()
+                .set(up)
+                .execute()
+                .await
+                .map_err(|e| ("set a link up", e))?;
         }
         let (lo, link) = (1, index(INSIDE).unwrap_or(0));
         existing_is_fine(
-            handle.address().add(link, IpAddr::V4(ADDRESS_V4), 32).execute().await,
+            handle
+                .address()
+                .add(link, IpAddr::V4(ADDRESS_V4), 32)
+                .execute()
+                .await,
         )
         .map_err(|e| ("add the address", e))?;
         for gateway in [IpAddr::V4(GATEWAY_V4), IpAddr::V6(GATEWAY_V6)] {
@@ -141,7 +169,11 @@ pub(super) fn inside(direction: Direction, node_mac: Vec<u8>) -> Result<(), Netw
     })
 }
 
-async fn routes(handle: &Handle, lo: u32, link: u32) -> Result<(), (&'static str, rtnetlink::Error)> {
+async fn routes(
+    handle: &Handle,
+    lo: u32,
+    link: u32,
+) -> Result<(), (&'static str, rtnetlink::Error)> {
     let out_v4 = RouteMessageBuilder::<Ipv4Addr>::new()
         .output_interface(link)
         .gateway(GATEWAY_V4)
@@ -186,10 +218,13 @@ pub(super) fn veth_peer() -> Option<u32> {
     netlink(Direction::Ingress, async |handle| {
         let mut links = handle.link().get().execute();
         while let Some(link) = links.try_next().await.map_err(|e| ("list links", e))? {
-            let peer = link.attributes.iter().find_map(|attribute| match attribute {
-                LinkAttribute::Link(index) => Some(*index),
-                _ => None,
-            });
+            let peer = link
+                .attributes
+                .iter()
+                .find_map(|attribute| match attribute {
+                    LinkAttribute::Link(index) => Some(*index),
+                    _ => None,
+                });
             if peer.is_some_and(|peer| peer != link.header.index) {
                 return Ok(peer);
             }
@@ -209,7 +244,10 @@ async fn delete(handle: &Handle, name: &str) -> Result<(), rtnetlink::Error> {
 
 async fn mac(handle: &Handle, name: &str) -> Result<Vec<u8>, rtnetlink::Error> {
     let mut links = handle.link().get().match_name(name.to_owned()).execute();
-    let link = links.try_next().await?.ok_or(rtnetlink::Error::RequestFailed)?;
+    let link = links
+        .try_next()
+        .await?
+        .ok_or(rtnetlink::Error::RequestFailed)?;
     link.attributes
         .into_iter()
         .find_map(|attribute| match attribute {

@@ -53,8 +53,11 @@ impl Names {
                 (Direction::Ingress, &set.ingress),
                 (Direction::Egress, &set.egress),
             ] {
-                let isolating: Vec<&str> =
-                    side.isolating.iter().map(|(_, name)| name.as_ref()).collect();
+                let isolating: Vec<&str> = side
+                    .isolating
+                    .iter()
+                    .map(|(_, name)| name.as_ref())
+                    .collect();
                 names
                     .isolating
                     .insert((place.index, direction), isolating.join(","));
@@ -112,7 +115,10 @@ fn log(event: &Event, names: &Names) {
             None => "default deny".into(),
         },
     };
-    let endpoint = names.endpoints.get(&event.endpoint).map_or("", String::as_str);
+    let endpoint = names
+        .endpoints
+        .get(&event.endpoint)
+        .map_or("", String::as_str);
     let protocol = protocol(event.protocol);
     match event.verdict {
         verdict::ALLOW => tracing::debug!(

@@ -57,7 +57,9 @@ impl ProxyState {
             EventKind::Disconnected => {
                 self.connected.remove(&event.proxy);
                 if self.active.is_some_and(|(id, _)| id == event.proxy) {
-                    tracing::warn!("the proxy is gone: new connections that HTTP rules select fail");
+                    tracing::warn!(
+                        "the proxy is gone: new connections that HTTP rules select fail"
+                    );
                     self.active = None;
                 }
             }

@@ -1,0 +1,144 @@
+//! The compiled engine against the naive evaluator, and the promises that updates rest on.
+
+use proptest::{prelude::*, strategy::ValueTree};
+
+use super::*;
+use crate::{
+    http::{Judge, Request, RequestFlow},
+    l7::L7Table,
+    model::Direction,
+    testing::{
+        SideFlow,
+        generate::{NODE, flow, world, world_and_flows},
+        naive,
+    },
+};
+
+fn side(set: &PolicySet, direction: Direction) -> &DirectionSet {
+    match direction {
+        Direction::Ingress => &set.ingress,
+        Direction::Egress => &set.egress,
+    }
+}
+
+/// The verdict of a policy set of one snapshot on an address as another snapshot classes it.
+fn decide(sets: &Snapshot, classes: &Snapshot, world: &World, flow: SideFlow) -> Verdict {
+    let pod = &world.pods[flow.pod];
+    let endpoint = sets
+        .endpoint(&pod.namespace, &pod.name)
+        .expect("an endpoint");
+    let side = side(&sets.sets[&endpoint.set], flow.direction);
+    if !side.enforced() {
+        return Verdict::Allow;
+    }
+    let class = classes
+        .address(flow.peer)
+        .expect("every address has an entry")
+        .class;
+    let atoms = &classes.classes[&class];
+    let decision = side.decide(atoms, Slot::of(flow.protocol), flow.port);
+    let segments = side.segments(atoms);
+    let segment = segments
+        .iter()
+        .find(|s| s.slot == Slot::of(flow.protocol) && (s.first..=s.last).contains(&flow.port))
+        .expect("segments have no gaps");
+    assert_eq!(
+        segment.decision, decision,
+        "segments and single decisions agree"
+    );
+    decision.verdict
+}
+
+fn everywhere() -> Local<'static> {
+    Local::Everywhere { node: NODE }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+    /// 100,000 flows a run: 1,000 worlds of 100 flows.
+    #[test]
+    fn the_engine_agrees_with_the_naive_evaluator((world, flows) in world_and_flows(100)) {
+        let snapshot = Compiler::new().compile(&world, everywhere());
+        for flow in flows {
+            let (expected, _) = naive::judge(&world, NODE, flow);
+            prop_assert_eq!(decide(&snapshot, &snapshot, &world, flow), expected, "{:?}", flow);
+        }
+    }
+
+    /// What the proxy decides is what the rules say, request by request.
+    #[test]
+    fn the_proxys_table_agrees_with_the_naive_evaluator(
+        (world, flows) in world_and_flows(60),
+        method in prop::sample::select(vec!["GET", "POST", "HEAD"]),
+        path in prop::sample::select(vec!["/", "/a", "/a/1", "/a/b", "/b?x=1", "/a/1?x=1"]),
+        host in prop::sample::select(vec!["h", "h:80", "other"]),
+    ) {
+        let snapshot = Compiler::new().compile(&world, everywhere());
+        let index = |name: &str| name.strip_prefix("pod-").and_then(|n| n.parse::<u16>().ok()).map(|n| n + 1);
+        let table = L7Table::new(&snapshot, |_, name| index(name));
+        let sent: L7Table = serde_json::from_str(&serde_json::to_string(&table).expect("serialises"))
+            .expect("the table survives its way");
+        for flow in flows.into_iter().filter(|flow| flow.protocol == Protocol::Tcp) {
+            let (verdict, rules) = naive::judge(&world, NODE, flow);
+            let expected = match verdict {
+                Verdict::Allow => true,
+                Verdict::Deny => false,
+                Verdict::Http => naive::request_allowed(&rules, method, path, host),
+            };
+            let request = Request { method, path: Some(path), host, headers: &[] };
+            let on = RequestFlow {
+                endpoint: flow.pod as u16 + 1,
+                direction: flow.direction,
+                peer: flow.peer,
+                port: flow.port,
+            };
+            let judged = sent.judge(on, &request);
+            prop_assert_eq!(judged.allowed, expected, "{:?}: {}", flow, judged.reason);
+        }
+    }
+
+    /// Ids never change their meaning, and while a change is under way every policy set, old or
+    /// new, judges every class, old or new, as its own policies say.
+    #[test]
+    fn a_change_is_correct_at_every_step(
+        (before, after) in (world(), world()),
+        seed in any::<prop::sample::Index>(),
+    ) {
+        // Pods and namespaces stay, the policies change.
+        let after = World {
+            pods: before.pods.clone(),
+            namespaces: before.namespaces.clone(),
+            ..after
+        };
+        let mut compiler = Compiler::new();
+        let old = compiler.compile(&before, everywhere());
+        let new = compiler.compile(&after, everywhere());
+        for (id, set) in &new.sets {
+            if let Some(earlier) = old.sets.get(id) {
+                for (class, atoms) in &new.classes {
+                    for direction in Direction::BOTH {
+                        prop_assert_eq!(
+                            side(earlier, direction).segments(atoms),
+                            side(set, direction).segments(atoms),
+                            "set {} on class {}", id, class
+                        );
+                    }
+                }
+            }
+        }
+        for (id, atoms) in &new.classes {
+            if let Some(earlier) = old.classes.get(id) {
+                prop_assert_eq!(earlier, atoms, "class {}", id);
+            }
+        }
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        for _ in 0..20 + seed.index(5) {
+            let flow = flow(&before).new_tree(&mut runner).expect("a flow").current();
+            let (expected, _) = naive::judge(&before, NODE, flow);
+            prop_assert_eq!(decide(&old, &new, &before, flow), expected, "old set: {:?}", flow);
+            let (expected, _) = naive::judge(&after, NODE, flow);
+            prop_assert_eq!(decide(&new, &new, &after, flow), expected, "{:?}", flow);
+        }
+    }
+}

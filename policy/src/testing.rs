@@ -1,0 +1,24 @@
+//! Random worlds, random flows, and the naive evaluator that the compiled engine and the kernel
+//! programs are compared with. Only for tests.
+
+pub mod generate;
+pub mod naive;
+
+use std::net::IpAddr;
+
+use crate::model::{Direction, Protocol};
+
+/// A flow as one endpoint sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SideFlow {
+    /// The endpoint, by its place in [`crate::model::World::pods`].
+    pub pod: usize,
+    /// Its view.
+    pub direction: Direction,
+    /// The other end.
+    pub peer: IpAddr,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Destination port; 0 for ICMP.
+    pub port: u16,
+}

@@ -1,0 +1,312 @@
+//! Strategies for worlds and flows. Alphabets are small, so that things meet.
+
+use std::net::IpAddr;
+
+use proptest::{collection::vec, option, prelude::*, sample::select};
+
+use crate::model::{
+    Action, ContainerPort, Direction, Entity, HttpRule, Key, Labels, Namespace, NamespaceScope,
+    Node, ObjectRef, Operator, Peer, Peers, Pod, PodSelector, Policy, PolicyKind, PolicySpec, Port,
+    PortMatch, Protocol, Requirement, Rule, Section, Selector, World,
+};
+
+use super::SideFlow;
+
+/// The node that snapshots are for.
+pub const NODE: &str = "node-a";
+
+const NAMESPACES: [&str; 3] = ["x", "y", "z"];
+const PORTS: [u16; 9] = [1, 53, 79, 80, 81, 443, 8080, 32768, 65535];
+const OUTSIDE: [&str; 6] = [
+    "192.0.2.1",
+    "192.0.2.77",
+    "198.51.100.9",
+    "2001:db8::1",
+    "2001:db8:1::1",
+    "10.244.9.9",
+];
+const CIDRS: [&str; 10] = [
+    "0.0.0.0/0",
+    "::/0",
+    "192.0.2.0/24",
+    "192.0.2.64/26",
+    "192.0.2.77/32",
+    "10.244.0.0/16",
+    "10.244.0.2/31",
+    "2001:db8::/32",
+    "2001:db8:1::/48",
+    "fd00:10:244::/64",
+];
+
+fn labels() -> impl Strategy<Value = Labels> {
+    vec(
+        (select(vec!["app", "tier"]), select(vec!["a", "b", "c"])),
+        0..3,
+    )
+    .prop_map(|pairs| {
+        pairs
+            .into_iter()
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect()
+    })
+}
+
+fn selector() -> impl Strategy<Value = Selector> {
+    let requirement = (
+        select(vec!["app", "tier"]),
+        select(vec![
+            Operator::In,
+            Operator::NotIn,
+            Operator::Exists,
+            Operator::DoesNotExist,
+        ]),
+        vec(select(vec!["a", "b", "c"]), 1..3),
+    )
+        .prop_map(|(key, operator, values)| Requirement {
+            key: Key::Label(key.into()),
+            operator,
+            values: match operator {
+                Operator::In | Operator::NotIn => values.into_iter().map(Into::into).collect(),
+                Operator::Exists | Operator::DoesNotExist => Default::default(),
+            },
+        });
+    vec(requirement, 0..3).prop_map(Selector::new)
+}
+
+fn scope() -> impl Strategy<Value = NamespaceScope> {
+    prop_oneof![
+        Just(NamespaceScope::All),
+        select(NAMESPACES.to_vec()).prop_map(|name| NamespaceScope::Named(name.into())),
+        selector().prop_map(NamespaceScope::Matching),
+    ]
+}
+
+fn pods() -> impl Strategy<Value = PodSelector> {
+    (scope(), selector()).prop_map(|(namespaces, pods)| PodSelector { namespaces, pods })
+}
+
+fn peer() -> impl Strategy<Value = Peer> {
+    let cidr = (
+        select(CIDRS.to_vec()),
+        vec(select(CIDRS.to_vec()), 0..2),
+        any::<bool>(),
+    )
+        .prop_filter_map("except is a strict part", |(cidr, except, cluster_too)| {
+            let cidr: ipnet::IpNet = cidr.parse().ok()?;
+            let except: Vec<ipnet::IpNet> = except
+                .into_iter()
+                .filter_map(|part| part.parse().ok())
+                .collect();
+            let strict = except
+                .iter()
+                .all(|part| cidr.contains(part) && *part != cidr);
+            strict.then_some(Peer::Cidr {
+                cidr,
+                except,
+                cluster_too,
+            })
+        });
+    prop_oneof![
+        3 => pods().prop_map(Peer::Pods),
+        2 => cidr,
+        1 => select(vec![
+            Entity::All, Entity::World, Entity::WorldIpv4, Entity::WorldIpv6, Entity::Cluster,
+            Entity::Host, Entity::RemoteNode,
+        ]).prop_map(Peer::Entity),
+    ]
+}
+
+fn port_match() -> impl Strategy<Value = PortMatch> {
+    let port = prop_oneof![
+        1 => Just(Port::All),
+        3 => select(PORTS.to_vec()).prop_map(|port| Port::Range(port, port)),
+        2 => (select(PORTS.to_vec()), select(PORTS.to_vec()))
+            .prop_map(|(a, b)| Port::Range(a.min(b), a.max(b))),
+        2 => select(vec!["http", "dns", "nobody"]).prop_map(|name| Port::Named(name.into())),
+    ];
+    (
+        select(vec![
+            Protocol::Tcp,
+            Protocol::Tcp,
+            Protocol::Udp,
+            Protocol::Sctp,
+        ]),
+        port,
+    )
+        .prop_map(|(protocol, port)| PortMatch { protocol, port })
+}
+
+fn http_rule() -> impl Strategy<Value = HttpRule> {
+    (
+        option::of(select(vec!["GET", "POST", "GET|HEAD"])),
+        option::of(select(vec!["/", "/a", "/a/.*", "/a/[0-9]+", ".*\\?x=1"])),
+        option::of(select(vec!["h", "h(:[0-9]+)?"])),
+    )
+        .prop_map(|(method, path, host)| HttpRule {
+            place: String::new(),
+            method: method.map(Into::into),
+            path: path.map(Into::into),
+            host: host.map(Into::into),
+            headers: Vec::new(),
+        })
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    (
+        prop_oneof![1 => Just(Peers::Any), 4 => vec(peer(), 0..3).prop_map(Peers::OneOf)],
+        vec(port_match(), 0..3),
+        prop_oneof![
+            5 => Just((Action::Allow, None)),
+            2 => vec(http_rule(), 0..3).prop_map(|rules| (Action::Allow, Some(rules))),
+            1 => Just((Action::Deny, None)),
+        ],
+    )
+        .prop_map(|(peers, mut ports, (action, http))| {
+            if http.is_some() {
+                ports
+                    .iter_mut()
+                    .for_each(|port| port.protocol = Protocol::Tcp);
+            }
+            Rule {
+                place: "rule".into(),
+                action,
+                peers,
+                ports,
+                http,
+            }
+        })
+}
+
+fn section() -> impl Strategy<Value = Section> {
+    (prop::bool::weighted(0.7), vec(rule(), 0..4))
+        .prop_map(|(isolates, rules)| Section { isolates, rules })
+}
+
+fn policies() -> impl Strategy<Value = Vec<Policy>> {
+    let spec = (pods(), section(), section()).prop_map(|(subject, ingress, egress)| PolicySpec {
+        subject,
+        ingress,
+        egress,
+    });
+    vec(vec(spec, 1..3), 0..5).prop_map(|all| {
+        all.into_iter()
+            .enumerate()
+            .map(|(index, specs)| Policy {
+                object: ObjectRef {
+                    kind: PolicyKind::CiliumClusterwideNetworkPolicy,
+                    namespace: String::new(),
+                    name: format!("p{index}"),
+                },
+                specs,
+            })
+            .collect()
+    })
+}
+
+/// Worlds of up to six pods on one of two nodes and up to four policies.
+pub fn world() -> impl Strategy<Value = World> {
+    let pod = (
+        select(NAMESPACES.to_vec()),
+        labels(),
+        vec(select(PORTS.to_vec()), 0..3),
+        any::<bool>(),
+    );
+    (vec(pod, 1..7), vec(labels(), 3), policies()).prop_map(|(pods, namespaces, policies)| World {
+        namespaces: NAMESPACES
+            .iter()
+            .zip(namespaces)
+            .map(|(name, labels)| ((*name).to_owned(), Namespace { labels }))
+            .collect(),
+        pods: pods
+            .into_iter()
+            .enumerate()
+            .map(|(index, (namespace, labels, ports, here))| Pod {
+                namespace: namespace.into(),
+                name: format!("pod-{index}"),
+                labels,
+                service_account: "default".into(),
+                addresses: vec![
+                    address(&format!("10.244.0.{}", index + 2)),
+                    address(&format!("fd00:10:244::{}", index + 2)),
+                ],
+                node: if here { NODE.into() } else { "node-b".into() },
+                ports: ports
+                    .into_iter()
+                    .zip([("http", Protocol::Tcp), ("dns", Protocol::Udp)])
+                    .map(|(port, (name, protocol))| ContainerPort {
+                        name: name.into(),
+                        protocol,
+                        port,
+                    })
+                    .collect(),
+                ..Pod::default()
+            })
+            .collect(),
+        nodes: vec![
+            Node {
+                name: NODE.into(),
+                addresses: vec![address("172.18.0.2"), address("fd00:18::2")],
+            },
+            Node {
+                name: "node-b".into(),
+                addresses: vec![address("172.18.0.3"), address("fd00:18::3")],
+            },
+        ],
+        services: Vec::new(),
+        policies,
+    })
+}
+
+/// Flows of a world's pods with pods, nodes and the outside.
+pub fn flow(world: &World) -> impl Strategy<Value = SideFlow> + use<> {
+    let mut peers: Vec<IpAddr> = OUTSIDE.iter().map(|text| address(text)).collect();
+    peers.extend(
+        world
+            .pods
+            .iter()
+            .flat_map(|pod| pod.addresses.iter().copied()),
+    );
+    peers.extend(
+        world
+            .nodes
+            .iter()
+            .flat_map(|node| node.addresses.iter().copied()),
+    );
+    let ports: Vec<u16> = PORTS
+        .iter()
+        .flat_map(|p| [p.saturating_sub(1).max(1), *p, p.saturating_add(1)])
+        .collect();
+    (
+        0..world.pods.len(),
+        select(Direction::BOTH.to_vec()),
+        select(peers),
+        select(vec![
+            Protocol::Tcp,
+            Protocol::Tcp,
+            Protocol::Udp,
+            Protocol::Sctp,
+            Protocol::Icmp,
+        ]),
+        select(ports),
+    )
+        .prop_map(|(pod, direction, peer, protocol, port)| SideFlow {
+            pod,
+            direction,
+            peer,
+            protocol,
+            port: if protocol == Protocol::Icmp { 0 } else { port },
+        })
+}
+
+/// A world with flows of it.
+pub fn world_and_flows(flows: usize) -> impl Strategy<Value = (World, Vec<SideFlow>)> {
+    world().prop_flat_map(move |world| {
+        let flows = vec(flow(&world), flows);
+        (Just(world), flows)
+    })
+}
+
+/// An address of the alphabets.
+fn address(text: &str) -> IpAddr {
+    text.parse().expect("the alphabets hold addresses")
+}

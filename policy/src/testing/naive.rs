@@ -1,0 +1,140 @@
+//! The meaning of policies, read off the objects one by one: no classes, no sets, no automata.
+
+use std::net::IpAddr;
+
+use crate::{
+    compile::Verdict,
+    model::{
+        Action, Direction, Entity, HttpRule, Labels, Peer, Peers, Pod, Port, PortMatch, Protocol,
+        Rule, World, selector::Subject,
+    },
+};
+
+use super::SideFlow;
+
+/// What a flow gets, and the HTTP rules that decide on its requests.
+pub fn judge<'a>(world: &'a World, node: &str, flow: SideFlow) -> (Verdict, Vec<&'a HttpRule>) {
+    let pod = &world.pods[flow.pod];
+    let mut isolated = false;
+    let mut denied = false;
+    let mut allowed = false;
+    let mut http: Option<Vec<&HttpRule>> = None;
+    for spec in world.policies.iter().flat_map(|policy| &policy.specs) {
+        if !spec.subject.matches(subject(world, pod)) {
+            continue;
+        }
+        let section = spec.section(flow.direction);
+        isolated |= section.isolates;
+        for rule in &section.rules {
+            if !peers(world, node, rule, flow.peer) || !ports(world, pod, rule, flow) {
+                continue;
+            }
+            match (rule.action, &rule.http) {
+                (Action::Deny, _) => denied = true,
+                (Action::Allow, None) => allowed = true,
+                (Action::Allow, Some(rules)) if flow.protocol == Protocol::Tcp => {
+                    http.get_or_insert_default().extend(rules);
+                }
+                (Action::Allow, Some(_)) => {}
+            }
+        }
+    }
+    match (denied, allowed || !isolated, http) {
+        (true, _, _) => (Verdict::Deny, Vec::new()),
+        (false, true, _) => (Verdict::Allow, Vec::new()),
+        (false, false, Some(rules)) => (Verdict::Http, rules),
+        (false, false, None) => (Verdict::Deny, Vec::new()),
+    }
+}
+
+/// Whether one of these rules lets a request pass.
+pub fn request_allowed(rules: &[&HttpRule], method: &str, path: &str, host: &str) -> bool {
+    let fits = |pattern: &Option<String>, value: &str| {
+        pattern.as_ref().is_none_or(|pattern| {
+            regex::Regex::new(&format!("^(?:{pattern})$")).is_ok_and(|regex| regex.is_match(value))
+        })
+    };
+    rules
+        .iter()
+        .any(|rule| fits(&rule.method, method) && fits(&rule.path, path) && fits(&rule.host, host))
+}
+
+fn subject<'a>(world: &'a World, pod: &'a Pod) -> Subject<'a> {
+    static NONE: Labels = Labels::new();
+    Subject {
+        namespace: &pod.namespace,
+        namespace_labels: world
+            .namespaces
+            .get(&pod.namespace)
+            .map_or(&NONE, |n| &n.labels),
+        labels: &pod.labels,
+        service_account: &pod.service_account,
+    }
+}
+
+fn owner(world: &World, address: IpAddr) -> Option<&Pod> {
+    world
+        .pods
+        .iter()
+        .find(|pod| !pod.host_network && pod.addresses.contains(&address))
+}
+
+fn peers(world: &World, node: &str, rule: &Rule, address: IpAddr) -> bool {
+    let Peers::OneOf(peers) = &rule.peers else {
+        return true;
+    };
+    let pod = owner(world, address);
+    let of_node = |wanted: fn(&str, &str) -> bool| {
+        pod.is_none()
+            && world
+                .nodes
+                .iter()
+                .any(|n| n.addresses.contains(&address) && wanted(&n.name, node))
+    };
+    let is_node = of_node(|_, _| true);
+    let in_cluster = pod.is_some() || is_node;
+    peers.iter().any(|peer| match peer {
+        Peer::Pods(selector) => pod.is_some_and(|pod| selector.matches(subject(world, pod))),
+        Peer::Cidr {
+            cidr,
+            except,
+            cluster_too,
+        } => {
+            (*cluster_too || !in_cluster)
+                && cidr.contains(&address)
+                && !except.iter().any(|part| part.contains(&address))
+        }
+        Peer::Entity(entity) => match entity {
+            Entity::All => true,
+            Entity::World => !in_cluster,
+            Entity::WorldIpv4 => !in_cluster && address.is_ipv4(),
+            Entity::WorldIpv6 => !in_cluster && address.is_ipv6(),
+            Entity::Cluster => in_cluster,
+            Entity::Host => of_node(|name, own| name == own),
+            Entity::RemoteNode => is_node && !of_node(|name, own| name == own),
+        },
+    })
+}
+
+fn ports(world: &World, pod: &Pod, rule: &Rule, flow: SideFlow) -> bool {
+    let destination = match flow.direction {
+        Direction::Ingress => Some(pod),
+        Direction::Egress => owner(world, flow.peer),
+    };
+    let fits = |port: &PortMatch| {
+        port.protocol == flow.protocol
+            && match &port.port {
+                Port::All => true,
+                Port::Range(first, last) => (*first..=*last).contains(&flow.port),
+                Port::Named(name) => destination.is_some_and(|pod| {
+                    pod.ports
+                        .iter()
+                        .find(|candidate| {
+                            candidate.name == *name && candidate.protocol == port.protocol
+                        })
+                        .is_some_and(|candidate| candidate.port == flow.port)
+                }),
+            }
+    };
+    rule.ports.is_empty() || rule.ports.iter().any(fits)
+}

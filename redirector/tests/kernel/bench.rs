@@ -1,0 +1,139 @@
+//! A test bench: the real programs loaded, their maps filled from a world, packets run through.
+//!
+//! All packets run on interface 1 (loopback), so one pod at a time is the endpoint there.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use aya::programs::{TestRun, TestRunOptions};
+use weir_abi::policy::Config;
+use weir_policy::{
+    compile::{Compiler, Local, Snapshot},
+    model::World,
+    testing::generate::NODE,
+};
+use weir_redirector::{
+    Instance,
+    lower::{Placement, lower},
+    maps::Maps,
+    programs::Programs,
+    sync::Installed,
+};
+
+/// What a program returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Result {
+    Pass,
+    Drop,
+    Redirect,
+}
+
+/// Which program, and on which way the packet is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    FromPod,
+    ToPod,
+}
+
+/// The loaded programs with their maps.
+pub struct Bench {
+    instance: Instance,
+    programs: Programs,
+    maps: Maps,
+    installed: Installed,
+    compiler: Compiler,
+    revision: u32,
+}
+
+const LOOPBACK: u32 = 1;
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+impl Bench {
+    pub fn new() -> Self {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let instance = Instance::new(&format!("test-kernel-{}-{number}", std::process::id()))
+            .expect("a good name");
+        instance.prepare().expect("root and bpffs");
+        let mut programs = Programs::load(&instance).expect("the kernel takes the programs");
+        let maps = Maps::take(&mut programs).expect("all maps are there");
+        Self {
+            instance,
+            programs,
+            maps,
+            installed: Installed::default(),
+            compiler: Compiler::new(),
+            revision: 0,
+        }
+    }
+
+    /// Puts a world in force with one of its pods as the endpoint on the interface.
+    pub fn install(&mut self, world: &World, pod: usize) -> Snapshot {
+        let snapshot = self
+            .compiler
+            .compile(world, Local::Everywhere { node: NODE });
+        let endpoint = &world.pods[pod];
+        let desired = lower(&snapshot, &world.services, |namespace, name| {
+            (namespace == endpoint.namespace && name == endpoint.name).then_some(Placement {
+                index: pod as u16 + 1,
+                interface: LOOPBACK,
+            })
+        });
+        self.revision += 1;
+        let config = Config {
+            revision: self.revision,
+            ingress_link: LOOPBACK,
+            egress_link: LOOPBACK,
+            reserved: 0,
+        };
+        self.installed
+            .apply(&mut self.maps, &desired, config)
+            .expect("the maps take the world");
+        snapshot
+    }
+
+    /// Runs a packet through a program, as if it had arrived on another interface.
+    pub fn run(&mut self, way: Way, packet: &[u8]) -> Result {
+        self.run_on(way, packet, 77).0
+    }
+
+    /// Runs a packet; returns the verdict and the packet as the program left it.
+    /// `arrived_on` 0 means that the node itself made it.
+    pub fn run_on(&mut self, way: Way, packet: &[u8], arrived_on: u32) -> (Result, Vec<u8>) {
+        let name = match way {
+            Way::FromPod => "from_pod",
+            Way::ToPod => "to_pod",
+        };
+        // struct __sk_buff of linux/bpf.h: ingress_ifindex at 36, ifindex at 40.
+        let mut context = [0u8; 192];
+        context[36..40].copy_from_slice(&arrived_on.to_ne_bytes());
+        context[40..44].copy_from_slice(&LOOPBACK.to_ne_bytes());
+        let mut out = vec![0u8; packet.len() + 256];
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(packet);
+        options.data_out = Some(&mut out);
+        options.ctx_in = Some(&context);
+        let program = self.programs.classifier(name).expect("it is loaded");
+        let run = program.test_run(options).expect("BPF_PROG_TEST_RUN works");
+        let result = match run.return_value as i32 {
+            -1 => Result::Pass,
+            2 => Result::Drop,
+            7 => Result::Redirect,
+            other => panic!("{name} returned {other}"),
+        };
+        let length = run.data_size_out as usize;
+        out.truncate(length);
+        (result, out)
+    }
+
+    /// A counter of the programs.
+    pub fn counter(&self, name: &str) -> u64 {
+        let counters = self.maps.counters().expect("readable");
+        let found = counters.iter().find(|(other, _)| *other == name);
+        found.unwrap_or_else(|| panic!("no counter {name}")).1
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = self.instance.remove();
+    }
+}

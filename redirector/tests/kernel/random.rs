@@ -1,0 +1,108 @@
+//! Thousands of random (policy, packet) pairs: zero differences.
+
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
+use weir_policy::{
+    compile::Verdict,
+    model::{Direction, Protocol, World},
+    testing::{
+        SideFlow,
+        generate::{NODE, flow, world},
+        naive,
+    },
+};
+
+use crate::{
+    bench::{Bench, Result, Way},
+    packet::Craft,
+};
+
+const WORLDS: usize = 150;
+const PACKETS: usize = 60;
+
+#[test]
+fn the_kernel_agrees_with_the_naive_evaluator() {
+    let mut bench = Bench::new();
+    let mut runner = TestRunner::deterministic();
+    // Every packet a flow of its own: what one leaves in the tables must not meet the next.
+    let mut port = 1024u16;
+    let (mut pairs, mut seen) = (0, [0usize; 3]);
+    for _ in 0..WORLDS {
+        let world = world().new_tree(&mut runner).expect("a world").current();
+        for pod in 0..world.pods.len() {
+            bench.install(&world, pod);
+            for _ in 0..PACKETS / world.pods.len() {
+                let flow = flow(&world)
+                    .new_tree(&mut runner)
+                    .expect("a flow")
+                    .current();
+                let flow = SideFlow { pod, ..flow };
+                let Some(own) = own_address(&world, flow) else {
+                    continue;
+                };
+                port = port.wrapping_add(1).max(1024);
+                let trimmings = any::<(u8, u8)>()
+                    .new_tree(&mut runner)
+                    .expect("bytes")
+                    .current();
+                let expected = expected(&world, flow);
+                let result = send(&mut bench, flow, own, port, trimmings);
+                assert_eq!(
+                    result,
+                    expected,
+                    "{flow:?} of {} (own address {own}) in {world:#?}",
+                    world.pods[pod].full_name()
+                );
+                pairs += 1;
+                seen[expected as usize] += 1;
+            }
+        }
+    }
+    println!(
+        "{pairs} pairs: {} passed, {} dropped, {} to the proxy",
+        seen[0], seen[1], seen[2]
+    );
+    assert!(pairs > 5000, "only {pairs} pairs");
+    assert!(
+        seen.iter().all(|count| *count > 100),
+        "too uniform: {seen:?}"
+    );
+}
+
+fn own_address(world: &World, flow: SideFlow) -> Option<std::net::IpAddr> {
+    let own = world.pods[flow.pod]
+        .addresses
+        .iter()
+        .find(|address| address.is_ipv6() == flow.peer.is_ipv6())?;
+    // A pod's packets to itself never leave it.
+    (*own != flow.peer).then_some(*own)
+}
+
+fn expected(world: &World, flow: SideFlow) -> Result {
+    match naive::judge(world, NODE, flow).0 {
+        Verdict::Allow => Result::Pass,
+        Verdict::Http => Result::Redirect,
+        Verdict::Deny => Result::Drop,
+    }
+}
+
+fn send(
+    bench: &mut Bench,
+    flow: SideFlow,
+    own: std::net::IpAddr,
+    port: u16,
+    (options, extensions): (u8, u8),
+) -> Result {
+    let (way, source, destination) = match flow.direction {
+        Direction::Ingress => (Way::ToPod, flow.peer, own),
+        Direction::Egress => (Way::FromPod, own, flow.peer),
+    };
+    let mut packet = Craft::new(source, destination, flow.protocol);
+    packet = match flow.protocol {
+        // The echo identifier stands where the ports do.
+        Protocol::Icmp => packet.ports(port, port),
+        Protocol::Tcp | Protocol::Udp | Protocol::Sctp => packet.ports(port, flow.port),
+    };
+    packet.options = usize::from(options % 11);
+    packet.extensions = usize::from(extensions % 4);
+    bench.run(way, &packet.build())
+}
