@@ -9,9 +9,7 @@ use weir_abi::{
     Address,
     conntrack::{Connection, ConnectionKey, FragmentKey, FragmentPorts, Translation},
     counter,
-    policy::{
-        AddressValue, Config, Endpoint, Neighbour, NeighbourKey, PolicyKey, PolicyValue,
-    },
+    policy::{AddressValue, Config, Endpoint, Neighbour, NeighbourKey, PolicyKey, PolicyValue},
     service::{Backend, BackendKey, Service, ServiceKey},
 };
 

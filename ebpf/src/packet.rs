@@ -120,12 +120,7 @@ fn load<const LENGTH: usize>(ctx: &TcContext, offset: usize, header: &mut [u8; 4
 
 /// Reads the headers of a frame.
 #[inline(always)]
-pub fn parse(
-    ctx: &TcContext,
-    endpoint: u16,
-    packet: &mut Packet,
-    header: &mut [u8; 40],
-) -> Kind {
+pub fn parse(ctx: &TcContext, endpoint: u16, packet: &mut Packet, header: &mut [u8; 40]) -> Kind {
     *packet = Packet::default();
     // SAFETY: the context is valid for the run of the program.
     let (ethertype, vlan) = unsafe {
@@ -144,12 +139,7 @@ pub fn parse(
 }
 
 #[inline(always)]
-fn parse_v4(
-    ctx: &TcContext,
-    endpoint: u16,
-    packet: &mut Packet,
-    header: &mut [u8; 40],
-) -> Kind {
+fn parse_v4(ctx: &TcContext, endpoint: u16, packet: &mut Packet, header: &mut [u8; 40]) -> Kind {
     if !load::<20>(ctx, ETHERNET, header) {
         return Kind::Malformed;
     }
@@ -163,16 +153,18 @@ fn parse_v4(
     packet.transport = (ETHERNET + length) as u16;
     let id = u16::from_be_bytes([header[4], header[5]]) as u32;
     let fragment = u16::from_be_bytes([header[6], header[7]]);
-    transport(ctx, endpoint, packet, id, fragment & 0x1fff != 0, fragment & 0x2000 != 0)
+    transport(
+        ctx,
+        endpoint,
+        packet,
+        id,
+        fragment & 0x1fff != 0,
+        fragment & 0x2000 != 0,
+    )
 }
 
 #[inline(always)]
-fn parse_v6(
-    ctx: &TcContext,
-    endpoint: u16,
-    packet: &mut Packet,
-    header: &mut [u8; 40],
-) -> Kind {
+fn parse_v6(ctx: &TcContext, endpoint: u16, packet: &mut Packet, header: &mut [u8; 40]) -> Kind {
     if !load::<40>(ctx, ETHERNET, header) {
         return Kind::Malformed;
     }
@@ -330,12 +322,7 @@ fn ports(ctx: &TcContext, packet: &mut Packet) -> Kind {
 
 /// The flow that an ICMP error is about, as a packet of the quoted direction.
 #[inline(always)]
-pub fn quoted(
-    ctx: &TcContext,
-    error: &Packet,
-    packet: &mut Packet,
-    header: &mut [u8; 40],
-) -> bool {
+pub fn quoted(ctx: &TcContext, error: &Packet, packet: &mut Packet, header: &mut [u8; 40]) -> bool {
     *packet = Packet::default();
     let offset = error.transport as usize + 8;
     if error.v6 {

@@ -67,7 +67,11 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
     }
     *key = packet.key(endpoint.index, FROM_POD);
     let opens = packet.opens();
-    let mut connection = if opens { None } else { tracking::find(key, now) };
+    let mut connection = if opens {
+        None
+    } else {
+        tracking::find(key, now)
+    };
     if FROM_POD && connection.is_none() {
         match service::forward(ctx, packet, key) {
             Translated::No => {}
@@ -325,4 +329,3 @@ fn to_proxy<const FROM_POD: bool>(
         }
     }
 }
-

@@ -178,7 +178,11 @@ fn rewrite(
                 2 | flags,
             )
             .is_ok();
-        let at = if destination { transport + 2 } else { transport };
+        let at = if destination {
+            transport + 2
+        } else {
+            transport
+        };
         ok &= ctx.store(at, &port.to_be_bytes(), 0).is_ok();
     }
     if packet.v6 {

@@ -1,9 +1,6 @@
 //! Counting and telling user space.
 
-use aya_ebpf::{
-    bindings::TC_ACT_SHOT,
-    helpers::generated::bpf_ktime_get_ns,
-};
+use aya_ebpf::{bindings::TC_ACT_SHOT, helpers::generated::bpf_ktime_get_ns};
 use weir_abi::{counter, event::Event};
 
 use crate::{
