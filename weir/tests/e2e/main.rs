@@ -1,0 +1,11 @@
+//! Weir from end to end: the real binary, kernel programs, proxy and packets, on network namespaces.
+//!
+//! Each test makes labs of its own and takes them down, so all of them run beside each other.
+//! They need root, and say so: none of them passes because it could not run.
+
+#[allow(dead_code, reason = "helpers that the next subjects use")]
+mod common;
+#[allow(dead_code, reason = "as above")]
+mod policies;
+
+mod s4;
