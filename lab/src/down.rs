@@ -46,7 +46,9 @@ pub fn down(layout: &Layout, program: &Path) -> Result<bool> {
         remove_folder(&folder)?;
     }
     // Only the last lab can take the folders of all labs with it: they must be empty.
-    for folder in layout.root().ancestors().skip(1).take(2) {
+    let pins = layout.pins();
+    let parents = layout.root().ancestors().skip(1).take(2);
+    for folder in parents.chain(pins.parent()) {
         drop(fs::remove_dir(folder));
     }
     Ok(existed)

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
@@ -362,7 +362,8 @@ fn make(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Report> {
     state.save(&layout.state())?;
     let report = converge::converge(layout, state, plan)?;
     if state.weir && !report.proxy {
-        bail!("weir proxy did not start\n{}", agent::log_tails(layout));
+        let error = anyhow!("weir proxy did not start");
+        return Err(agent::with_logs(layout, &error));
     }
     start::wait_listening(world, &[80], &layout.log("world"))
         .context("the world outside the node")?;

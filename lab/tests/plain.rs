@@ -196,7 +196,7 @@ fn objects_change_as_kubectl_changes_them() {
         .unwrap_err()
         .to_string();
     assert!(
-        wrong.starts_with("text: Pod default/late: spec.containers[0].name:"),
+        wrong.starts_with("text:1: Pod default/late: spec.containers[0].name:"),
         "{wrong}"
     );
     assert!(lab.pod("late").is_err(), "a mistake changes nothing");

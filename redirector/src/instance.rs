@@ -133,8 +133,8 @@ impl Instance {
 
 fn mount_bpffs() -> Result<(), InstanceError> {
     let failed = |source| InstanceError::Bpffs { source };
-    let mounted = nix::sys::statfs::statfs(BPFFS)
-        .is_ok_and(|stat| i64::from(stat.filesystem_type().0) == BPF_FS_MAGIC);
+    let mounted =
+        nix::sys::statfs::statfs(BPFFS).is_ok_and(|stat| stat.filesystem_type().0 == BPF_FS_MAGIC);
     if mounted {
         return Ok(());
     }

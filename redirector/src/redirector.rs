@@ -105,7 +105,8 @@ impl Redirector {
         for pin in programs.pinned().unwrap_or_default() {
             let known = |interface: &u32| installed.endpoints().contains_key(interface);
             if pod_of_pin(&pin).is_some_and(|interface| !known(&interface)) {
-                let _ = programs.detach(&pin);
+                // A pin that stays keeps its program, which finds no endpoint and drops.
+                programs.detach(&pin).ok();
             }
         }
         let mut indices = Indices::default();

@@ -89,7 +89,7 @@ fn why(check: &Check, explained: &Result<Value>) {
     }
     let denied = |side: &&str| value[*side]["verdict"] != "allow";
     let sides = ["egress", "ingress"];
-    let deciding: Vec<&str> = sides.iter().copied().filter(|side| denied(&side)).collect();
+    let deciding: Vec<&str> = sides.iter().copied().filter(denied).collect();
     let shown = if deciding.is_empty() {
         sides.to_vec()
     } else {

@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn ends_what_it_started_and_nothing_else() {
-        let child = std::process::Command::new("sleep")
+        let mut child = std::process::Command::new("sleep")
             .arg("100")
             .spawn()
             .unwrap();
@@ -140,5 +140,7 @@ mod tests {
         assert!(process.is_alive());
         end(&[process]).unwrap();
         assert!(!process.is_alive());
+        // Reaped already, by `is_alive`.
+        assert!(child.wait().is_err());
     }
 }

@@ -5,8 +5,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use serde::Deserialize as _;
 use serde_json::Value;
+use weir_cluster::yaml;
 
 use super::{Key, Object, kind};
 
@@ -31,41 +31,19 @@ pub fn paths(paths: &[PathBuf], namespace: &str) -> Result<Vec<Object>> {
     Ok(objects)
 }
 
-/// The objects of one text.
+/// The objects of one text; a mistake is named with its line.
 pub fn text(content: &str, source: &str, namespace: &str) -> Result<Vec<Object>> {
-    let mut objects = Vec::new();
-    for (index, document) in serde_yaml_ng::Deserializer::from_str(content).enumerate() {
-        let place = match index {
-            0 => source.to_owned(),
-            n => format!("{source} (document {})", n + 1),
-        };
-        let value = Value::deserialize(document).map_err(|error| anyhow!("{place}: {error}"))?;
-        add(value, &place, namespace, &mut objects)?;
-    }
-    Ok(objects)
-}
-
-fn add(value: Value, place: &str, namespace: &str, objects: &mut Vec<Object>) -> Result<()> {
-    if value.is_null() {
-        return Ok(()); // an empty document: only comments between two lines of dashes
-    }
-    if !value.is_object() {
-        bail!("{place}: not a Kubernetes object: a mapping with apiVersion and kind is wanted");
-    }
-    let kind = field(&value, "/kind", place)?;
-    field(&value, "/apiVersion", place)?;
-    if let (true, Some(items)) = (kind.ends_with("List"), value["items"].as_array()) {
-        for (index, item) in items.iter().enumerate() {
-            let place = format!("{place} (items[{index}])");
-            add(item.clone(), &place, namespace, objects)?;
-        }
-        return Ok(());
-    }
-    objects.push(object(value, place, namespace)?);
-    Ok(())
+    yaml::documents(content, Path::new(source))?
+        .into_iter()
+        .map(|document| object(document.value, &document.place, namespace))
+        .collect()
 }
 
 fn object(mut value: Value, place: &str, namespace: &str) -> Result<Object> {
+    if !value.is_object() {
+        bail!("{place}: not a Kubernetes object: a mapping with apiVersion and kind is wanted");
+    }
+    field(&value, "/apiVersion", place)?;
     let kind = field(&value, "/kind", place)?.to_owned();
     let name = field(&value, "/metadata/name", &format!("{place}: {kind}"))?.to_owned();
     check_name(&name).map_err(|reason| anyhow!("{place}: {kind}: metadata.name: {reason}"))?;
@@ -157,7 +135,7 @@ mod tests {
         let keys: Vec<String> = objects.iter().map(|o| o.key.to_string()).collect();
         assert_eq!(keys, ["Pod team/a", "Namespace n", "Pod n/b"]);
         assert_eq!(objects[0].value["metadata"]["namespace"], "team");
-        assert_eq!(objects[2].source, "x.yaml (document 2) (items[1])");
+        assert_eq!(objects[2].source, "x.yaml:7 (item 2)");
     }
 
     #[test]
@@ -165,10 +143,10 @@ mod tests {
         let wrong = |content: &str| text(content, "x.yaml", "default").unwrap_err().to_string();
         assert_eq!(
             wrong("apiVersion: v1\nkind: Pod\n"),
-            "x.yaml: Pod: metadata.name: missing"
+            "x.yaml:1: Pod: metadata.name: missing"
         );
-        assert_eq!(wrong("kind: Pod\n"), "x.yaml: apiVersion: missing");
-        assert!(wrong("a: [b\n").starts_with("x.yaml: "));
+        assert_eq!(wrong("kind: Pod\n"), "x.yaml:1: apiVersion: missing");
+        assert!(wrong("a: [b\n").starts_with("x.yaml:"));
         assert!(
             wrong("apiVersion: v1\nkind: Pod\nmetadata: {name: ../../etc}\n")
                 .contains("not a Kubernetes name")

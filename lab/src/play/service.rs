@@ -238,7 +238,7 @@ mod tests {
         let error = planned(&service("").replace("port: 80", "port: 0")).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "x.yaml: Service default/s: spec.ports[0].port: 0 is not a port"
+            "x.yaml:1: Service default/s: spec.ports[0].port: 0 is not a port"
         );
     }
 }

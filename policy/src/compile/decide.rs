@@ -175,14 +175,16 @@ impl CompiledPort {
         slot: Slot,
         atoms: &'a [AtomId],
     ) -> impl Iterator<Item = (u16, u16)> + 'a {
-        let (range, of_peer): (Option<(u16, u16)>, &[(u16, AtomId)]) = match self {
-            Self::Range(protocol, first, last) if slot == Slot::of(*protocol) => {
-                (Some((*first, *last)), &[])
-            }
-            Self::OfPeer(protocol, numbers) if slot == Slot::of(*protocol) => (None, numbers),
-            Self::Range(..) | Self::OfPeer(..) => (None, &[]),
+        let fits = |protocol: Protocol| slot == Slot::of(protocol);
+        let range = match self {
+            Self::Range(protocol, first, last) if fits(*protocol) => Some((*first, *last)),
+            Self::Range(..) | Self::OfPeer(..) => None,
         };
-        let of_peer = of_peer
+        let numbers = match self {
+            Self::OfPeer(protocol, numbers) if fits(*protocol) => numbers.as_slice(),
+            Self::Range(..) | Self::OfPeer(..) => &[],
+        };
+        let of_peer = numbers
             .iter()
             .filter(|(_, atom)| atoms.binary_search(atom).is_ok())
             .map(|(number, _)| (*number, *number));

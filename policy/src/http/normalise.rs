@@ -60,8 +60,10 @@ pub fn normalise(path: &str) -> Cow<'_, str> {
 fn is_normal(path: &str) -> bool {
     let mut before = 0;
     path.bytes().all(|byte| {
-        let good =
-            !matches!(byte, b'%' | b'\\') && !(before == b'/' && matches!(byte, b'/' | b'.'));
+        let starts_segment = before == b'/';
+        let escapes = matches!(byte, b'%' | b'\\');
+        let special = starts_segment && matches!(byte, b'/' | b'.');
+        let good = !(escapes || special);
         before = byte;
         good
     })

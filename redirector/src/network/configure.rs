@@ -77,7 +77,9 @@ pub(super) fn join(
         if !there || !inside_is_there {
             // A name in the node's namespace until it is moved: unlike any CNI's.
             let temporary = format!("{name}x");
-            let _ = delete(&handle, &temporary).await;
+            delete(&handle, &temporary)
+                .await
+                .map_err(|e| ("remove half a link", e))?;
             let pair = LinkVeth::new(name, &temporary).mtu(mtu).build();
             handle
                 .link()
@@ -99,7 +101,8 @@ pub(super) fn join(
                 .map_err(|e| ("move a link end", e))?;
         }
         // The node has no business with the link: no address, no router solicitations.
-        let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1");
+        // A node without IPv6 has no such setting, and needs none.
+        fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1").ok();
         let up = LinkUnspec::new_with_name(name).mtu(mtu).up().build();
         handle
             .link()

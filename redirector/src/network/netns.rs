@@ -103,6 +103,5 @@ pub fn within<T: Send>(
 }
 
 fn is_netns(path: &Path) -> bool {
-    nix::sys::statfs::statfs(path)
-        .is_ok_and(|stat| i64::from(stat.filesystem_type().0) == NSFS_MAGIC)
+    nix::sys::statfs::statfs(path).is_ok_and(|stat| stat.filesystem_type().0 == NSFS_MAGIC)
 }

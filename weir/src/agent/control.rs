@@ -120,6 +120,6 @@ impl Agent {
             },
         };
         // Who asked may have gone.
-        let _ = back.send(answer);
+        back.send(answer).ok();
     }
 }

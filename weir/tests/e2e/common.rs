@@ -97,16 +97,27 @@ impl TestLab {
             panic!("end-to-end tests need root, BPF and network namespaces: {error:#}")
         });
         assert!(report.problems.is_empty(), "{:?}", report.problems);
-        assert!(report.proxy, "the proxy has not acknowledged revision {}", report.revision);
+        assert!(
+            report.proxy,
+            "the proxy has not acknowledged revision {}",
+            report.revision
+        );
         Self { lab, name }
     }
 
     /// Applies policies that are right as they are.
     pub fn apply(&self, yaml: &str) -> Applied {
-        let applied = self.lab.apply(yaml).unwrap_or_else(|e| panic!("apply: {e:#}"));
+        let applied = self
+            .lab
+            .apply(yaml)
+            .unwrap_or_else(|e| panic!("apply: {e:#}"));
         let report = &applied.report;
         assert!(report.problems.is_empty(), "{:?}", report.problems);
-        assert!(report.proxy, "the proxy has not acknowledged revision {}", report.revision);
+        assert!(
+            report.proxy,
+            "the proxy has not acknowledged revision {}",
+            report.revision
+        );
         applied
     }
 
@@ -146,7 +157,9 @@ impl TestLab {
     }
 
     pub fn exec(&self, pod: &str, words: &[&str]) -> Output {
-        self.lab.exec(pod, words).unwrap_or_else(|e| panic!("{e:#}"))
+        self.lab
+            .exec(pod, words)
+            .unwrap_or_else(|e| panic!("{e:#}"))
     }
 
     /// What a server has logged so far: one line a request.
@@ -165,14 +178,18 @@ impl TestLab {
         let path = format!("/run/weir/weir-lab-{}/agent.sock", self.name);
         let mut stream = UnixStream::connect(path).expect("the agent's socket");
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(format!("{question}\n").as_bytes()).unwrap();
+        stream
+            .write_all(format!("{question}\n").as_bytes())
+            .unwrap();
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap()
     }
 
     pub fn manifests(&self) -> PathBuf {
-        Path::new("/run/weir/labs").join(&self.name).join("manifests")
+        Path::new("/run/weir/labs")
+            .join(&self.name)
+            .join("manifests")
     }
 
     /// `weir lab COMMAND --name THIS ...`.
@@ -198,7 +215,10 @@ impl Drop for TestLab {
 
 /// Runs the binary under test to its end.
 pub fn weir(words: &[&str]) -> Output {
-    Command::new(WEIR).args(words).output().expect("the weir binary")
+    Command::new(WEIR)
+        .args(words)
+        .output()
+        .expect("the weir binary")
 }
 
 /// Standard error, and that it is one message: an error does not come as a page.
@@ -206,7 +226,11 @@ pub fn one_message(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     assert!(!output.status.success(), "it went well: {said}");
     assert!(said.contains("weir: "), "no message of Weir's: {said:?}");
-    assert_eq!(said.matches("weir: ").count(), 1, "more than one message: {said}");
+    assert_eq!(
+        said.matches("weir: ").count(),
+        1,
+        "more than one message: {said}"
+    );
     assert!(!said.contains("panicked"), "{said}");
     said
 }
@@ -243,7 +267,11 @@ fn bracketed(address: std::net::IpAddr) -> String {
 fn sweep() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        for entry in fs::read_dir("/run/weir/labs").into_iter().flatten().flatten() {
+        for entry in fs::read_dir("/run/weir/labs")
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             let name = entry.file_name().to_string_lossy().into_owned();
             let pid = name.strip_prefix('t').and_then(|rest| rest.split_once('n'));
             let stale = pid.is_some_and(|(pid, number)| {

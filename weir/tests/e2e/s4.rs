@@ -24,7 +24,10 @@ fn ingress_policies(topology: Topology) {
     for family in FAMILIES {
         let reply = lab.allowed(SLEEP, family, &[HEADERS]);
         assert_eq!(reply.content_type, "application/json");
-        assert!(reply.body.contains("\"Host\": \"httpbin:8000\""), "{reply:?}");
+        assert!(
+            reply.body.contains("\"Host\": \"httpbin:8000\""),
+            "{reply:?}"
+        );
     }
 
     lab.apply(DENY_INGRESS);
@@ -140,7 +143,13 @@ fn http_rules(topology: Topology) {
         lab.forbidden(SLEEP, family, &["httpbin:8000/ip"]);
         lab.forbidden(SLEEP, family, &["-X", "POST", HEADERS]);
         // The rule is a full match of the path with its query.
-        for path in ["/headers/", "/headers?a=b", "/headersx", "/", "/ip/../headers"] {
+        for path in [
+            "/headers/",
+            "/headers?a=b",
+            "/headersx",
+            "/",
+            "/ip/../headers",
+        ] {
             let url = format!("httpbin:8000{path}");
             lab.forbidden(SLEEP, family, &["--path-as-is", &url]);
         }
@@ -154,10 +163,16 @@ fn http_rules(topology: Topology) {
     let log = lab.access_log("deploy/httpbin");
     assert!(log.len() > started, "the server logs no request");
     for line in &log[started..] {
-        assert!(line.contains("\"GET /headers HTTP/1.1\" 200"), "reached the server: {line}");
+        assert!(
+            line.contains("\"GET /headers HTTP/1.1\" 200"),
+            "reached the server: {line}"
+        );
     }
     same_pods(&before, &lab.lab.pods().unwrap());
-    let restarts: Vec<_> = before.iter().flat_map(|pod| pod.processes.clone()).collect();
+    let restarts: Vec<_> = before
+        .iter()
+        .flat_map(|pod| pod.processes.clone())
+        .collect();
     assert!(!restarts.is_empty() && restarts.iter().all(|process| process.is_alive()));
 }
 
@@ -172,14 +187,24 @@ fn connection_is_kept(lab: &TestLab, family: Family) {
     let urls = ["httpbin:8000/ip", HEADERS, "httpbin:8000/post", HEADERS];
     let replies = lab.curls(SLEEP, family, "20", &urls);
     let seen: Vec<_> = replies.iter().map(|r| (r.status, r.connects)).collect();
-    assert_eq!(seen, [(403, 1), (200, 0), (403, 0), (200, 0)], "{replies:#?}");
+    assert_eq!(
+        seen,
+        [(403, 1), (200, 0), (403, 0), (200, 0)],
+        "{replies:#?}"
+    );
 }
 
 /// Row 72: no sidecar, no restart.
 fn same_pods(before: &[weir_lab::Pod], after: &[weir_lab::Pod]) {
     let facts = |pods: &[weir_lab::Pod]| -> Vec<_> {
         pods.iter()
-            .map(|pod| (pod.id(), pod.addresses.clone(), format!("{:?}", pod.processes)))
+            .map(|pod| {
+                (
+                    pod.id(),
+                    pod.addresses.clone(),
+                    format!("{:?}", pod.processes),
+                )
+            })
             .collect()
     };
     assert_eq!(facts(before), facts(after));

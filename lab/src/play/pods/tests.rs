@@ -51,11 +51,11 @@ fn mistakes_are_named() {
     let wrong = |yaml: &str| planned(yaml).unwrap_err().to_string();
     assert_eq!(
         wrong("{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: []}}"),
-        "x.yaml: Pod default/p: spec.containers: at least one container is needed"
+        "x.yaml:1: Pod default/p: spec.containers: at least one container is needed"
     );
     assert!(
         wrong(&DEPLOYMENT.replace("replicas: 2", "replicas: two"))
-            .starts_with("x.yaml: Deployment default/httpbin: spec.replicas: invalid type")
+            .starts_with("x.yaml:2: Deployment default/httpbin: spec.replicas: invalid type")
     );
     assert!(
         wrong(&DEPLOYMENT.replace("matchLabels: {app: httpbin}", "matchLabels: {app: x}"))

@@ -31,7 +31,17 @@ impl TestLab {
 
     /// Several URLs over one curl, which keeps its connection.
     pub fn curls(&self, pod: &str, family: Family, limit: &str, words: &[&str]) -> Vec<Reply> {
-        let options = ["curl", "-q", "-sS", "--noproxy", "*", "-m", limit, "-w", FIELDS];
+        let options = [
+            "curl",
+            "-q",
+            "-sS",
+            "--noproxy",
+            "*",
+            "-m",
+            limit,
+            "-w",
+            FIELDS,
+        ];
         let start = Instant::now();
         let output = self.exec(pod, &[&options, &[family.option()][..], words].concat());
         let took = start.elapsed();
@@ -80,7 +90,10 @@ impl TestLab {
         let reply = self.curls(pod, family, SILENCE, words).remove(0);
         let place = format!("{pod} {family:?} {words:?}: {reply:?}");
         assert_eq!((reply.exit, reply.status), (28, 0), "not dropped: {place}");
-        assert!(reply.error.contains("onnection time"), "not while connecting: {place}");
+        assert!(
+            reply.error.contains("onnection time"),
+            "not while connecting: {place}"
+        );
     }
 
     /// The name is not resolved, because DNS is dropped.

@@ -69,12 +69,19 @@ impl Http {
     }
 
     pub fn port(&self) -> u16 {
-        self.stream.get_ref().local_addr().expect("own address").port()
+        self.stream
+            .get_ref()
+            .local_addr()
+            .expect("own address")
+            .port()
     }
 
     /// How long an answer may take.
     pub fn wait_at_most(&self, limit: Duration) {
-        self.stream.get_ref().set_read_timeout(Some(limit)).expect("a time limit");
+        self.stream
+            .get_ref()
+            .set_read_timeout(Some(limit))
+            .expect("a time limit");
     }
 
     /// Sends a request and reads its whole answer; gives the status.
