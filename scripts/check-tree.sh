@@ -23,7 +23,7 @@ parents() {
     */src) printf '%s\n' "$folder/lib.rs" "$folder/main.rs" ;;
     */src/*) printf '%s\n' "$folder.rs" "$folder/mod.rs" ;;
     */tests | */examples | */benches) printf '%s\n' "$folder"/*.rs ;;
-    *) printf '%s\n' "$folder.rs" "$folder/mod.rs" ;;
+    *) printf '%s\n' "$folder.rs" "$folder/mod.rs" "$folder/main.rs" ;;
     esac
 }
 
@@ -32,6 +32,7 @@ is_compiled() {
     local file=$1 name parent
     case $file in
     */src/lib.rs | */src/main.rs | */src/bin/*.rs | */build.rs) return 0 ;;
+    */tests/*/main.rs) return 0 ;;
     */tests/*/* | */examples/*/* | */benches/*/*) ;;
     */src/*) ;;
     */tests/*.rs | */examples/*.rs | */benches/*.rs) return 0 ;;

@@ -134,6 +134,6 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        let _ = self.instance.remove();
+        self.instance.remove().ok();
     }
 }
