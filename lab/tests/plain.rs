@@ -3,6 +3,7 @@
 //! Needs root, iproute2, nftables, curl, ping and nc, and `cargo build -p weir` before.
 
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use weir_lab::{Lab, Topology, UpOptions};
 
@@ -76,6 +77,20 @@ fn client(lab: &Lab, line: &str) -> (Option<i32>, String) {
     (output.status.code(), text(&output))
 }
 
+/// The client is done before the server has written its line.
+fn wait_for_line(lab: &Lab, pod: &str, line: &str) {
+    let path = lab.log_path(pod, "default").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let log = std::fs::read_to_string(&path).unwrap();
+        if log.contains(line) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no {line:?} in {log}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 fn exists(prefix: &str) -> bool {
     std::fs::read_dir("/run/netns").is_ok_and(|entries| {
         entries
@@ -121,12 +136,11 @@ fn services_names_and_addresses(name: &str, topology: Topology) {
         );
     }
     client(&lab, &format!("nc -z -w 2 {} 8888", echo[0]));
-    let log = std::fs::read_to_string(lab.log_path("echo", "default").unwrap()).unwrap();
     let line = format!(
         "connect to [::ffff:{}]:8888 from [::ffff:{}]:",
         echo[0], own[0]
     );
-    assert!(log.contains(&line), "{log}");
+    wait_for_line(&lab, "echo", &line);
     let hairpin = [
         "curl",
         "-4",
