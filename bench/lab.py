@@ -18,7 +18,7 @@ spec: {containers: [{name: c, image: curlimages/curl}]}
 apiVersion: v1
 kind: Pod
 metadata: {name: server, labels: {app: server}}
-spec: {containers: [{name: c, image: %s, ports: [{containerPort: 80}]}]}
+spec: {containers: [{name: c, image: %s}]}
 """
 
 L4 = """

@@ -113,7 +113,10 @@ def main():
         setups = {"direct": (direct, 80), "weir L3/L4": (four, 80), "weir L7": (seven, 80), "nginx": (direct, 8080)}
         for where, port in setups.values():
             curl = ["curl", "-sf", "--retry", "20", "--retry-connrefused", "--retry-delay", "1", "-o", "/dev/null"]
-            where.run("client", *curl, f"http://{where.addresses[0]}:{port}/small")
+            where.run("client", *curl, f"http://{where.addresses[0]}:{port}/big")
+            where.run("client", "wrk", "-t1", "-c8", "-d1", f"http://{where.addresses[0]}:{port}/small")
+        if any(server.poll() is not None for server in servers):
+            raise SystemExit("nginx did not start in a server pod")
         for number in range(options.rounds):
             order = list(setups) if number % 2 == 0 else list(setups)[::-1]
             for scenario in SCENARIOS:
