@@ -51,6 +51,7 @@ spec:
 class Lab:
     def __init__(self, weir, name, policy, image="busybox", agent=True, topology="routed"):
         self.weir, self.name = weir, name
+        self.down()  # what a killed run has left
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as manifests:
             manifests.write(PODS % image + policy)
             manifests.flush()

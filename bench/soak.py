@@ -25,10 +25,11 @@ CLIENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "soak_client.p
 
 def main():
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 600
+    name = sys.argv[2] if len(sys.argv) > 2 else "soak"
     weir, labs, wrong = lab.weir(), [], []
     try:
         for topology in ("routed", "bridge"):
-            labs.append(lab.Lab(weir, f"soak{topology}", lab.L7, image="kennethreitz/httpbin", topology=topology))
+            labs.append(lab.Lab(weir, f"{name}{topology}", lab.L7, image="kennethreitz/httpbin", topology=topology))
         before = [where.status() for where in labs]
         clients = [
             subprocess.Popen(where.command("client", "python3", CLIENT, str(seconds), *where.addresses),

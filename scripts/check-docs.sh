@@ -9,6 +9,7 @@ export PATH=$PWD/target/debug:$PATH
 script=$(mktemp)
 trap 'rm -f "$script"; weir lab down --name docs >/dev/null 2>&1 || true' EXIT
 
+weir lab down --name docs >/dev/null # what a killed run has left
 for page in README.md $(find docs bench -name '*.md' | sort); do
     awk '/^```sh runnable$/ { inside = 1; next } /^```/ { inside = 0 } inside' "$page" >"$script"
     [ -s "$script" ] || continue

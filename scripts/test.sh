@@ -14,5 +14,8 @@ cargo build --quiet --locked --workspace --all-targets
 step "the commands of the documentation"
 scripts/check-docs.sh
 
+step "half a minute of traffic through the proxy"
+WEIR_BUILD=debug bench/soak.py 30 testsoak
+
 step "the tests: unit, property, kernel, proxy, end to end"
 cargo test --locked --workspace
