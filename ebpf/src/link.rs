@@ -152,10 +152,9 @@ pub fn from_proxy(ctx: &TcContext) -> i32 {
     if towards_pod {
         if let Some(connection) = tracking::find(key, now)
             && connection.flags & TRANSLATED != 0
+            && !service::reverse(ctx, packet, &connection.service, connection.service_port)
         {
-            if !service::reverse(ctx, packet, &connection.service, connection.service_port) {
-                return drop(counter::DROP_TRANSLATION);
-            }
+            return drop(counter::DROP_TRANSLATION);
         }
         tell::count(counter::FROM_PROXY_TO_POD);
         // SAFETY: no preconditions; what the helper cannot do it reports by dropping.
@@ -203,5 +202,5 @@ fn open(ctx: &TcContext, key: &ConnectionKey, entry: &mut Connection, now: u64) 
         flags: PROXIED,
         ..Connection::default()
     };
-    CONNTRACK.insert(key, &*entry, 0).is_ok()
+    CONNTRACK.insert(key, *entry, 0).is_ok()
 }

@@ -97,7 +97,7 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
             tell::count(counter::REJUDGED);
             let verdict = rejudge(&endpoint, packet, key, connection, revision);
             if verdict == verdict::DENY {
-                let _ = CONNTRACK.remove(&*key);
+                let _ = CONNTRACK.remove(*key);
                 return drop(counter::DROP_POLICY);
             }
         }
@@ -105,10 +105,11 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
         if connection.flags & PROXIED != 0 {
             return to_proxy::<FROM_POD>(ctx, &endpoint, packet, connection.direction);
         }
-        if !FROM_POD && connection.flags & TRANSLATED != 0 {
-            if !service::reverse(ctx, packet, &connection.service, connection.service_port) {
-                return drop(counter::DROP_TRANSLATION);
-            }
+        if !FROM_POD
+            && connection.flags & TRANSLATED != 0
+            && !service::reverse(ctx, packet, &connection.service, connection.service_port)
+        {
+            return drop(counter::DROP_TRANSLATION);
         }
         return pass(counter::PASS_TRACKED);
     }
@@ -163,7 +164,7 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
         flags,
         reserved: 0,
     };
-    if CONNTRACK.insert(&*key, &*entry, 0).is_err() {
+    if CONNTRACK.insert(*key, *entry, 0).is_err() {
         return drop(counter::DROP_TABLE_FULL);
     }
     if judged.verdict == verdict::REDIRECT {
