@@ -3,9 +3,11 @@
 //! Each test makes labs of its own and takes them down, so all of them run beside each other.
 //! They need root, and say so: none of them passes because it could not run.
 
-#[allow(dead_code, reason = "helpers that the next subjects use")]
+#[allow(dead_code, reason = "helpers for the subjects that are still to come")]
 mod common;
-#[allow(dead_code, reason = "as above")]
 mod policies;
 
+mod address;
+mod faults;
+mod live;
 mod s4;
