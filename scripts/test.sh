@@ -8,14 +8,17 @@ export REQUIRE_ROOT_TESTS=1
 
 scripts/lint.sh
 
+# The labs of the documentation and of the soak have fixed names: one at a time on a machine.
+alone() { flock --close /run/lock/weir-test "$@"; }
+
 step "building the tests"
 cargo build --quiet --locked --workspace --all-targets
 
 step "the commands of the documentation"
-scripts/check-docs.sh
+alone scripts/check-docs.sh
 
 step "half a minute of traffic through the proxy"
-WEIR_BUILD=debug bench/soak.py 30 testsoak
+WEIR_BUILD=debug alone bench/soak.py 30 testsoak
 
 step "the tests: unit, property, kernel, proxy, end to end"
 cargo test --locked --workspace
