@@ -9,5 +9,4 @@ mod policies;
 
 mod address;
 mod faults;
-mod live;
 mod s4;
