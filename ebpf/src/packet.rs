@@ -71,6 +71,14 @@ impl Packet {
         }
     }
 
+    /// Whether it answers a request for a new flow: a TCP SYN with ACK. Without an entry for the
+    /// request it is never the first packet of a flow of its own.
+    #[inline(always)]
+    pub fn accepts(&self) -> bool {
+        self.protocol == protocol::TCP
+            && self.detail & (TCP_SYN | TCP_ACK) == TCP_SYN | TCP_ACK
+    }
+
     /// Whether it is an ICMP error, which quotes the packet that it is about.
     #[inline(always)]
     pub fn is_error(&self) -> bool {

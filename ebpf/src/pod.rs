@@ -5,7 +5,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use weir_abi::{
-    conntrack::{Connection, ConnectionKey, FROM_NODE, PROXIED, TRANSLATED},
+    conntrack::{Connection, ConnectionKey, DENIED, FROM_NODE, PROXIED, TRANSLATED},
     counter, mark,
     policy::{
         Endpoint, Neighbour, NeighbourKey,
@@ -95,13 +95,17 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
     if let Some(connection) = connection {
         if connection.revision != revision {
             tell::count(counter::REJUDGED);
-            let verdict = rejudge(&endpoint, packet, key, connection, revision);
-            if verdict == verdict::DENY {
-                let _ = CONNTRACK.remove(*key);
-                return drop(counter::DROP_POLICY);
+            let proxied = connection.flags & PROXIED;
+            rejudge(&endpoint, packet, key, connection, revision);
+            if connection.flags & PROXIED != proxied {
+                // The reset needs a way back.
+                learn::<FROM_POD>(ctx, &endpoint, key);
             }
         }
         tracking::seen(connection, packet, now);
+        if connection.flags & DENIED != 0 {
+            return drop(counter::DROP_POLICY);
+        }
         if connection.flags & PROXIED != 0 {
             return to_proxy::<FROM_POD>(ctx, &endpoint, packet, connection.direction);
         }
@@ -114,7 +118,21 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
         return pass(counter::PASS_TRACKED);
     }
 
-    // A new flow. Packets that the node itself made never came in by an interface.
+    // A new flow, or one that was open before the table knew of it.
+    if packet.accepts() && (isolated(&endpoint, INGRESS) || isolated(&endpoint, EGRESS)) {
+        return drop(counter::DROP_UNTRACKED);
+    }
+    let direction = if packet.protocol == protocol::TCP && !opens {
+        tracking::guess_direction(key, direction)
+    } else {
+        direction
+    };
+    let port = if direction == INGRESS {
+        key.local_port
+    } else {
+        key.remote_port
+    };
+    // Packets that the node itself made never came in by an interface.
     let from_node = !FROM_POD && arrived_on == 0;
     if FROM_POD && spoofed(&endpoint, packet) {
         return drop(counter::DROP_SPOOFED);
@@ -131,7 +149,7 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
             direction,
             &key.remote,
             packet.protocol,
-            packet.destination_port,
+            port,
         )
     };
     let reason = match judged.verdict {
@@ -168,9 +186,7 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
         return drop(counter::DROP_TABLE_FULL);
     }
     if judged.verdict == verdict::REDIRECT {
-        if opens {
-            learn::<FROM_POD>(ctx, &endpoint, key);
-        }
+        learn::<FROM_POD>(ctx, &endpoint, key);
         return to_proxy::<FROM_POD>(ctx, &endpoint, packet, direction);
     }
     pass(reason)
@@ -186,7 +202,7 @@ fn rejudge(
     key: &ConnectionKey,
     connection: &mut Connection,
     revision: u32,
-) -> u8 {
+) {
     let port = if connection.direction == INGRESS {
         key.local_port
     } else {
@@ -209,9 +225,11 @@ fn rejudge(
     };
     connection.policy = judged.policy;
     connection.revision = revision;
+    connection.flags &= !DENIED;
     let mut reason = counter::PASS_TRACKED;
     if judged.verdict == verdict::DENY {
         reason = counter::DROP_POLICY;
+        connection.flags |= DENIED;
     } else if judged.verdict == verdict::REDIRECT && connection.flags & PROXIED == 0 {
         reason = counter::REDIRECT;
         connection.flags |= PROXIED;
@@ -220,7 +238,6 @@ fn rejudge(
         let told = told(endpoint, judged, revision, connection.direction, reason);
         tell::tell(packet, told);
     }
-    judged.verdict
 }
 
 #[inline(always)]
@@ -253,7 +270,7 @@ fn related<const FROM_POD: bool>(
     }
     // What an error towards the pod quotes was sent by the pod, and the other way round.
     *key = quoted.key(endpoint.index, !FROM_POD);
-    tracking::find(key, now).is_some()
+    tracking::find(key, now).is_some_and(|tracked| tracked.flags & DENIED == 0)
 }
 
 /// Whether the pod sends from an address that is not its own. Link-local addresses are not listed.

@@ -2,6 +2,7 @@
 
 use weir_abi::{
     conntrack::{CLOSING, Connection, ConnectionKey},
+    policy::direction::{EGRESS, INGRESS},
     protocol,
 };
 
@@ -9,6 +10,9 @@ use crate::{
     maps::CONNTRACK,
     packet::{Packet, TCP_FIN, TCP_RST},
 };
+
+/// Where the ports begin that Linux gives to clients (`ip_local_port_range`).
+const EPHEMERAL: u16 = 32768;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -25,6 +29,18 @@ pub fn find(key: &ConnectionKey, now: u64) -> Option<&'static mut Connection> {
         return None;
     }
     Some(connection)
+}
+
+/// Who opened a TCP flow that is met in the middle: it is older than the programs, or its entry
+/// was evicted. The side with a client's port; where that does not tell, the packet's own
+/// direction. See docs/decisions/0012-denied-flows-are-remembered.md.
+#[inline(always)]
+pub fn guess_direction(key: &ConnectionKey, seen: u8) -> u8 {
+    match (key.local_port >= EPHEMERAL, key.remote_port >= EPHEMERAL) {
+        (true, false) => EGRESS,
+        (false, true) => INGRESS,
+        _ => seen,
+    }
 }
 
 /// How long an entry lives without a packet, in ns; follows the defaults of Linux' nf_conntrack,

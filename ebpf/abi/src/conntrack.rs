@@ -23,7 +23,8 @@ pub struct ConnectionKey {
     pub reserved: u8,
 }
 
-/// Value of the `CONNTRACK` map: an allowed flow. Denied packets leave no entry.
+/// Value of the `CONNTRACK` map: a flow that was allowed when it began. Packets that are denied
+/// then leave no entry.
 #[repr(C)]
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Connection {
@@ -53,6 +54,9 @@ pub const TRANSLATED: u8 = 2;
 pub const CLOSING: u8 = 4;
 /// Opened by the node itself (the kubelet's probes): always allowed, never proxied.
 pub const FROM_NODE: u8 = 8;
+/// A later revision denies the flow. The entry stays: without it the next packet of the side that
+/// did not open the flow would be taken for a new flow of that side.
+pub const DENIED: u8 = 16;
 
 /// Value of the `TRANSLATIONS` map: the backend chosen for a flow to a service.
 #[repr(C)]

@@ -10,7 +10,7 @@ macro_rules! counters {
 }
 
 /// Number of slots.
-pub const COUNT: u32 = 26;
+pub const COUNT: u32 = 27;
 
 counters! {
     /// A packet of a tracked flow passed.
@@ -65,4 +65,6 @@ counters! {
     LOST_EVENT = 24, "lost_event";
     /// A tracked flow was judged anew under a new revision.
     REJUDGED = 25, "rejudged";
+    /// An answer to a request that was not seen.
+    DROP_UNTRACKED = 26, "drop_untracked";
 }

@@ -409,11 +409,80 @@ fn a_new_revision_rejudges_tracked_flows() {
     bench.install(&world(Some(vec![http]), None), 0);
     assert_eq!(bench.run(Way::ToPod, &data), Result::Redirect);
     assert_eq!(bench.run(Way::FromPod, &reply), Result::Redirect);
-    // What is denied now is cut at once.
+    // What is denied now is cut at once, for good, and in both directions.
     bench.install(&world(Some(vec![]), None), 0);
-    assert_eq!(bench.run(Way::FromPod, &reply), Result::Drop);
-    assert_eq!(bench.run(Way::ToPod, &data), Result::Drop);
+    for _ in 0..2 {
+        assert_eq!(bench.run(Way::FromPod, &reply), Result::Drop);
+        assert_eq!(bench.run(Way::ToPod, &data), Result::Drop);
+    }
+    bench.install(&open, 0);
+    assert_eq!(
+        bench.run(Way::ToPod, &data),
+        Result::Redirect,
+        "no way back"
+    );
     assert!(bench.counter("rejudged") >= 2);
+}
+
+#[test]
+fn a_denied_flow_stays_denied_until_it_is_opened_anew() {
+    for family in EVERY_FAMILY {
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let mut bench = Bench::new();
+            bench.install(&world(None, None), 0);
+            let (pod, client) = (ip(POD[family]), ip(CLIENT[family]));
+            let opening = Craft::new(client, pod, protocol).ports(9000, 80);
+            let data = opening.clone().detail(ACK).build();
+            let reply = Craft::new(pod, client, protocol).ports(80, 9000);
+            let reply = reply.detail(ACK).build();
+            assert_eq!(bench.run(Way::ToPod, &opening.build()), Result::Pass);
+            bench.install(&world(Some(vec![]), None), 0);
+            assert_eq!(bench.run(Way::ToPod, &data), Result::Drop);
+            for _ in 0..2 {
+                assert_eq!(bench.run(Way::FromPod, &reply), Result::Drop, "{protocol}");
+                assert_eq!(bench.run(Way::ToPod, &data), Result::Drop, "{protocol}");
+            }
+            bench.install(&world(None, None), 0);
+            assert_eq!(bench.run(Way::FromPod, &reply), Result::Pass, "{protocol}");
+            assert_eq!(bench.run(Way::ToPod, &data), Result::Pass, "{protocol}");
+        }
+    }
+}
+
+/// Connections that are older than the programs, or whose entry was evicted.
+#[test]
+fn a_connection_met_in_the_middle_is_judged_by_its_ports() {
+    for family in EVERY_FAMILY {
+        let (pod, client) = (ip(POD[family]), ip(CLIENT[family]));
+        let from_pod = |local, remote, flags| {
+            let craft = Craft::new(pod, client, Protocol::Tcp);
+            craft.ports(local, remote).detail(flags).build()
+        };
+        let to_pod = |local, remote, flags| {
+            let craft = Craft::new(client, pod, Protocol::Tcp);
+            craft.ports(remote, local).detail(flags).build()
+        };
+        // No ingress, free egress: a server's answer is no flow of its own, a client's data is.
+        let mut bench = Bench::new();
+        bench.install(&world(Some(vec![]), None), 0);
+        let mut run = |way, packet: &[u8]| bench.run(way, packet);
+        assert_eq!(run(Way::FromPod, &from_pod(80, 40000, ACK)), Result::Drop);
+        assert_eq!(run(Way::ToPod, &to_pod(80, 40000, ACK)), Result::Drop);
+        assert_eq!(
+            run(Way::FromPod, &from_pod(80, 40000, SYN | ACK)),
+            Result::Drop
+        );
+        assert_eq!(run(Way::ToPod, &to_pod(40001, 80, ACK)), Result::Pass);
+        assert_eq!(run(Way::FromPod, &from_pod(40001, 80, ACK)), Result::Pass);
+        assert_eq!(run(Way::FromPod, &from_pod(80, 81, ACK)), Result::Pass);
+        assert_eq!(run(Way::ToPod, &to_pod(83, 82, ACK)), Result::Drop);
+        // Where no policy selects the pod, nothing is held against it.
+        bench.install(&world(None, None), 0);
+        let accept = from_pod(80, 40002, SYN | ACK);
+        assert_eq!(bench.run(Way::FromPod, &accept), Result::Pass);
+        bench.install(&world(Some(vec![]), None), 0);
+        assert_eq!(bench.run(Way::FromPod, &accept), Result::Drop);
+    }
 }
 
 #[test]

@@ -9,4 +9,5 @@ mod policies;
 
 mod address;
 mod faults;
+mod live;
 mod s4;
