@@ -196,7 +196,7 @@ async fn supervise(
         return Err(ProxyError::WorkerEnded);
     }
     // Flow records of the last requests: a moment, no more.
-    time::sleep(Duration::from_millis(50)).await;
+    time::sleep(Duration::from_millis(100)).await;
     link.abort();
     Ok(())
 }

@@ -168,9 +168,9 @@ async fn until<T>(
         .unwrap_or_else(|_| panic!("no {what}"))
 }
 
-async fn flow(agent: &mut AgentEnd) -> Box<L7Flow> {
+async fn flow(agent: &mut AgentEnd) -> L7Flow {
     until(agent, "flow", |kind| match kind {
-        EventKind::Flow(flow) => Some(flow),
+        EventKind::Flows(mut flows) => flows.pop(),
         _ => None,
     })
     .await

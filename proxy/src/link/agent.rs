@@ -17,7 +17,7 @@ use tokio::{
 use weir_policy::l7::L7Table;
 
 use super::{
-    frame::{self, LinkError},
+    frame::{self, FromProxy, LinkError},
     protocol::{Hello, PROTOCOL, ToAgent, ToProxyRef},
 };
 use crate::{counters::CountersSnapshot, flow::L7Flow, privileges::NOBODY};
@@ -56,8 +56,8 @@ pub enum EventKind {
         /// The snapshot's revision.
         revision: u64,
     },
-    /// It served, denied or refused a request.
-    Flow(Box<L7Flow>),
+    /// It served, denied or refused requests.
+    Flows(Vec<L7Flow>),
     /// Its counters since it started.
     Counters(Box<CountersSnapshot>),
     /// It is about to stop: steer no more connections to it.
@@ -178,12 +178,12 @@ async fn serve(
     let (mut from, mut to) = stream.into_split();
     let receive = async {
         loop {
-            let kind = match frame::read(&mut from).await? {
-                ToAgent::Ack { revision } => EventKind::Ack { revision },
-                ToAgent::Flow(flow) => EventKind::Flow(flow),
-                ToAgent::Counters(counters) => EventKind::Counters(counters),
-                ToAgent::Draining => EventKind::Draining,
-                ToAgent::Hello(_) => {
+            let kind = match frame::read_from_proxy(&mut from).await? {
+                FromProxy::Flows(flows) => EventKind::Flows(flows),
+                FromProxy::Message(ToAgent::Ack { revision }) => EventKind::Ack { revision },
+                FromProxy::Message(ToAgent::Counters(counters)) => EventKind::Counters(counters),
+                FromProxy::Message(ToAgent::Draining) => EventKind::Draining,
+                FromProxy::Message(ToAgent::Hello(_)) => {
                     return Err(LinkError::Unexpected {
                         what: "a second hello",
                     });

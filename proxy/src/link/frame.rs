@@ -13,6 +13,9 @@ use tokio::{
     net::UnixStream,
 };
 
+use super::protocol::ToAgent;
+use crate::flow::L7Flow;
+
 /// The largest frame, in bytes.
 pub const MAX_FRAME: usize = 64 << 20;
 /// The most sockets that come with a frame.
@@ -34,6 +37,9 @@ pub enum LinkError {
     /// A frame that is not the JSON expected.
     #[error("malformed frame: {0}")]
     Malformed(#[from] serde_json::Error),
+    /// A frame that does not hold the flow records expected.
+    #[error("malformed flow records: {0}")]
+    Flows(#[from] postcard::Error),
     /// The other end speaks another version, or not in turn.
     #[error("unexpected message: {what}")]
     Unexpected {
@@ -65,6 +71,46 @@ pub fn encode(message: &impl Serialize) -> Result<Vec<u8>, LinkError> {
     Ok(frame)
 }
 
+/// Bit of the length that marks a frame of flow records.
+const FLOWS: u32 = 1 << 31;
+
+/// Flow records as a frame: postcard instead of JSON, which took more time than the requests.
+///
+/// # Errors
+/// They do not serialise, or are too large together.
+pub fn encode_flows(flows: &[L7Flow]) -> Result<Vec<u8>, LinkError> {
+    let mut frame = postcard::to_extend(flows, vec![0; 4])?;
+    let length = frame.len() - 4;
+    let prefix = u32::try_from(length).ok().filter(|_| length <= MAX_FRAME);
+    let prefix = prefix.ok_or(LinkError::TooLarge { length })? | FLOWS;
+    frame.splice(..4, prefix.to_le_bytes());
+    Ok(frame)
+}
+
+/// What a proxy sent.
+#[derive(Debug)]
+pub enum FromProxy {
+    /// A message.
+    Message(ToAgent),
+    /// Records of requests, in the order of their ends.
+    Flows(Vec<L7Flow>),
+}
+
+/// Reads what a proxy sent next. Not cancel safe.
+///
+/// # Errors
+/// See [`LinkError`].
+pub async fn read_from_proxy(from: &mut (impl AsyncRead + Unpin)) -> Result<FromProxy, LinkError> {
+    let mut prefix = [0; 4];
+    from.read_exact(&mut prefix).await?;
+    let length = u32::from_le_bytes(prefix);
+    if length & FLOWS == 0 {
+        return Ok(FromProxy::Message(read_rest(from, prefix).await?));
+    }
+    let body = read_body(from, (length & !FLOWS) as usize).await?;
+    Ok(FromProxy::Flows(postcard::from_bytes(&body)?))
+}
+
 /// Reads one message. Not cancel safe: a frame may be half read.
 ///
 /// # Errors
@@ -81,7 +127,14 @@ async fn read_rest<M: DeserializeOwned>(
     from: &mut (impl AsyncRead + Unpin),
     prefix: [u8; 4],
 ) -> Result<M, LinkError> {
-    let length = u32::from_le_bytes(prefix) as usize;
+    let body = read_body(from, u32::from_le_bytes(prefix) as usize).await?;
+    Ok(serde_json::from_slice(&body)?)
+}
+
+async fn read_body(
+    from: &mut (impl AsyncRead + Unpin),
+    length: usize,
+) -> Result<Vec<u8>, LinkError> {
     if length > MAX_FRAME {
         return Err(LinkError::TooLarge { length });
     }
@@ -91,7 +144,7 @@ async fn read_rest<M: DeserializeOwned>(
     if body.len() < length {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }
-    Ok(serde_json::from_slice(&body)?)
+    Ok(body)
 }
 
 /// Sends one frame with sockets attached to its first byte.

@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 use weir_policy::{l7::L7Table, model::Direction};
 
-use crate::{counters::CountersSnapshot, flow::L7Flow};
+use crate::counters::CountersSnapshot;
 
 /// Version of these messages. A proxy and an agent of different versions do not talk.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
-/// From the proxy to the agent.
+/// From the proxy to the agent. Flow records, of which there are many, go beside these as frames of
+/// their own: see [`super::frame::encode_flows`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ToAgent {
@@ -19,8 +20,6 @@ pub enum ToAgent {
         /// Its revision.
         revision: u64,
     },
-    /// A record of one request.
-    Flow(Box<L7Flow>),
     /// All counters, once a second.
     Counters(Box<CountersSnapshot>),
     /// The proxy was told to stop: steer no more connections to it.

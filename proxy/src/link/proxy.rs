@@ -1,6 +1,6 @@
 //! The proxy's end: connects, and connects again; takes snapshots and reports.
 
-use std::{os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
+use std::{os::fd::OwnedFd, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     io::AsyncWriteExt,
@@ -23,7 +23,10 @@ use crate::{
 };
 
 /// Flow records sent with one write.
-const BATCH: usize = 256;
+const BATCH: usize = 1024;
+/// How long flow records gather. A worker that had to wake this thread for each of its requests
+/// would spend more on that than on the request.
+const GATHER: Duration = Duration::from_millis(20);
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 
@@ -153,14 +156,20 @@ async fn report(
     every_second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut batch = Vec::with_capacity(BATCH);
     let mut told = false;
+    let mut gathered = pin!(sleep(GATHER));
+    let mut gathering = false;
     leaving.mark_changed();
     loop {
         let mut bytes = Vec::new();
         tokio::select! {
             Some(revision) = acks.recv() => bytes = frame::encode(&ToAgent::Ack { revision })?,
-            count = flows.recv_many(&mut batch, BATCH) => {
-                for flow in batch.drain(..) {
-                    bytes.extend(frame::encode(&ToAgent::Flow(Box::new(flow)))?);
+            () = &mut gathered, if gathering => gathering = false,
+            count = flows.recv_many(&mut batch, BATCH), if !gathering => {
+                bytes = frame::encode_flows(&batch)?;
+                batch.clear();
+                if count < BATCH {
+                    gathered.as_mut().reset(Instant::now() + GATHER);
+                    gathering = true;
                 }
                 if count == 0 {
                     // All workers have ended: say the last numbers and close.

@@ -173,7 +173,7 @@ async fn a_proxy_serves_once_it_has_a_snapshot_and_reports() {
         );
     }
     let flow = until(&mut agent, |kind| match kind {
-        EventKind::Flow(flow) if flow.verdict == Outcome::Denied => Some(flow),
+        EventKind::Flows(flows) => flows.into_iter().find(|f| f.verdict == Outcome::Denied),
         _ => None,
     })
     .await;

@@ -1,6 +1,6 @@
 //! New verdicts of the kernel, one log line each, with names in place of numbers.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use aya::maps::{MapData, RingBuf};
 use tokio::{io::unix::AsyncFd, sync::watch};
@@ -75,6 +75,9 @@ impl Names {
     }
 }
 
+/// How long events gather between two readings.
+const GATHER: Duration = Duration::from_millis(20);
+
 /// Reads events until the agent ends.
 pub async fn report(events: RingBuf<MapData>, names: watch::Receiver<Arc<Names>>) {
     // SAFETY: the ring owns its descriptor and keeps it open and the same as long as it lives.
@@ -96,6 +99,9 @@ pub async fn report(events: RingBuf<MapData>, names: watch::Receiver<Arc<Names>>
             }
         }
         guard.clear_ready();
+        // The kernel wakes us for the first event after a drained ring only: events that come
+        // meanwhile cost no wake-up each.
+        tokio::time::sleep(GATHER).await;
     }
 }
 

@@ -47,7 +47,7 @@ impl ProxyState {
                 self.connected.insert(event.proxy, (hello, Some(listeners)));
             }
             EventKind::Ack { revision } => self.acknowledged(event.proxy, revision, redirector),
-            EventKind::Flow(flow) => log(&flow),
+            EventKind::Flows(flows) => flows.iter().for_each(log),
             EventKind::Counters(counters) => {
                 if self.active.is_some_and(|(id, _)| id == event.proxy) {
                     self.counters = Some(*counters);
