@@ -79,6 +79,19 @@ impl Packet {
             && self.detail & (TCP_SYN | TCP_ACK) == TCP_SYN | TCP_ACK
     }
 
+    /// The message type that opens the ICMP flow it belongs to: a reply's is its request's
+    /// (IANA registries of ICMP and ICMPv6 types). 0 for other protocols.
+    #[inline(always)]
+    pub fn request_type(&self) -> u8 {
+        match (self.protocol, self.detail) {
+            (protocol::ICMP, 0) => 8,
+            (protocol::ICMP, reply @ (14 | 43)) => reply - 1,
+            (protocol::ICMPV6, reply @ (129 | 140 | 161)) => reply - 1,
+            (protocol::ICMP | protocol::ICMPV6, other) => other,
+            _ => 0,
+        }
+    }
+
     /// Whether it is an ICMP error, which quotes the packet that it is about.
     #[inline(always)]
     pub fn is_error(&self) -> bool {
@@ -86,6 +99,16 @@ impl Packet {
             protocol::ICMP => matches!(self.detail, 3 | 4 | 11 | 12),
             protocol::ICMPV6 => self.detail >= 1 && self.detail <= 4,
             _ => false,
+        }
+    }
+
+    /// Whether it is an ICMP echo, request or reply, which carries an identifier.
+    #[inline(always)]
+    fn has_identifier(&self) -> bool {
+        if self.v6 {
+            self.detail == 128 || self.detail == 129
+        } else {
+            self.detail == 8 || self.detail == 0
         }
     }
 
@@ -99,7 +122,7 @@ impl Packet {
             remote_port: self.source_port,
             endpoint,
             protocol: self.protocol,
-            reserved: 0,
+            kind: self.request_type(),
         };
         if from_pod {
             key.local = self.source;
@@ -312,12 +335,7 @@ fn ports(ctx: &TcContext, packet: &mut Packet) -> Kind {
                 return Kind::Malformed;
             };
             packet.detail = header[0];
-            let echo = if packet.v6 {
-                header[0] == 128 || header[0] == 129
-            } else {
-                header[0] == 8 || header[0] == 0
-            };
-            if echo {
+            if packet.has_identifier() {
                 let id = u16::from_be_bytes([header[4], header[5]]);
                 packet.source_port = id;
                 packet.destination_port = id;
@@ -361,9 +379,12 @@ pub fn quoted(ctx: &TcContext, error: &Packet, packet: &mut Packet, header: &mut
             packet.destination_port = u16::from_be_bytes([header[2], header[3]]);
         }
         protocol::ICMP | protocol::ICMPV6 => {
-            let id = u16::from_be_bytes([header[4], header[5]]);
-            packet.source_port = id;
-            packet.destination_port = id;
+            packet.detail = header[0];
+            if packet.has_identifier() {
+                let id = u16::from_be_bytes([header[4], header[5]]);
+                packet.source_port = id;
+                packet.destination_port = id;
+            }
         }
         _ => {}
     }

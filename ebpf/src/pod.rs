@@ -22,7 +22,7 @@ use crate::{
     service::{self, Translated},
     tell::{self, Told, drop, pass},
     tracking,
-    verdict::{Judged, address, isolated, judge},
+    verdict::{Judged, address, isolated, judge, proxied},
 };
 
 /// Judges one packet at a pod's veth; `FROM_POD` says which way it goes.
@@ -127,11 +127,7 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
     } else {
         direction
     };
-    let port = if direction == INGRESS {
-        key.local_port
-    } else {
-        key.remote_port
-    };
+    let port = judged_port(key, direction);
     // Packets that the node itself made never came in by an interface.
     let from_node = !FROM_POD && arrived_on == 0;
     if FROM_POD && spoofed(&endpoint, packet) {
@@ -150,12 +146,14 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
             &key.remote,
             packet.protocol,
             port,
+            (opens || packet.protocol == protocol::UDP) && config.proxy_ready != 0,
         )
     };
     let reason = match judged.verdict {
         verdict::ALLOW if from_node => counter::PASS_NODE,
         verdict::ALLOW => counter::PASS_NEW,
         verdict::REDIRECT => counter::REDIRECT,
+        verdict::AUDIT => counter::PASS_AUDITED,
         _ => counter::DROP_POLICY,
     };
     tell::tell(packet, told(&endpoint, judged, revision, direction, reason));
@@ -203,11 +201,7 @@ fn rejudge(
     connection: &mut Connection,
     revision: u32,
 ) {
-    let port = if connection.direction == INGRESS {
-        key.local_port
-    } else {
-        key.remote_port
-    };
+    let port = judged_port(key, connection.direction);
     let judged = if connection.flags & FROM_NODE != 0 {
         Judged {
             verdict: verdict::ALLOW,
@@ -221,6 +215,7 @@ fn rejudge(
             &key.remote,
             packet.protocol,
             port,
+            false,
         )
     };
     connection.policy = judged.policy;
@@ -233,10 +228,25 @@ fn rejudge(
     } else if judged.verdict == verdict::REDIRECT && connection.flags & PROXIED == 0 {
         reason = counter::REDIRECT;
         connection.flags |= PROXIED;
+    } else if judged.verdict == verdict::AUDIT {
+        reason = counter::PASS_AUDITED;
     }
     if reason != counter::PASS_TRACKED {
         let told = told(endpoint, judged, revision, connection.direction, reason);
         tell::tell(packet, told);
+    }
+}
+
+/// What rules compare with their ports: the port of the side that did not open the flow, or the
+/// message type.
+#[inline(always)]
+fn judged_port(key: &ConnectionKey, direction: u8) -> u16 {
+    if key.protocol == protocol::ICMP || key.protocol == protocol::ICMPV6 {
+        key.kind as u16
+    } else if direction == INGRESS {
+        key.local_port
+    } else {
+        key.remote_port
     }
 }
 
@@ -330,7 +340,7 @@ fn to_proxy<const FROM_POD: bool>(
     if link == 0 {
         return drop(counter::DROP_NO_LINK);
     }
-    if packet.protocol != protocol::TCP {
+    if !proxied(packet.protocol) {
         return drop(counter::DROP_POLICY);
     }
     if !put_label(ctx, endpoint.index, FROM_POD, direction) {

@@ -4,7 +4,7 @@ use aya_ebpf::maps::lpm_trie::Key;
 use weir_abi::{
     Address,
     policy::{
-        AddressValue, Endpoint, ISOLATED_EGRESS, ISOLATED_INGRESS, PREFIX_PORT, PolicyKey,
+        AUDITED_EGRESS, AUDITED_INGRESS, AddressValue, Endpoint, ISOLATED_EGRESS, ISOLATED_INGRESS, PREFIX_PORT, PolicyKey,
         direction, verdict,
     },
     protocol,
@@ -31,6 +31,17 @@ pub fn isolated(endpoint: &Endpoint, direction: u8) -> bool {
     endpoint.flags & bit != 0
 }
 
+/// Whether flows of a direction are judged at all.
+#[inline(always)]
+fn judged(endpoint: &Endpoint, direction: u8) -> bool {
+    let bits = if direction == direction::INGRESS {
+        ISOLATED_INGRESS | AUDITED_INGRESS
+    } else {
+        ISOLATED_EGRESS | AUDITED_EGRESS
+    };
+    endpoint.flags & bits != 0
+}
+
 /// What an address is.
 #[inline(always)]
 pub fn address(address: &Address) -> AddressValue {
@@ -40,7 +51,14 @@ pub fn address(address: &Address) -> AddressValue {
         .unwrap_or_default()
 }
 
-/// Judges a new flow of an endpoint.
+/// Whether the proxy understands a protocol: HTTP and TLS over TCP, DNS over both.
+#[inline(always)]
+pub fn proxied(protocol: u8) -> bool {
+    protocol == protocol::TCP || protocol == protocol::UDP
+}
+
+/// Judges a flow of an endpoint. `port` is the message type of ICMP. `audited` says whether the
+/// proxy may be used only to report.
 #[inline(always)]
 pub fn judge(
     endpoint: &Endpoint,
@@ -48,31 +66,31 @@ pub fn judge(
     remote: &Address,
     protocol: u8,
     port: u16,
+    audited: bool,
 ) -> Judged {
     let mut judged = Judged {
         verdict: verdict::ALLOW,
         policy: 0,
         class: 0,
     };
-    if !isolated(endpoint, direction) {
+    if !self::judged(endpoint, direction) {
         return judged;
     }
     judged.class = address(remote).class;
-    judged.verdict = verdict::DENY;
-    // ICMP has no port: what stands there is an echo identifier.
-    let port = if protocol == protocol::ICMP || protocol == protocol::ICMPV6 {
-        0
-    } else {
-        port
-    };
+    if isolated(endpoint, direction) {
+        judged.verdict = verdict::DENY;
+    }
     let key = PolicyKey::new(endpoint.set, judged.class, direction, protocol, port);
     if let Some(value) = POLICY.get(Key::new(PREFIX_PORT, key)) {
         judged.policy = value.policy;
-        if value.verdict == verdict::ALLOW {
-            judged.verdict = verdict::ALLOW;
-        } else if value.verdict == verdict::REDIRECT && protocol == protocol::TCP {
-            judged.verdict = verdict::REDIRECT;
-        }
+        judged.verdict = match value.verdict {
+            verdict::ALLOW => verdict::ALLOW,
+            verdict::AUDIT => verdict::AUDIT,
+            verdict::REDIRECT if proxied(protocol) => verdict::REDIRECT,
+            verdict::AUDIT_REDIRECT if audited && proxied(protocol) => verdict::REDIRECT,
+            verdict::AUDIT_REDIRECT => verdict::ALLOW,
+            _ => verdict::DENY,
+        };
     }
     judged
 }

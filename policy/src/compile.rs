@@ -228,16 +228,26 @@ impl Compiler {
                 outside.extend(except.iter().map(IpNet::trunc));
             }
         }
+        // Backends outside the cluster, which some peers tell apart.
+        let by_service = atoms
+            .values()
+            .any(|atom| matches!(atom, Atom::Peer(Peer::Service(_))));
+        for service in &world.services {
+            if by_service || service.is_apiserver() {
+                let backends = service.ports.iter().flat_map(|port| &port.backends);
+                outside.extend(backends.map(|(address, _)| IpNet::from(*address)));
+            }
+        }
         for prefix in outside {
             let holds = |atom: &Atom| match atom {
-                Atom::Peer(peer) => outside_is(peer, prefix),
+                Atom::Peer(peer) => outside_is(peer, prefix, world),
                 Atom::NamedPort(..) => false,
             };
             place(prefix, Owner::Outside, holding(atoms, holds));
         }
         for (address, is_local) in node_addresses(world, local) {
             let holds = |atom: &Atom| match atom {
-                Atom::Peer(peer) => node_is(peer, address, is_local),
+                Atom::Peer(peer) => node_is(peer, address, is_local, world),
                 Atom::NamedPort(..) => false,
             };
             place(
@@ -255,7 +265,7 @@ impl Compiler {
             let subject = subject(world, pod, &no_labels);
             for address in &pod.addresses {
                 let holds = |atom: &Atom| match atom {
-                    Atom::Peer(peer) => pod_is(peer, subject, *address),
+                    Atom::Peer(peer) => pod_is(peer, subject, *address, world),
                     Atom::NamedPort(name, protocol, number) => {
                         sets::named_port(pod, name, *protocol) == Some(*number)
                     }
@@ -351,39 +361,57 @@ fn node_addresses(world: &World, local: Local<'_>) -> BTreeMap<IpAddr, bool> {
     addresses
 }
 
-fn pod_is(peer: &Peer, subject: Subject<'_>, address: IpAddr) -> bool {
+/// Whether an address is behind the Kubernetes API.
+fn is_apiserver(world: &World, address: IpAddr) -> bool {
+    world
+        .services
+        .iter()
+        .filter(|service| service.is_apiserver())
+        .any(|service| service.leads_to(address))
+}
+
+fn pod_is(peer: &Peer, subject: Subject<'_>, address: IpAddr, world: &World) -> bool {
     match peer {
         Peer::Pods(selector) => selector.matches(subject),
         Peer::Cidr { cluster_too, .. } => *cluster_too && peer.contains(address),
+        Peer::Service(services) => services.contains(&world.services, address),
+        Peer::Entity(Entity::KubeApiserver) => is_apiserver(world, address),
         Peer::Entity(entity) => matches!(entity, Entity::All | Entity::Cluster),
     }
 }
 
-fn node_is(peer: &Peer, address: IpAddr, local: bool) -> bool {
+fn node_is(peer: &Peer, address: IpAddr, local: bool, world: &World) -> bool {
     match peer {
         Peer::Pods(_) => false,
         Peer::Cidr { cluster_too, .. } => *cluster_too && peer.contains(address),
+        Peer::Service(services) => services.contains(&world.services, address),
         Peer::Entity(entity) => match entity {
             Entity::All | Entity::Cluster => true,
             Entity::Host => local,
             Entity::RemoteNode => !local,
+            Entity::KubeApiserver => is_apiserver(world, address),
             Entity::World | Entity::WorldIpv4 | Entity::WorldIpv6 => false,
         },
     }
 }
 
 /// Whether the part of a prefix that no longer prefix covers is this peer.
-fn outside_is(peer: &Peer, prefix: IpNet) -> bool {
+fn outside_is(peer: &Peer, prefix: IpNet, world: &World) -> bool {
+    let single = prefix.prefix_len() == prefix.max_prefix_len();
     match peer {
         Peer::Pods(_) => false,
         Peer::Cidr { cidr, except, .. } => {
             cidr.contains(&prefix) && !except.iter().any(|part| part.contains(&prefix))
         }
+        Peer::Service(services) => single && services.contains(&world.services, prefix.addr()),
         Peer::Entity(entity) => match entity {
             Entity::All | Entity::World => true,
             Entity::WorldIpv4 => matches!(prefix, IpNet::V4(_)),
             Entity::WorldIpv6 => matches!(prefix, IpNet::V6(_)),
-            Entity::Cluster | Entity::Host | Entity::RemoteNode => false,
+            Entity::KubeApiserver => single && is_apiserver(world, prefix.addr()),
+            // An API server outside the cluster's nodes counts as part of the cluster all the same.
+            Entity::Cluster => single && is_apiserver(world, prefix.addr()),
+            Entity::Host | Entity::RemoteNode => false,
         },
     }
 }

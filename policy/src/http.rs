@@ -39,6 +39,8 @@ pub struct RequestFlow {
 pub struct RequestVerdict {
     /// Whether the request may go on.
     pub allowed: bool,
+    /// It goes on only because the policies that would deny it are in audit mode.
+    pub audit: bool,
     /// `Kind/NS/NAME` of the policies that decided.
     pub policies: Vec<String>,
     /// One sentence: the rule that allowed it, or what was missing.
@@ -47,6 +49,10 @@ pub struct RequestVerdict {
 
 /// Decides requests. [`L7Table`](crate::l7::L7Table) does it from compiled policy.
 pub trait Judge: Send + Sync {
+    /// Whether only policies in audit mode have HTTP rules for a flow: then nothing on it is
+    /// refused, whatever it speaks.
+    fn audits(&self, flow: RequestFlow) -> bool;
+
     /// The verdict on one request of a flow.
     fn judge(&self, flow: RequestFlow, request: &Request<'_>) -> RequestVerdict;
 }

@@ -186,9 +186,18 @@ impl L7Table {
 }
 
 impl Judge for L7Table {
+    fn audits(&self, flow: RequestFlow) -> bool {
+        self.endpoints
+            .get(&flow.endpoint)
+            .and_then(|place| self.data.endpoints.get(*place))
+            .and_then(|endpoint| self.port(endpoint.set, flow))
+            .is_some_and(|port| port.verdict == Verdict::HttpAudit)
+    }
+
     fn judge(&self, flow: RequestFlow, request: &Request<'_>) -> RequestVerdict {
         let verdict = |allowed, policies, reason: &str| RequestVerdict {
             allowed,
+            audit: false,
             policies,
             reason: reason.into(),
         };
@@ -206,7 +215,7 @@ impl Judge for L7Table {
             return verdict(false, Vec::new(), "the connection is not allowed");
         };
         match port.verdict {
-            Verdict::Allow => verdict(
+            Verdict::Allow | Verdict::Audit => verdict(
                 true,
                 port.policies.clone(),
                 "a rule without HTTP rules allows the connection",
@@ -217,6 +226,14 @@ impl Judge for L7Table {
                 "the connection is not allowed",
             ),
             Verdict::Http => self.judge_http(port, request),
+            Verdict::HttpAudit => {
+                let verdict = self.judge_http(port, request);
+                RequestVerdict {
+                    allowed: true,
+                    audit: !verdict.allowed,
+                    ..verdict
+                }
+            }
         }
     }
 }
@@ -231,6 +248,7 @@ impl L7Table {
             _ => {
                 return RequestVerdict {
                     allowed: false,
+                    audit: false,
                     policies: port.policies.clone(),
                     reason: "its HTTP rules are missing".into(),
                 };
@@ -243,6 +261,7 @@ impl L7Table {
         )
         .unwrap_or_else(|reason| RequestVerdict {
             allowed: false,
+            audit: false,
             policies: port.policies.clone(),
             reason,
         })
@@ -260,6 +279,7 @@ pub(crate) fn decide(
         let place = matcher.rule(index).map_or("", |rule| rule.place.as_str());
         return Ok(RequestVerdict {
             allowed: true,
+            audit: false,
             reason: format!("allowed by {policy} ({place})"),
             policies: vec![policy],
         });

@@ -26,6 +26,10 @@ mod tests;
 
 use field::{Fault, Field, quoted};
 
+/// The annotation that says whether a policy is in force (`enforce`) or only reports what it
+/// would deny (`audit`).
+pub const MODE: &str = "weir.dev/mode";
+
 /// The namespace of an object that names none.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
@@ -118,6 +122,7 @@ pub fn parse(kind: PolicyKind, value: &Value) -> Result<Parsed, Box<Refused>> {
         }
     };
     refused |= specs.refused;
+    let audit = audit(&root, &mut faults);
     let problems: Vec<Problem> = faults
         .into_iter()
         .map(|fault| fault.problem(&object))
@@ -128,7 +133,11 @@ pub fn parse(kind: PolicyKind, value: &Value) -> Result<Parsed, Box<Refused>> {
     } else {
         specs.specs
     };
-    let policy = Policy { object, specs };
+    let policy = Policy {
+        object,
+        audit,
+        specs,
+    };
     if refused {
         return Err(Box::new(Refused {
             problems,
@@ -143,7 +152,33 @@ pub fn parse(kind: PolicyKind, value: &Value) -> Result<Parsed, Box<Refused>> {
 pub fn closed(kind: PolicyKind, value: &Value) -> Policy {
     let object = reference(kind, value);
     let specs = stand_in(kind, value, &scope(&object, value));
-    Policy { object, specs }
+    Policy {
+        object,
+        audit: audit(&Field::root(value), &mut Vec::new()),
+        specs,
+    }
+}
+
+/// Whether the annotation [`MODE`] puts a policy into audit mode. One that is not understood
+/// leaves it in force.
+fn audit(root: &Field<'_>, faults: &mut Vec<Fault>) -> bool {
+    let mode = root
+        .value
+        .get("metadata")
+        .and_then(|metadata| metadata.get("annotations"))
+        .and_then(|annotations| annotations.get(MODE));
+    match mode.map(|mode| mode.as_str().unwrap_or_default()) {
+        None | Some("enforce") => false,
+        Some("audit") => true,
+        Some(_) => {
+            let place = Field {
+                path: format!("metadata.annotations[{MODE}]"),
+                ..*root
+            };
+            faults.push(place.fault("is neither `enforce` nor `audit`: the policy is in force"));
+            false
+        }
+    }
 }
 
 /// What the parser of a kind returns: the parts, and whether one of them is only a stand-in.

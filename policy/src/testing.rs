@@ -19,6 +19,6 @@ pub struct SideFlow {
     pub peer: IpAddr,
     /// The protocol.
     pub protocol: Protocol,
-    /// Destination port; 0 for ICMP.
+    /// Destination port, or the message type of ICMP.
     pub port: u16,
 }

@@ -82,6 +82,9 @@ pub struct FlowVerdict {
 pub struct SideVerdict {
     /// The verdict.
     pub verdict: Outcome,
+    /// It passes only because the policies that would deny it are in audit mode.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub audit: bool,
     /// The policies that decided; for a denial by default those that select the endpoint.
     pub policies: Vec<String>,
     /// One sentence.
@@ -201,7 +204,7 @@ impl<'a> Simulator<'a> {
     /// Judges a flow.
     pub fn judge(&mut self, flow: &Flow) -> Result<FlowVerdict, FlowError> {
         let port = match (flow.protocol, flow.port) {
-            (Protocol::Icmp, _) => 0,
+            (Protocol::Icmp | Protocol::Icmpv6, _) => 0,
             (_, Some(port)) if port > 0 => port,
             (protocol, _) => return Err(FlowError::NoPort { protocol }),
         };
@@ -274,6 +277,7 @@ impl<'a> Simulator<'a> {
         if itself {
             let own = SideVerdict {
                 verdict: Outcome::Allow,
+                audit: false,
                 policies: Vec::new(),
                 reason: "a pod always reaches itself".into(),
             };
@@ -308,6 +312,7 @@ impl<'a> Simulator<'a> {
     ) -> SideVerdict {
         let open = |reason: &str| SideVerdict {
             verdict: Outcome::Allow,
+            audit: false,
             policies: Vec::new(),
             reason: reason.into(),
         };

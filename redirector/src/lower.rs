@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use weir_abi::{
     Address,
     policy::{
-        AddressValue, Endpoint, ISOLATED_EGRESS, ISOLATED_INGRESS, PREFIX_ANY, PREFIX_PORT,
-        PREFIX_PROTOCOL, PolicyKey, PolicyValue, direction, verdict,
+        AUDITED_EGRESS, AUDITED_INGRESS, AddressValue, Endpoint, ISOLATED_EGRESS, ISOLATED_INGRESS,
+        PREFIX_ANY, PREFIX_PORT, PREFIX_PROTOCOL, PolicyKey, PolicyValue, direction, verdict,
     },
     protocol,
     service::{Backend, BackendKey, CLIENT_AFFINITY, ServiceKey},
@@ -74,11 +74,15 @@ pub fn lower(
             owners.insert(*address, placement.index);
         }
         let mut flags = 0;
-        if set.ingress.enforced() {
-            flags |= ISOLATED_INGRESS;
-        }
-        if set.egress.enforced() {
-            flags |= ISOLATED_EGRESS;
+        for (side, isolated, audited) in [
+            (&set.ingress, ISOLATED_INGRESS, AUDITED_INGRESS),
+            (&set.egress, ISOLATED_EGRESS, AUDITED_EGRESS),
+        ] {
+            if side.denies() {
+                flags |= isolated;
+            } else if side.enforced() {
+                flags |= audited;
+            }
         }
         desired.endpoints.insert(
             placement.interface,
@@ -135,6 +139,8 @@ fn policy_entries(
             Verdict::Allow => verdict::ALLOW,
             Verdict::Http => verdict::REDIRECT,
             Verdict::Deny => verdict::DENY,
+            Verdict::Audit => verdict::AUDIT,
+            Verdict::HttpAudit => verdict::AUDIT_REDIRECT,
         },
         reserved: [0; 3],
         policy: segment
@@ -142,7 +148,12 @@ fn policy_entries(
             .rules
             .first()
             .and_then(|index| side.rules.get(*index))
-            .map_or(0, |rule| rule.policy),
+            .map(|rule| rule.policy)
+            .or_else(|| {
+                let audited = segment.decision.verdict == Verdict::Audit;
+                side.auditing.first().filter(|_| audited).map(|(id, _)| *id)
+            })
+            .unwrap_or(0),
     };
     // What the kernel does where it finds nothing.
     let nothing = PolicyValue::default();
@@ -157,6 +168,8 @@ fn policy_entries(
         (Slot::Tcp, protocol::TCP),
         (Slot::Udp, protocol::UDP),
         (Slot::Sctp, protocol::SCTP),
+        (Slot::Icmp, protocol::ICMP),
+        (Slot::Icmpv6, protocol::ICMPV6),
     ] {
         let of_slot = || segments.iter().filter(move |segment| segment.slot == slot);
         // The value of most ports goes to the protocol's own entry.
@@ -232,7 +245,7 @@ fn lower_service(service: &Service, services: &mut BTreeMap<ServiceKey, ServiceE
             Protocol::Tcp => protocol::TCP,
             Protocol::Udp => protocol::UDP,
             // An SCTP checksum covers the ports: left to the node, judged by its address.
-            Protocol::Sctp | Protocol::Icmp => continue,
+            Protocol::Sctp | Protocol::Icmp | Protocol::Icmpv6 => continue,
         };
         for address in &service.addresses {
             let backends: Vec<Backend> = port

@@ -81,9 +81,19 @@ impl Maps {
         self.conntrack.keys().filter(Result::is_ok).count()
     }
 
+    /// The settings in force.
+    pub(crate) fn config(&self) -> Result<Config, MapError> {
+        self.config.get(&0, 0)
+    }
+
+    /// Puts settings in force.
+    pub(crate) fn set_config(&mut self, config: Config) -> Result<(), MapError> {
+        self.config.set(0, config, 0)
+    }
+
     /// The revision in force in the kernel.
     pub fn revision(&self) -> Result<u32, MapError> {
-        Ok(self.config.get(&0, 0)?.revision)
+        Ok(self.config()?.revision)
     }
 }
 

@@ -35,6 +35,7 @@ pub struct Redirector {
     egress: Network,
     indices: Indices,
     attached: BTreeMap<u32, String>,
+    proxy_ready: bool,
 }
 
 /// Where a pod is on this node.
@@ -122,6 +123,7 @@ impl Redirector {
             egress,
             indices,
             attached: BTreeMap::new(),
+            proxy_ready: false,
         })
     }
 
@@ -175,7 +177,7 @@ impl Redirector {
             revision: snapshot.revision as u32,
             ingress_link: self.ingress.link,
             egress_link: self.egress.link,
-            reserved: 0,
+            proxy_ready: u32::from(self.proxy_ready),
         };
         let stale = self.installed.apply(&mut self.maps, &desired, config)?;
         let mut unmanaged = Vec::new();
@@ -231,6 +233,17 @@ impl Redirector {
         listener: &impl std::os::fd::AsRawFd,
     ) -> Result<(), RedirectorError> {
         Ok(self.maps.listen(direction, v6, listener)?)
+    }
+
+    /// Tells the programs whether a proxy listens. Where only policies in audit mode have HTTP
+    /// rules, flows pass without one.
+    pub fn set_proxy_ready(&mut self, ready: bool) -> Result<(), RedirectorError> {
+        self.proxy_ready = ready;
+        let config = Config {
+            proxy_ready: u32::from(ready),
+            ..self.maps.config()?
+        };
+        Ok(self.maps.set_config(config)?)
     }
 
     /// What the programs counted.

@@ -9,7 +9,7 @@ use crate::objects::{
     Kind, Object, ObjectKey, PodObject, ServiceObject, ServicePortObject, SliceObject, TargetPort,
 };
 
-/// The services that have a virtual address.
+/// All services; those without a virtual address lead somewhere all the same.
 pub(super) fn services(objects: &BTreeMap<ObjectKey, Object>, pods: &[PodObject]) -> Vec<Service> {
     let mut slices: BTreeMap<(&str, &str), Vec<&SliceObject>> = BTreeMap::new();
     for (key, object) in Index::of_kind(objects, Kind::EndpointSlice) {
@@ -23,9 +23,6 @@ pub(super) fn services(objects: &BTreeMap<ObjectKey, Object>, pods: &[PodObject]
         let Object::Service(service) = object else {
             continue;
         };
-        if service.addresses.is_empty() {
-            continue;
-        }
         let slices = slices.get(&(key.namespace.as_str(), key.name.as_str()));
         let ports = service
             .ports
@@ -48,6 +45,7 @@ pub(super) fn services(objects: &BTreeMap<ObjectKey, Object>, pods: &[PodObject]
         services.push(Service {
             namespace: key.namespace.clone(),
             name: key.name.clone(),
+            labels: service.labels.clone(),
             addresses: service.addresses.clone(),
             ports,
             client_affinity: service.client_affinity,

@@ -71,9 +71,9 @@ fn without_slices_a_service_leads_to_the_pods_it_selects() {
 {apiVersion: v1, kind: Service, metadata: {name: by-hand}, spec: {clusterIP: 10.96.0.2, ports: [{port: 1}]}}
 ");
     let names: Vec<_> = found.iter().map(|service| service.name.as_str()).collect();
-    assert_eq!(names, ["by-hand", "s"]);
+    assert_eq!(names, ["by-hand", "headless", "outside", "s"]);
     assert!(found[0].ports[0].backends.is_empty());
-    let service = &found[1];
+    let service = &found[3];
     assert!(service.client_affinity);
     assert_eq!(service.addresses, [ip("10.96.0.1"), ip("fd00:96::1")]);
     assert_eq!(

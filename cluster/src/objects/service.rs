@@ -13,6 +13,7 @@ const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// A service as written, before its backends are known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServiceObject {
+    pub labels: Labels,
     /// Virtual addresses; empty for headless and external services.
     pub addresses: Vec<IpAddr>,
     pub ports: Vec<ServicePortObject>,
@@ -164,6 +165,7 @@ pub(super) fn service(_key: &ObjectKey, raw: Raw<RawSpec, Value>) -> Result<Obje
         });
     }
     Ok(Object::Service(ServiceObject {
+        labels: raw.metadata.labels,
         addresses,
         ports,
         selector: Some(spec.selector).filter(|selector| !selector.is_empty()),

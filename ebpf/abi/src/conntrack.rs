@@ -19,8 +19,8 @@ pub struct ConnectionKey {
     pub endpoint: u16,
     /// IANA number.
     pub protocol: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// Message type that opens an ICMP flow; 0 for other protocols.
+    pub kind: u8,
 }
 
 /// Value of the `CONNTRACK` map: a flow that was allowed when it began. Packets that are denied

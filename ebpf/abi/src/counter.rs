@@ -10,7 +10,7 @@ macro_rules! counters {
 }
 
 /// Number of slots.
-pub const COUNT: u32 = 27;
+pub const COUNT: u32 = 28;
 
 counters! {
     /// A packet of a tracked flow passed.
@@ -67,4 +67,6 @@ counters! {
     REJUDGED = 25, "rejudged";
     /// An answer to a request that was not seen.
     DROP_UNTRACKED = 26, "drop_untracked";
+    /// A new flow passed that policies in audit mode would deny.
+    PASS_AUDITED = 27, "pass_audited";
 }

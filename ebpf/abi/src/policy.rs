@@ -18,6 +18,10 @@ pub mod verdict {
     pub const ALLOW: u8 = 1;
     /// Through the proxy.
     pub const REDIRECT: u8 = 2;
+    /// Pass; policies in audit mode would drop it.
+    pub const AUDIT: u8 = 3;
+    /// Through the proxy, which only reports: new flows, while there is a proxy; others pass.
+    pub const AUDIT_REDIRECT: u8 = 4;
 }
 
 /// Settings that change while the programs run; the only entry of the `CONFIG` array.
@@ -31,8 +35,8 @@ pub struct Config {
     pub ingress_link: u32,
     /// The same for egress flows.
     pub egress_link: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Whether a proxy listens.
+    pub proxy_ready: u32,
 }
 
 /// A managed pod interface; key of the `ENDPOINTS` map is the interface index (`u32`).
@@ -41,7 +45,7 @@ pub struct Config {
 pub struct Endpoint {
     /// Index of the endpoint, unique on the node while it lives; never 0.
     pub index: u16,
-    /// `ISOLATED_*` bits.
+    /// `ISOLATED_*` and `AUDITED_*` bits.
     pub flags: u16,
     /// Its policy set.
     pub set: u32,
@@ -51,6 +55,10 @@ pub struct Endpoint {
 pub const ISOLATED_INGRESS: u16 = 1;
 /// The same for egress.
 pub const ISOLATED_EGRESS: u16 = 2;
+/// Policies in audit mode select the endpoint for ingress: flows are judged.
+pub const AUDITED_INGRESS: u16 = 4;
+/// The same for egress.
+pub const AUDITED_EGRESS: u16 = 8;
 
 /// What an address is; value of the `ADDRESSES` trie (key: [`Address`] by longest prefix).
 #[repr(C)]
@@ -76,7 +84,7 @@ pub struct PolicyKey {
     pub direction: u8,
     /// IANA number.
     pub protocol: u8,
-    /// Destination port of the flow.
+    /// Destination port of the flow; message type of ICMP.
     pub port_be: [u8; 2],
 }
 

@@ -19,6 +19,11 @@ pub enum Verdict {
     Http,
     /// Dropped.
     Deny,
+    /// Passes; policies in audit mode would drop it.
+    Audit,
+    /// Passes the proxy, which lets every request pass and reports those that policies in audit
+    /// mode would deny.
+    HttpAudit,
 }
 
 /// A verdict with the rules that gave it.
@@ -40,7 +45,11 @@ pub enum Slot {
     Udp,
     /// SCTP.
     Sctp,
-    /// Every other protocol, ICMP among them; it has no ports.
+    /// ICMP; its ports are message types.
+    Icmp,
+    /// ICMP for IPv6; its ports are message types.
+    Icmpv6,
+    /// Every other protocol; it has no ports.
     Other,
 }
 
@@ -62,16 +71,46 @@ pub struct Segment {
 impl DirectionSet {
     /// Whether a packet of this direction must be judged at all.
     pub fn enforced(&self) -> bool {
-        !self.isolating.is_empty() || self.rules.iter().any(|rule| rule.action == Action::Deny)
+        self.denies() || !self.auditing.is_empty() || self.rules.iter().any(|rule| rule.audit)
+    }
+
+    /// Whether a packet of this direction can be denied.
+    pub fn denies(&self) -> bool {
+        let deny = |rule: &CompiledRule| rule.action == Action::Deny && !rule.audit;
+        !self.isolating.is_empty() || self.rules.iter().any(deny)
     }
 
     /// The verdict on a flow with a peer of these atoms to this port. Deny beats plain allow,
     /// plain allow beats HTTP rules, HTTP rules are a union, and the rest is the default.
+    ///
+    /// Policies in audit mode are not in force. Where they would make a difference to a flow that
+    /// passes, the verdict says so.
     pub fn decide(&self, atoms: &[AtomId], slot: Slot, port: u16) -> Decision {
+        let real = self.decide_with(atoms, slot, port, false);
+        let auditing = !self.auditing.is_empty() || self.rules.iter().any(|rule| rule.audit);
+        if !auditing || real.verdict != Verdict::Allow {
+            return real;
+        }
+        let whole = self.decide_with(atoms, slot, port, true);
+        match whole.verdict {
+            Verdict::Deny => Decision {
+                verdict: Verdict::Audit,
+                ..whole
+            },
+            Verdict::Http => Decision {
+                verdict: Verdict::HttpAudit,
+                ..whole
+            },
+            Verdict::Allow | Verdict::Audit | Verdict::HttpAudit => real,
+        }
+    }
+
+    fn decide_with(&self, atoms: &[AtomId], slot: Slot, port: u16, audit: bool) -> Decision {
         let matching = |wanted: fn(&CompiledRule) -> bool| -> Vec<usize> {
             self.rules
                 .iter()
                 .enumerate()
+                .filter(|(_, rule)| audit || !rule.audit)
                 .filter(|(_, rule)| wanted(rule) && rule.matches(atoms, slot, port))
                 .map(|(index, _)| index)
                 .collect()
@@ -83,8 +122,9 @@ impl DirectionSet {
                 rules: denying,
             };
         }
+        let isolated = !self.isolating.is_empty() || (audit && !self.auditing.is_empty());
         let allowing = matching(|rule| rule.action == Action::Allow && rule.http.is_none());
-        if !allowing.is_empty() || self.isolating.is_empty() {
+        if !allowing.is_empty() || !isolated {
             return Decision {
                 verdict: Verdict::Allow,
                 rules: allowing,
@@ -196,7 +236,14 @@ impl CompiledPort {
 
 impl Slot {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Tcp, Self::Udp, Self::Sctp, Self::Other];
+    pub const ALL: [Self; 6] = [
+        Self::Tcp,
+        Self::Udp,
+        Self::Sctp,
+        Self::Icmp,
+        Self::Icmpv6,
+        Self::Other,
+    ];
 
     /// The slot of a protocol.
     pub fn of(protocol: Protocol) -> Self {
@@ -204,7 +251,8 @@ impl Slot {
             Protocol::Tcp => Self::Tcp,
             Protocol::Udp => Self::Udp,
             Protocol::Sctp => Self::Sctp,
-            Protocol::Icmp => Self::Other,
+            Protocol::Icmp => Self::Icmp,
+            Protocol::Icmpv6 => Self::Icmpv6,
         }
     }
 }

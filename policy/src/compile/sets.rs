@@ -33,6 +33,8 @@ pub struct PolicySet {
 pub struct DirectionSet {
     /// Policies that make the direction deny by default.
     pub isolating: Vec<(PolicyId, Arc<str>)>,
+    /// Policies in audit mode that would.
+    pub auditing: Vec<(PolicyId, Arc<str>)>,
     /// All rules, in order of policy and place.
     pub rules: Vec<CompiledRule>,
 }
@@ -48,6 +50,8 @@ pub struct CompiledRule {
     pub place: String,
     /// Allow or deny.
     pub action: Action,
+    /// Whether its policy only reports.
+    pub audit: bool,
     /// The other end.
     pub peers: PeerMatch,
     /// Protocols and ports; empty means all.
@@ -170,8 +174,13 @@ impl<'a> Builder<'a> {
                     Direction::Ingress => &mut set.ingress,
                     Direction::Egress => &mut set.egress,
                 };
-                if section.isolates && !side.isolating.iter().any(|(other, _)| other == id) {
-                    side.isolating.push((*id, object.clone()));
+                let isolating = if policy.audit {
+                    &mut side.auditing
+                } else {
+                    &mut side.isolating
+                };
+                if section.isolates && !isolating.iter().any(|(other, _)| other == id) {
+                    isolating.push((*id, object.clone()));
                 }
                 for rule in &section.rules {
                     side.rules.push(CompiledRule {
@@ -179,6 +188,7 @@ impl<'a> Builder<'a> {
                         object: object.clone(),
                         place: rule.place.clone(),
                         action: rule.action,
+                        audit: policy.audit,
                         peers: peers(&rule.peers, atoms),
                         ports: self.ports(rule, direction, key, atoms),
                         http: rule.http.as_ref().map(|http| http.as_slice().into()),

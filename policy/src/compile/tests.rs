@@ -82,7 +82,7 @@ proptest! {
         for flow in flows.into_iter().filter(|flow| flow.protocol == Protocol::Tcp) {
             let (verdict, rules) = naive::judge(&world, NODE, flow);
             let expected = match verdict {
-                Verdict::Allow => true,
+                Verdict::Allow | Verdict::Audit | Verdict::HttpAudit => true,
                 Verdict::Deny => false,
                 Verdict::Http => naive::request_allowed(&rules, method, path, host),
             };
@@ -95,6 +95,9 @@ proptest! {
             };
             let judged = sent.judge(on, &request);
             prop_assert_eq!(judged.allowed, expected, "{:?}: {}", flow, judged.reason);
+            let audited = verdict == Verdict::HttpAudit
+                && !naive::request_allowed(&rules, method, path, host);
+            prop_assert_eq!(judged.audit, audited, "{:?}: {}", flow, judged.reason);
         }
     }
 
@@ -105,10 +108,11 @@ proptest! {
         (before, after) in (world(), world()),
         seed in any::<prop::sample::Index>(),
     ) {
-        // Pods and namespaces stay, the policies change.
+        // Pods, namespaces and services stay, the policies change.
         let after = World {
             pods: before.pods.clone(),
             namespaces: before.namespaces.clone(),
+            services: before.services.clone(),
             ..after
         };
         let mut compiler = Compiler::new();

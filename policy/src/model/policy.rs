@@ -5,7 +5,10 @@ use std::{fmt, net::IpAddr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::selector::PodSelector;
+use super::{
+    selector::{PodSelector, Selector},
+    world::Service,
+};
 
 /// Which object a policy came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,6 +37,9 @@ pub struct ObjectRef {
 pub struct Policy {
     /// The object it came from.
     pub object: ObjectRef,
+    /// Nothing is denied because of it; what it would deny is reported
+    /// (annotation `weir.dev/mode: audit`).
+    pub audit: bool,
     /// Its parts: one for a NetworkPolicy, one for each entry of `spec`/`specs` of a Cilium one.
     pub specs: Vec<PolicySpec>,
 }
@@ -120,6 +126,26 @@ pub enum Peer {
     },
     /// A named group of addresses.
     Entity(Entity),
+    /// The backends of services, at any port.
+    Service(ServiceSelector),
+}
+
+/// Services, by name or by label.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServiceSelector {
+    /// Namespace of the services; `None`: every one.
+    pub namespace: Option<String>,
+    /// Which of them.
+    pub which: WhichServices,
+}
+
+/// Which services a [`ServiceSelector`] means.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum WhichServices {
+    /// The one of this name.
+    Named(String),
+    /// Those whose labels match.
+    Matching(Selector),
 }
 
 /// Cilium's entities, as far as they are supported.
@@ -139,6 +165,8 @@ pub enum Entity {
     Host,
     /// The other nodes.
     RemoteNode,
+    /// The backends of the service `default/kubernetes`.
+    KubeApiserver,
 }
 
 /// A transport protocol, by IANA number.
@@ -153,17 +181,21 @@ pub enum Protocol {
     /// 132.
     #[serde(rename = "SCTP")]
     Sctp,
-    /// 1, and 58 for IPv6; policies without ports reach it.
+    /// 1; its ports are message types.
     #[serde(rename = "ICMP")]
     Icmp,
+    /// 58, ICMP for IPv6; its ports are message types.
+    #[serde(rename = "ICMPv6")]
+    Icmpv6,
 }
 
 /// One protocol and its ports. A Cilium port without a protocol (ANY) becomes three of these.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PortMatch {
-    /// TCP, UDP or SCTP.
+    /// Its protocol.
     pub protocol: Protocol,
-    /// The destination port at the endpoint, never the port of a service.
+    /// The destination port at the endpoint, never the port of a service; the message type of
+    /// ICMP and ICMPv6.
     pub port: Port,
 }
 
@@ -284,6 +316,7 @@ impl fmt::Display for Protocol {
             Self::Udp => "UDP",
             Self::Sctp => "SCTP",
             Self::Icmp => "ICMP",
+            Self::Icmpv6 => "ICMPv6",
         })
     }
 }
@@ -297,7 +330,30 @@ impl Peer {
             Self::Cidr { cidr, except, .. } => {
                 cidr.contains(&address) && !except.iter().any(|part| part.contains(&address))
             }
-            Self::Pods(_) | Self::Entity(_) => false,
+            Self::Pods(_) | Self::Entity(_) | Self::Service(_) => false,
         }
+    }
+}
+
+// === impl ServiceSelector ===
+
+impl ServiceSelector {
+    /// Whether a service is meant.
+    pub fn matches(&self, service: &Service) -> bool {
+        self.namespace
+            .as_ref()
+            .is_none_or(|namespace| *namespace == service.namespace)
+            && match &self.which {
+                WhichServices::Named(name) => *name == service.name,
+                WhichServices::Matching(selector) => selector.matches_labels(&service.labels),
+            }
+    }
+
+    /// Whether an address is a backend of a service that is meant.
+    pub fn contains(&self, services: &[Service], address: IpAddr) -> bool {
+        services
+            .iter()
+            .filter(|service| self.matches(service))
+            .any(|service| service.leads_to(address))
     }
 }

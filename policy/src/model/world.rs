@@ -17,7 +17,7 @@ pub struct World {
     pub pods: Vec<Pod>,
     /// Nodes.
     pub nodes: Vec<Node>,
-    /// Services with a virtual address.
+    /// Services with their backends.
     pub services: Vec<Service>,
     /// Policies.
     pub policies: Vec<Policy>,
@@ -73,14 +73,16 @@ pub struct Node {
     pub addresses: Vec<IpAddr>,
 }
 
-/// A service with virtual addresses, and where they lead.
+/// A service, and where it leads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Service {
     /// Namespace.
     pub namespace: String,
     /// Name.
     pub name: String,
-    /// Virtual addresses (`clusterIPs`); never empty.
+    /// Labels.
+    pub labels: Labels,
+    /// Virtual addresses (`clusterIPs`); none for a headless service.
     pub addresses: Vec<IpAddr>,
     /// Its ports.
     pub ports: Vec<ServicePort>,
@@ -97,6 +99,23 @@ pub struct ServicePort {
     pub port: u16,
     /// Ready backends: address and endpoint port, both families.
     pub backends: Vec<(IpAddr, u16)>,
+}
+
+// === impl Service ===
+
+impl Service {
+    /// Whether it is the one behind which the Kubernetes API is.
+    pub fn is_apiserver(&self) -> bool {
+        self.namespace == "default" && self.name == "kubernetes"
+    }
+
+    /// Whether an address is one of its backends.
+    pub fn leads_to(&self, address: IpAddr) -> bool {
+        self.ports
+            .iter()
+            .flat_map(|port| &port.backends)
+            .any(|(backend, _)| *backend == address)
+    }
 }
 
 // === impl Pod ===

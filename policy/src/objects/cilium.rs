@@ -16,8 +16,10 @@ use crate::model::{
 };
 
 mod http;
+mod icmp;
 mod peers;
 mod rule;
+mod services;
 
 const SPEC_FIELDS: &[&str] = &[
     "endpointSelector",

@@ -7,7 +7,8 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use crate::model::{
     Action, ContainerPort, Direction, Entity, HttpRule, Key, Labels, Namespace, NamespaceScope,
     Node, ObjectRef, Operator, Peer, Peers, Pod, PodSelector, Policy, PolicyKind, PolicySpec, Port,
-    PortMatch, Protocol, Requirement, Rule, Section, Selector, World,
+    PortMatch, Protocol, Requirement, Rule, Section, Selector, Service, ServicePort,
+    ServiceSelector, WhichServices, World,
 };
 
 use super::SideFlow;
@@ -17,6 +18,8 @@ pub const NODE: &str = "node-a";
 
 const NAMESPACES: [&str; 3] = ["x", "y", "z"];
 const PORTS: [u16; 9] = [1, 53, 79, 80, 81, 443, 8080, 32768, 65535];
+/// Messages that open a flow of their own.
+const ICMP_TYPES: [u16; 4] = [8, 13, 128, 139];
 const OUTSIDE: [&str; 6] = [
     "192.0.2.1",
     "192.0.2.77",
@@ -111,9 +114,69 @@ fn peer() -> impl Strategy<Value = Peer> {
         2 => cidr,
         1 => select(vec![
             Entity::All, Entity::World, Entity::WorldIpv4, Entity::WorldIpv6, Entity::Cluster,
-            Entity::Host, Entity::RemoteNode,
+            Entity::Host, Entity::RemoteNode, Entity::KubeApiserver,
         ]).prop_map(Peer::Entity),
+        1 => service_selector().prop_map(Peer::Service),
     ]
+}
+
+fn service_selector() -> impl Strategy<Value = ServiceSelector> {
+    let which = prop_oneof![
+        select(vec!["s0", "s1", "nobody"]).prop_map(|name| WhichServices::Named(name.into())),
+        selector().prop_map(WhichServices::Matching),
+    ];
+    (
+        option::of(select(NAMESPACES.to_vec()).prop_map(Into::into)),
+        which,
+    )
+        .prop_map(|(namespace, which)| ServiceSelector { namespace, which })
+}
+
+/// Two services and the API server's, with backends among pods, nodes and the outside.
+fn services() -> impl Strategy<Value = Vec<Service>> {
+    let backend = select(vec![
+        "10.244.0.2",
+        "10.244.0.3",
+        "fd00:10:244::2",
+        "192.0.2.77",
+        "2001:db8::1",
+        "172.18.0.3",
+    ]);
+    let service = (
+        select(NAMESPACES.to_vec()),
+        labels(),
+        vec((backend.clone(), select(PORTS.to_vec())), 0..3),
+    );
+    (vec(service, 0..3), vec(backend, 0..2)).prop_map(|(services, apiserver)| {
+        let apiserver: Vec<_> = apiserver.into_iter().map(|text| (text, 6443)).collect();
+        services
+            .into_iter()
+            .enumerate()
+            .map(|(index, (namespace, labels, backends))| {
+                (namespace, format!("s{index}"), labels, backends)
+            })
+            .chain([(
+                "default",
+                "kubernetes".to_owned(),
+                Labels::default(),
+                apiserver,
+            )])
+            .map(|(namespace, name, labels, backends)| Service {
+                namespace: namespace.into(),
+                name,
+                labels,
+                ports: vec![ServicePort {
+                    protocol: Protocol::Tcp,
+                    port: 80,
+                    backends: backends
+                        .into_iter()
+                        .map(|(text, port)| (address(text), port))
+                        .collect(),
+                }],
+                ..Service::default()
+            })
+            .collect()
+    })
 }
 
 fn port_match() -> impl Strategy<Value = PortMatch> {
@@ -124,7 +187,7 @@ fn port_match() -> impl Strategy<Value = PortMatch> {
             .prop_map(|(a, b)| Port::Range(a.min(b), a.max(b))),
         2 => select(vec!["http", "dns", "nobody"]).prop_map(|name| Port::Named(name.into())),
     ];
-    (
+    let with_ports = (
         select(vec![
             Protocol::Tcp,
             Protocol::Tcp,
@@ -133,7 +196,16 @@ fn port_match() -> impl Strategy<Value = PortMatch> {
         ]),
         port,
     )
-        .prop_map(|(protocol, port)| PortMatch { protocol, port })
+        .prop_map(|(protocol, port)| PortMatch { protocol, port });
+    let with_types = (
+        select(vec![Protocol::Icmp, Protocol::Icmpv6]),
+        select(ICMP_TYPES.to_vec()),
+    )
+        .prop_map(|(protocol, kind)| PortMatch {
+            protocol,
+            port: Port::Range(kind, kind),
+        });
+    prop_oneof![8 => with_ports, 1 => with_types]
 }
 
 fn http_rule() -> impl Strategy<Value = HttpRule> {
@@ -188,10 +260,12 @@ fn policies() -> impl Strategy<Value = Vec<Policy>> {
         ingress,
         egress,
     });
-    vec(vec(spec, 1..3), 0..5).prop_map(|all| {
+    let audit = prop::bool::weighted(0.15);
+    vec((audit, vec(spec, 1..3)), 0..5).prop_map(|all| {
         all.into_iter()
             .enumerate()
-            .map(|(index, specs)| Policy {
+            .map(|(index, (audit, specs))| Policy {
+                audit,
                 object: ObjectRef {
                     kind: PolicyKind::CiliumClusterwideNetworkPolicy,
                     namespace: String::new(),
@@ -211,7 +285,8 @@ pub fn world() -> impl Strategy<Value = World> {
         vec(select(PORTS.to_vec()), 0..3),
         any::<bool>(),
     );
-    (vec(pod, 1..7), vec(labels(), 3), policies()).prop_map(|(pods, namespaces, policies)| World {
+    let parts = (vec(pod, 1..7), vec(labels(), 3), services(), policies());
+    parts.prop_map(|(pods, namespaces, services, policies)| World {
         namespaces: NAMESPACES
             .iter()
             .zip(namespaces)
@@ -252,7 +327,7 @@ pub fn world() -> impl Strategy<Value = World> {
                 addresses: vec![address("172.18.0.3"), address("fd00:18::3")],
             },
         ],
-        services: Vec::new(),
+        services,
         policies,
     })
 }
@@ -288,13 +363,21 @@ pub fn flow(world: &World) -> impl Strategy<Value = SideFlow> + use<> {
             Protocol::Icmp,
         ]),
         select(ports),
+        select(ICMP_TYPES.to_vec()),
     )
-        .prop_map(|(pod, direction, peer, protocol, port)| SideFlow {
+        .prop_map(|(pod, direction, peer, protocol, port, kind)| SideFlow {
             pod,
             direction,
             peer,
-            protocol,
-            port: if protocol == Protocol::Icmp { 0 } else { port },
+            protocol: match protocol {
+                Protocol::Icmp if peer.is_ipv6() => Protocol::Icmpv6,
+                other => other,
+            },
+            port: if protocol == Protocol::Icmp {
+                kind
+            } else {
+                port
+            },
         })
 }
 

@@ -6,7 +6,7 @@ use crate::{
     compile::Verdict,
     model::{
         Action, Direction, Entity, HttpRule, Labels, Peer, Peers, Pod, Port, PortMatch, Protocol,
-        Rule, World, selector::Subject,
+        Rule, Service, World, selector::Subject,
     },
 };
 
@@ -14,12 +14,31 @@ use super::SideFlow;
 
 /// What a flow gets, and the HTTP rules that decide on its requests.
 pub fn judge<'a>(world: &'a World, node: &str, flow: SideFlow) -> (Verdict, Vec<&'a HttpRule>) {
+    let in_force = judge_some(world, node, flow, false);
+    if in_force.0 != Verdict::Allow {
+        return in_force;
+    }
+    match judge_some(world, node, flow, true) {
+        (Verdict::Deny, _) => (Verdict::Audit, Vec::new()),
+        (Verdict::Http, rules) => (Verdict::HttpAudit, rules),
+        _ => in_force,
+    }
+}
+
+/// The same as if policies in audit mode were in force, or as if they were not there.
+fn judge_some<'a>(
+    world: &'a World,
+    node: &str,
+    flow: SideFlow,
+    audit: bool,
+) -> (Verdict, Vec<&'a HttpRule>) {
     let pod = &world.pods[flow.pod];
     let mut isolated = false;
     let mut denied = false;
     let mut allowed = false;
     let mut http: Option<Vec<&HttpRule>> = None;
-    for spec in world.policies.iter().flat_map(|policy| &policy.specs) {
+    let policies = world.policies.iter().filter(|p| audit || !p.audit);
+    for spec in policies.flat_map(|policy| &policy.specs) {
         if !spec.subject.matches(subject(world, pod)) {
             continue;
         }
@@ -104,16 +123,32 @@ fn peers(world: &World, node: &str, rule: &Rule, address: IpAddr) -> bool {
                 && cidr.contains(&address)
                 && !except.iter().any(|part| part.contains(&address))
         }
+        Peer::Service(selector) => behind(world, address, |service| selector.matches(service)),
         Peer::Entity(entity) => match entity {
             Entity::All => true,
             Entity::World => !in_cluster,
             Entity::WorldIpv4 => !in_cluster && address.is_ipv4(),
             Entity::WorldIpv6 => !in_cluster && address.is_ipv6(),
-            Entity::Cluster => in_cluster,
+            Entity::Cluster => in_cluster || behind(world, address, apiserver),
+            Entity::KubeApiserver => behind(world, address, apiserver),
             Entity::Host => of_node(|name, own| name == own),
             Entity::RemoteNode => is_node && !of_node(|name, own| name == own),
         },
     })
+}
+
+fn apiserver(service: &Service) -> bool {
+    (service.namespace.as_str(), service.name.as_str()) == ("default", "kubernetes")
+}
+
+/// Whether an address is a backend of such a service.
+fn behind(world: &World, address: IpAddr, wanted: impl Fn(&Service) -> bool) -> bool {
+    world
+        .services
+        .iter()
+        .filter(|service| wanted(service))
+        .flat_map(|service| &service.ports)
+        .any(|port| port.backends.iter().any(|(backend, _)| *backend == address))
 }
 
 fn ports(world: &World, pod: &Pod, rule: &Rule, flow: SideFlow) -> bool {

@@ -1,15 +1,19 @@
 //! The verdict of one end's rules, in words.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
-    compile::{DirectionSet, PeerMatch, Slot, Snapshot, Verdict},
+    compile::{DirectionSet, PeerMatch, PolicyId, Slot, Snapshot, Verdict},
     http::{Request, RequestVerdict, judge_as_sent_and_normalised, matcher::Matcher},
     l7,
-    model::{Direction, Pod},
+    model::{Direction, Pod, Protocol},
 };
 
 use super::{Flow, HttpRequest, Outcome, SideVerdict};
+
+/// Message types of echo requests (RFC 792, RFC 4443).
+const ICMP_ECHO: u16 = 8;
+const ICMPV6_ECHO: u16 = 128;
 
 pub(super) fn judge(
     snapshot: &Snapshot,
@@ -21,6 +25,7 @@ pub(super) fn judge(
 ) -> SideVerdict {
     let denied = |reason: String| SideVerdict {
         verdict: Outcome::Deny,
+        audit: false,
         policies: Vec::new(),
         reason,
     };
@@ -37,6 +42,7 @@ pub(super) fn judge(
     if !side.enforced() {
         return SideVerdict {
             verdict: Outcome::Allow,
+            audit: false,
             policies: Vec::new(),
             reason: format!("no policy selects {} for {direction}", pod.full_name()),
         };
@@ -47,7 +53,7 @@ pub(super) fn judge(
     let Some(atoms) = atoms else {
         return denied(format!("{peer} has no class"));
     };
-    let decision = side.decide(atoms, Slot::of(flow.protocol), port);
+    let decision = side.decide(atoms, slot(flow.protocol, peer), kind(flow, peer, port));
     let mut policies = Vec::new();
     let mut places = Vec::new();
     for rule in decision.rules.iter().filter_map(|i| side.rules.get(*i)) {
@@ -59,8 +65,22 @@ pub(super) fn judge(
     }
     let verdict = |verdict, policies, reason| SideVerdict {
         verdict,
+        audit: false,
         policies,
         reason,
+    };
+    let default_deny = |isolating: &[(PolicyId, Arc<str>)]| {
+        let isolating: Vec<String> = isolating
+            .iter()
+            .map(|(_, object)| object.to_string())
+            .collect();
+        let reason = format!(
+            "default deny: {} selects {} for {direction} and no rule matches{}",
+            isolating.join(", "),
+            pod.full_name(),
+            nearest(side, atoms, flow, peer, port)
+        );
+        (isolating, reason)
     };
     match decision.verdict {
         Verdict::Allow if places.is_empty() => verdict(
@@ -74,17 +94,7 @@ pub(super) fn judge(
             format!("allowed by {}", places.join(", ")),
         ),
         Verdict::Deny if places.is_empty() => {
-            let isolating: Vec<String> = side
-                .isolating
-                .iter()
-                .map(|(_, object)| object.to_string())
-                .collect();
-            let reason = format!(
-                "default deny: {} selects {} for {direction} and no rule matches{}",
-                isolating.join(", "),
-                pod.full_name(),
-                nearest(side, atoms, flow, port)
-            );
+            let (isolating, reason) = default_deny(&side.isolating);
             verdict(Outcome::Deny, isolating, reason)
         }
         Verdict::Deny => verdict(
@@ -92,7 +102,22 @@ pub(super) fn judge(
             policies,
             format!("denied by {}", places.join(", ")),
         ),
-        Verdict::Http => match &flow.http {
+        Verdict::Audit => {
+            let (policies, reason) = if places.is_empty() {
+                default_deny(&side.auditing)
+            } else {
+                (policies, format!("denied by {}", places.join(", ")))
+            };
+            SideVerdict {
+                audit: true,
+                ..verdict(
+                    Outcome::Allow,
+                    policies,
+                    format!("audit only, would be {reason}"),
+                )
+            }
+        }
+        Verdict::Http | Verdict::HttpAudit => match &flow.http {
             None => verdict(
                 Outcome::Allow,
                 policies,
@@ -103,19 +128,42 @@ pub(super) fn judge(
             ),
             Some(request) => {
                 let judged = judge_request(side, &decision.rules, flow, request);
-                let outcome = if judged.allowed {
-                    Outcome::Allow
-                } else {
-                    Outcome::HttpDeny
-                };
                 let policies = if judged.policies.is_empty() {
                     policies
                 } else {
                     judged.policies
                 };
-                verdict(outcome, policies, judged.reason)
+                match (judged.allowed, decision.verdict) {
+                    (true, _) => verdict(Outcome::Allow, policies, judged.reason),
+                    (false, Verdict::HttpAudit) => SideVerdict {
+                        audit: true,
+                        ..verdict(
+                            Outcome::Allow,
+                            policies,
+                            format!("audit only, would be denied: {}", judged.reason),
+                        )
+                    },
+                    (false, _) => verdict(Outcome::HttpDeny, policies, judged.reason),
+                }
             }
         },
+    }
+}
+
+/// The slot of a protocol; ICMP is another one for IPv6.
+fn slot(protocol: Protocol, peer: IpAddr) -> Slot {
+    match protocol {
+        Protocol::Icmp if peer.is_ipv6() => Slot::Icmpv6,
+        other => Slot::of(other),
+    }
+}
+
+/// The destination port, or the message type: a flow that is ICMP is an echo.
+fn kind(flow: &Flow, peer: IpAddr, port: u16) -> u16 {
+    match slot(flow.protocol, peer) {
+        Slot::Icmp => ICMP_ECHO,
+        Slot::Icmpv6 => ICMPV6_ECHO,
+        _ => port,
     }
 }
 
@@ -136,6 +184,7 @@ fn judge_request(
     }
     let denied = |reason| RequestVerdict {
         allowed: false,
+        audit: false,
         policies: Vec::new(),
         reason,
     };
@@ -164,9 +213,10 @@ fn nearest(
     side: &DirectionSet,
     atoms: &[crate::compile::AtomId],
     flow: &Flow,
+    peer: IpAddr,
     port: u16,
 ) -> String {
-    let slot = Slot::of(flow.protocol);
+    let (slot, port) = (slot(flow.protocol, peer), kind(flow, peer, port));
     let miss = side.rules.iter().find_map(|rule| {
         let peer = rule.peers.matches(atoms);
         let ports = rule.covers(atoms, slot, port);

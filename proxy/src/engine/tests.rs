@@ -43,8 +43,13 @@ pub(super) const DENIED: &str = "HTTP/1.1 403 Forbidden\r\ncontent-type: text/pl
 struct Prefix(&'static str);
 
 impl Judge for Prefix {
+    fn audits(&self, _flow: RequestFlow) -> bool {
+        false
+    }
+
     fn judge(&self, _flow: RequestFlow, request: &Request<'_>) -> RequestVerdict {
         RequestVerdict {
+            audit: false,
             allowed: request.path.is_none_or(|path| path.starts_with(self.0)),
             policies: vec!["NetworkPolicy/test/prefix".into()],
             reason: format!("prefix {}", self.0),

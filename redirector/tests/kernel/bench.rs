@@ -82,7 +82,7 @@ impl Bench {
             revision: self.revision,
             ingress_link: LOOPBACK,
             egress_link: LOOPBACK,
-            reserved: 0,
+            proxy_ready: 1,
         };
         self.installed
             .apply(&mut self.maps, &desired, config)

@@ -60,6 +60,7 @@ fn world(ingress: Option<Vec<Rule>>, egress: Option<Vec<Rule>>) -> World {
             addresses: vec![ip("172.18.0.2"), ip("fd00:18::2")],
         }],
         services: vec![Service {
+            labels: Default::default(),
             namespace: "x".into(),
             name: "svc".into(),
             addresses: SERVICE.map(ip).into(),
@@ -73,6 +74,7 @@ fn world(ingress: Option<Vec<Rule>>, egress: Option<Vec<Rule>>) -> World {
             client_affinity: false,
         }],
         policies: vec![Policy {
+            audit: false,
             object: ObjectRef {
                 kind: PolicyKind::NetworkPolicy,
                 namespace: "x".into(),

@@ -34,6 +34,7 @@ impl Craft {
             Protocol::Udp => (17, 0),
             Protocol::Sctp => (132, 0),
             Protocol::Icmp if v6 => (58, 128),
+            Protocol::Icmpv6 => (58, 128),
             Protocol::Icmp => (1, 8),
         };
         Self {

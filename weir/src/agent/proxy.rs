@@ -61,6 +61,9 @@ impl ProxyState {
                         "the proxy is gone: new connections that HTTP rules select fail"
                     );
                     self.active = None;
+                    if let Err(error) = redirector.set_proxy_ready(false) {
+                        tracing::error!(%error, "the programs do not know that the proxy is gone");
+                    }
                 }
             }
         }
@@ -78,6 +81,11 @@ impl ProxyState {
             if let Err(error) = redirector.listen(info.direction, info.v6, listener) {
                 tracing::error!(%error, direction = %info.direction, "the proxy's listener is not in use");
             }
+        }
+        if self.active.is_none()
+            && let Err(error) = redirector.set_proxy_ready(true)
+        {
+            tracing::error!(%error, "the programs do not know that the proxy listens");
         }
         self.active = Some((proxy, revision));
     }

@@ -1,5 +1,6 @@
 //! The other end of a Cilium rule: endpoints, entities, prefixes.
 
+use super::services;
 use crate::model::{
     Direction, Entity, Key, NamespaceScope, Operator, Peer, Peers, PodSelector, Selector,
 };
@@ -14,11 +15,18 @@ const NAMESPACE_LABELS: &str = "io.cilium.k8s.namespace.labels.";
 const SERVICE_ACCOUNT: &str = "io.cilium.k8s.policy.serviceaccount";
 const CLUSTER: &str = "io.cilium.k8s.policy.cluster";
 
-/// The fields that name peers, of which a rule may use one: endpoints, entities, CIDR, CIDR set.
-pub(super) fn members(direction: Direction) -> [&'static str; 4] {
+/// The fields that name peers, of which a rule may use one: endpoints, entities, CIDR, CIDR set,
+/// services.
+pub(super) fn members(direction: Direction) -> &'static [&'static str] {
     match direction {
-        Direction::Ingress => ["fromEndpoints", "fromEntities", "fromCIDR", "fromCIDRSet"],
-        Direction::Egress => ["toEndpoints", "toEntities", "toCIDR", "toCIDRSet"],
+        Direction::Ingress => &["fromEndpoints", "fromEntities", "fromCIDR", "fromCIDRSet"],
+        Direction::Egress => &[
+            "toEndpoints",
+            "toEntities",
+            "toCIDR",
+            "toCIDRSet",
+            "toServices",
+        ],
     }
 }
 
@@ -29,7 +37,7 @@ pub(super) fn peers(
     scope: &NamespaceScope,
 ) -> Result<Option<Peers>, Fault> {
     let mut found: Option<(&str, Peers)> = None;
-    for (kind, member) in members(direction).into_iter().enumerate() {
+    for (kind, member) in members(direction).iter().enumerate() {
         let Some(field) = object.get(member) else {
             continue;
         };
@@ -45,7 +53,8 @@ pub(super) fn peers(
                 0 => Some(endpoints(item, scope)?),
                 1 => entity(item)?,
                 2 => Some(network(cidr::prefix_or_address(item)?, Vec::new())),
-                _ => Some(cidr_rule(item)?),
+                3 => Some(cidr_rule(item)?),
+                _ => Some(services::service(item, scope)?),
             });
         }
         found = Some((member, Peers::OneOf(peers)));
@@ -129,11 +138,9 @@ fn entity(field: &Field<'_>) -> Result<Option<Peer>, Fault> {
         "cluster" => Entity::Cluster,
         "host" => Entity::Host,
         "remote-node" => Entity::RemoteNode,
-        "none" => return Ok(None),
-        other @ ("cluster-mesh" | "init" | "ingress" | "unmanaged" | "health"
-        | "kube-apiserver") => {
-            return Err(field.fault(format!("entity `{other}` is not supported yet")));
-        }
+        "kube-apiserver" => Entity::KubeApiserver,
+        // Endpoints of Cilium's own, and clusters joined by it: here nobody is one of them.
+        "none" | "cluster-mesh" | "init" | "ingress" | "unmanaged" | "health" => return Ok(None),
         _ => {
             return Err(none_of(
                 field,
@@ -145,6 +152,12 @@ fn entity(field: &Field<'_>) -> Result<Option<Peer>, Fault> {
                     "cluster",
                     "host",
                     "remote-node",
+                    "kube-apiserver",
+                    "cluster-mesh",
+                    "init",
+                    "ingress",
+                    "unmanaged",
+                    "health",
                     "none",
                 ],
             ));

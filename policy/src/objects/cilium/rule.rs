@@ -1,20 +1,18 @@
 //! One entry of `ingress`, `egress`, `ingressDeny` or `egressDeny`: a rule for each `toPorts` entry.
 
-use super::{deny_all, http, peers};
+use super::{deny_all, http, icmp, peers};
 use crate::model::{Action, Direction, HttpRule, NamespaceScope, PortMatch, Rule};
 use crate::objects::{
     field::{Fault, Field, Object},
     ports::{self, CiliumPorts},
 };
 
-const ICMPS: (&str, &str) = ("icmps", "ICMP rules are not supported yet");
 const AUTHENTICATION: (&str, &str) = ("authentication", "is not supported yet");
 const OF_EGRESS: &str = "belongs to egress rules";
 const OF_INGRESS: &str = "belongs to ingress rules";
 const REQUIRES: &str = "was removed from Cilium: put its labels into the selectors";
 
 const INGRESS_REFUSED: &[(&str, &str)] = &[
-    ICMPS,
     AUTHENTICATION,
     ("fromRequires", REQUIRES),
     ("fromGroups", "cloud provider groups are not supported yet"),
@@ -27,13 +25,11 @@ const INGRESS_REFUSED: &[(&str, &str)] = &[
     ("toServices", OF_EGRESS),
 ];
 const EGRESS_REFUSED: &[(&str, &str)] = &[
-    ICMPS,
     AUTHENTICATION,
     ("toRequires", REQUIRES),
     ("toGroups", "cloud provider groups are not supported yet"),
     ("toNodes", "node selectors are not supported yet"),
     ("toFQDNs", "rules by DNS name are not supported yet"),
-    ("toServices", "rules by service are not supported yet"),
     ("fromEndpoints", OF_INGRESS),
     ("fromEntities", OF_INGRESS),
     ("fromCIDR", OF_INGRESS),
@@ -90,9 +86,10 @@ fn read(
     bad: &mut Vec<Fault>,
 ) -> Result<Vec<Rule>, Fault> {
     let object = field.object()?;
-    let [endpoints, entities, cidr, cidr_set] = peers::members(direction);
+    let mut known = peers::members(direction).to_vec();
+    known.extend(["toPorts", "icmps"]);
     object.only(
-        &[endpoints, entities, cidr, cidr_set, "toPorts"],
+        &known,
         match direction {
             Direction::Ingress => INGRESS_REFUSED,
             Direction::Egress => EGRESS_REFUSED,
@@ -107,6 +104,9 @@ fn read(
         ports,
         http,
     };
+    if let Some(types) = icmp::types(&object)? {
+        return Ok(vec![rule(&field.path, types, None)]);
+    }
     if entries.is_empty() {
         // Neither a peer nor a port: isolates and says nothing else (`ingress: [{}]`).
         return Ok(match peers {

@@ -115,13 +115,7 @@ fn peers() {
             "egress",
             json!({"toEntities": ["wrold"]}),
             "toEntities[0]",
-            "`wrold` must be one of `all`, `world`, `world-ipv4`, `world-ipv6`, `cluster`, `host`, `remote-node` or `none`",
-        ),
-        (
-            "egress",
-            json!({"toEntities": ["kube-apiserver"]}),
-            "toEntities[0]",
-            "entity `kube-apiserver` is not supported yet",
+            "`wrold` must be one of `all`, `world`, `world-ipv4`, `world-ipv6`, `cluster`, `host`, `remote-node`, `kube-apiserver`, `cluster-mesh`, `init`, `ingress`, `unmanaged`, `health` or `none`",
         ),
         (
             "egress",
@@ -155,9 +149,21 @@ fn peers() {
         ),
         (
             "egress",
-            json!({"toServices": []}),
-            "toServices",
-            "rules by service are not supported yet",
+            json!({"toServices": [{}]}),
+            "toServices[0]",
+            "needs `k8sService` or `k8sServiceSelector`",
+        ),
+        (
+            "egress",
+            json!({"toServices": [{"k8sService": {"serviceName": "a"}, "k8sServiceSelector": {"selector": {}}}]}),
+            "toServices[0].k8sServiceSelector",
+            "cannot stand beside `k8sService`: write an entry for each",
+        ),
+        (
+            "egress",
+            json!({"toServices": [{"k8sService": {"serviceName": ""}}]}),
+            "toServices[0].k8sService.serviceName",
+            "is empty",
         ),
         (
             "egress",
@@ -199,7 +205,37 @@ fn peers() {
             "ingress",
             json!({"icmps": [{"fields": []}]}),
             "icmps",
-            "ICMP rules are not supported yet",
+            "names no message type",
+        ),
+        (
+            "ingress",
+            json!({"icmps": [{"fields": [{"type": 8}]}], "toPorts": [{"ports": [{"port": "80"}]}]}),
+            "toPorts",
+            "cannot stand beside `icmps`: write a rule for each",
+        ),
+        (
+            "ingress",
+            json!({"icmps": [{"fields": [{"family": "IPv5", "type": 8}]}]}),
+            "icmps[0].fields[0].family",
+            "`IPv5` must be one of `IPv4` or `IPv6`",
+        ),
+        (
+            "ingress",
+            json!({"icmps": [{"fields": [{"type": 256}]}]}),
+            "icmps[0].fields[0].type",
+            "`256` is not a message type: 0 to 255",
+        ),
+        (
+            "ingress",
+            json!({"icmps": [{"fields": [{"type": "PacketTooBig"}]}]}),
+            "icmps[0].fields[0].type",
+            "`PacketTooBig` is not a message type of this family: a number or a name such as `EchoRequest`",
+        ),
+        (
+            "ingress",
+            json!({"icmps": [{"fields": vec![json!({"type": 8}); 41]}]}),
+            "icmps[0].fields",
+            "41 types are too many: at most 40, write another entry of `icmps`",
         ),
         (
             "ingress",
@@ -223,7 +259,7 @@ fn peers() {
             "ingress",
             json!({"frmEndpoints": [{}]}),
             "frmEndpoints",
-            "unknown field; known here: `fromEndpoints`, `fromEntities`, `fromCIDR`, `fromCIDRSet` or `toPorts`",
+            "unknown field; known here: `fromEndpoints`, `fromEntities`, `fromCIDR`, `fromCIDRSet`, `toPorts` or `icmps`",
         ),
     ] {
         check(
