@@ -232,6 +232,17 @@ impl Compiler {
         let by_service = atoms
             .values()
             .any(|atom| matches!(atom, Atom::Peer(Peer::Service(_))));
+        let mut named: Vec<(IpNet, &Peer)> = Vec::new();
+        for atom in atoms.values() {
+            let Atom::Peer(peer @ Peer::Name(pattern)) = atom else {
+                continue;
+            };
+            let matching = world.names.iter().filter(|(name, _)| pattern.matches(name));
+            named.extend(
+                matching.flat_map(|(_, found)| found.iter().map(|a| (IpNet::from(*a), peer))),
+            );
+        }
+        outside.extend(named.iter().map(|(prefix, _)| *prefix));
         for service in &world.services {
             if by_service || service.is_apiserver() {
                 let backends = service.ports.iter().flat_map(|port| &port.backends);
@@ -240,6 +251,7 @@ impl Compiler {
         }
         for prefix in outside {
             let holds = |atom: &Atom| match atom {
+                Atom::Peer(peer @ Peer::Name(_)) => named.contains(&(prefix, peer)),
                 Atom::Peer(peer) => outside_is(peer, prefix, world),
                 Atom::NamedPort(..) => false,
             };
@@ -373,6 +385,7 @@ fn is_apiserver(world: &World, address: IpAddr) -> bool {
 fn pod_is(peer: &Peer, subject: Subject<'_>, address: IpAddr, world: &World) -> bool {
     match peer {
         Peer::Pods(selector) => selector.matches(subject),
+        Peer::Name(_) => false,
         Peer::Cidr { cluster_too, .. } => *cluster_too && peer.contains(address),
         Peer::Service(services) => services.contains(&world.services, address),
         Peer::Entity(Entity::KubeApiserver) => is_apiserver(world, address),
@@ -382,7 +395,7 @@ fn pod_is(peer: &Peer, subject: Subject<'_>, address: IpAddr, world: &World) -> 
 
 fn node_is(peer: &Peer, address: IpAddr, local: bool, world: &World) -> bool {
     match peer {
-        Peer::Pods(_) => false,
+        Peer::Pods(_) | Peer::Name(_) => false,
         Peer::Cidr { cluster_too, .. } => *cluster_too && peer.contains(address),
         Peer::Service(services) => services.contains(&world.services, address),
         Peer::Entity(entity) => match entity {
@@ -399,7 +412,7 @@ fn node_is(peer: &Peer, address: IpAddr, local: bool, world: &World) -> bool {
 fn outside_is(peer: &Peer, prefix: IpNet, world: &World) -> bool {
     let single = prefix.prefix_len() == prefix.max_prefix_len();
     match peer {
-        Peer::Pods(_) => false,
+        Peer::Pods(_) | Peer::Name(_) => false,
         Peer::Cidr { cidr, except, .. } => {
             cidr.contains(&prefix) && !except.iter().any(|part| part.contains(&prefix))
         }

@@ -5,7 +5,7 @@ pub mod normalise;
 
 use std::net::IpAddr;
 
-use crate::model::Direction;
+use crate::model::{Direction, Protocol};
 
 /// The parts of a request that rules look at, exactly as the client sent them.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +29,8 @@ pub struct RequestFlow {
     pub direction: Direction,
     /// The other end: the client for ingress, the server for egress.
     pub peer: IpAddr,
+    /// TCP, or UDP for DNS.
+    pub protocol: Protocol,
     /// Destination port at the endpoint (ingress) or at the peer (egress).
     pub port: u16,
 }
@@ -45,13 +47,70 @@ pub struct RequestVerdict {
     pub policies: Vec<String>,
     /// One sentence: the rule that allowed it, or what was missing.
     pub reason: String,
+    /// What its header rules change on the way to the server.
+    pub edits: Vec<HeaderEdit>,
+    /// Headers that header rules found missing or with another value.
+    pub noted: Vec<String>,
+}
+
+/// A change of a request's headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderEdit {
+    /// Every line of this name goes.
+    Remove(String),
+    /// A line more, after the others.
+    Append {
+        /// Name.
+        name: String,
+        /// Value.
+        value: String,
+    },
+}
+
+/// What may be spoken on a flow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Speaks {
+    /// HTTP, judged request by request.
+    pub http: bool,
+    /// TLS, judged by server name.
+    pub tls: bool,
+    /// DNS, judged query by query.
+    pub dns: bool,
+    /// Anything: no rule looks into the flow, or only policies in audit mode do.
+    pub anything: bool,
+}
+
+/// What a name is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameUse {
+    /// The server name of a TLS connection.
+    Tls,
+    /// A DNS query.
+    Dns,
+}
+
+impl RequestVerdict {
+    /// A verdict with nothing to change.
+    pub fn new(allowed: bool, policies: Vec<String>, reason: impl Into<String>) -> Self {
+        Self {
+            allowed,
+            audit: false,
+            policies,
+            reason: reason.into(),
+            edits: Vec::new(),
+            noted: Vec::new(),
+        }
+    }
 }
 
 /// Decides requests. [`L7Table`](crate::l7::L7Table) does it from compiled policy.
 pub trait Judge: Send + Sync {
-    /// Whether only policies in audit mode have HTTP rules for a flow: then nothing on it is
-    /// refused, whatever it speaks.
-    fn audits(&self, flow: RequestFlow) -> bool;
+    /// What may be spoken on a flow.
+    fn speaks(&self, flow: RequestFlow) -> Speaks;
+
+    /// The verdict on a name: the server name of a TLS connection (`None`: it names none), or
+    /// that of a DNS query.
+    fn judge_name(&self, flow: RequestFlow, usage: NameUse, name: Option<&str>) -> RequestVerdict;
 
     /// The verdict on one request of a flow.
     fn judge(&self, flow: RequestFlow, request: &Request<'_>) -> RequestVerdict;

@@ -9,10 +9,15 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    compile::{ClassId, DirectionSet, SetId, Slot, Snapshot, Verdict},
-    http::{Judge, Request, RequestFlow, RequestVerdict, matcher::Matcher},
-    model::{Direction, HttpRule},
+    compile::{ClassId, DirectionSet, SetId, Snapshot, Verdict},
+    http::{Judge, NameUse, Request, RequestFlow, RequestVerdict, Speaks, matcher::PatternError},
+    model::{Direction, HttpRule, L7, Protocol},
+    names::NamePattern,
 };
+
+mod list;
+
+pub(crate) use list::RuleList;
 
 /// Everything the proxy decides from, at one revision.
 ///
@@ -31,7 +36,7 @@ pub struct L7Table {
     #[serde(skip)]
     ports: HashMap<(SetId, Direction, ClassId), Vec<usize>>,
     #[serde(skip)]
-    matchers: Vec<Matcher>,
+    lists: Vec<RuleList>,
 }
 
 /// An [`L7Table`] on its way.
@@ -43,7 +48,7 @@ pub struct Data {
     endpoints: Vec<EndpointSet>,
     /// Class of each address prefix.
     addresses: Vec<(IpNet, ClassId)>,
-    /// Verdicts on TCP ports that are not denied.
+    /// Verdicts on TCP ports that are not denied, and on UDP ports that the proxy decides on.
     ports: Vec<PortVerdict>,
     /// Rule lists that [`PortVerdict::rules`] points to.
     rules: Vec<Vec<OwnedRule>>,
@@ -63,19 +68,34 @@ struct PortVerdict {
     set: SetId,
     direction: Direction,
     class: ClassId,
+    protocol: Protocol,
     first: u16,
     last: u16,
     verdict: Verdict,
-    /// For `Http`: place in [`Data::rules`].
+    /// For `Http` and `HttpAudit`: place in [`Data::rules`].
     rules: usize,
     /// Policies that decided.
     policies: Vec<String>,
 }
 
+/// The rules of one policy for a flow.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-struct OwnedRule {
-    policy: String,
-    rule: HttpRule,
+pub(crate) struct OwnedRule {
+    /// `Kind/NS/NAME`.
+    pub policy: String,
+    /// Where in the object the rule stands.
+    pub place: String,
+    /// What it lets pass.
+    pub l7: Allowed,
+}
+
+/// An [`L7`] on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Allowed {
+    Http(Vec<HttpRule>),
+    Tls(Vec<NamePattern>),
+    Dns(Vec<NamePattern>),
 }
 
 // === impl L7Table ===
@@ -115,15 +135,19 @@ impl L7Table {
                 for (class, atoms) in &snapshot.classes {
                     for segment in side.segments(atoms) {
                         let verdict = segment.decision.verdict;
-                        if segment.slot != Slot::Tcp || verdict == Verdict::Deny {
-                            continue;
-                        }
+                        let proxied = matches!(verdict, Verdict::Http | Verdict::HttpAudit);
+                        let protocol = match segment.slot.protocol() {
+                            Some(Protocol::Tcp) if verdict != Verdict::Deny => Protocol::Tcp,
+                            Some(Protocol::Udp) if proxied => Protocol::Udp,
+                            _ => continue,
+                        };
                         let (rules, policies) = owned(side, &segment.decision.rules);
                         let next = lists.len();
                         data.ports.push(PortVerdict {
                             set: endpoint.set,
                             direction,
                             class: *class,
+                            protocol,
                             first: segment.first,
                             last: segment.last,
                             verdict,
@@ -181,126 +205,94 @@ impl L7Table {
             .get(&(set, flow.direction, class))?
             .iter()
             .filter_map(|place| self.data.ports.get(*place))
-            .find(|port| (port.first..=port.last).contains(&flow.port))
-    }
-}
-
-impl Judge for L7Table {
-    fn audits(&self, flow: RequestFlow) -> bool {
-        self.endpoints
-            .get(&flow.endpoint)
-            .and_then(|place| self.data.endpoints.get(*place))
-            .and_then(|endpoint| self.port(endpoint.set, flow))
-            .is_some_and(|port| port.verdict == Verdict::HttpAudit)
+            .find(|port| {
+                port.protocol == flow.protocol && (port.first..=port.last).contains(&flow.port)
+            })
     }
 
-    fn judge(&self, flow: RequestFlow, request: &Request<'_>) -> RequestVerdict {
-        let verdict = |allowed, policies, reason: &str| RequestVerdict {
-            allowed,
-            audit: false,
-            policies,
-            reason: reason.into(),
-        };
+    /// The verdict of what stands before any rule list, or the list that decides.
+    fn before(&self, flow: RequestFlow) -> Result<(&PortVerdict, &RuleList), RequestVerdict> {
         let endpoint = self
             .endpoints
             .get(&flow.endpoint)
             .and_then(|place| self.data.endpoints.get(*place));
+        let answer =
+            |allowed, policies, reason: &str| Err(RequestVerdict::new(allowed, policies, reason));
         let Some(endpoint) = endpoint else {
-            return verdict(false, Vec::new(), "the endpoint is not known");
+            return answer(false, Vec::new(), "the endpoint is not known");
         };
         if !endpoint.enforced.contains(&flow.direction) {
-            return verdict(true, Vec::new(), "no policy selects the endpoint any more");
+            return answer(true, Vec::new(), "no policy selects the endpoint any more");
         }
         let Some(port) = self.port(endpoint.set, flow) else {
-            return verdict(false, Vec::new(), "the connection is not allowed");
+            return answer(false, Vec::new(), "the connection is not allowed");
         };
         match port.verdict {
-            Verdict::Allow | Verdict::Audit => verdict(
+            Verdict::Allow | Verdict::Audit => answer(
                 true,
                 port.policies.clone(),
                 "a rule without HTTP rules allows the connection",
             ),
-            Verdict::Deny => verdict(
+            Verdict::Deny => answer(
                 false,
                 port.policies.clone(),
                 "the connection is not allowed",
             ),
-            Verdict::Http => self.judge_http(port, request),
-            Verdict::HttpAudit => {
-                let verdict = self.judge_http(port, request);
-                RequestVerdict {
-                    allowed: true,
-                    audit: !verdict.allowed,
-                    ..verdict
-                }
-            }
+            Verdict::Http | Verdict::HttpAudit => match self.lists.get(port.rules) {
+                Some(list) => Ok((port, list)),
+                None => answer(false, port.policies.clone(), "its HTTP rules are missing"),
+            },
         }
     }
-}
 
-impl L7Table {
-    fn judge_http(&self, port: &PortVerdict, request: &Request<'_>) -> RequestVerdict {
-        let (matcher, owners) = match (
-            self.matchers.get(port.rules),
-            self.data.rules.get(port.rules),
-        ) {
-            (Some(matcher), Some(owners)) => (matcher, owners),
-            _ => {
-                return RequestVerdict {
-                    allowed: false,
-                    audit: false,
-                    policies: port.policies.clone(),
-                    reason: "its HTTP rules are missing".into(),
-                };
-            }
+    fn decide(
+        &self,
+        flow: RequestFlow,
+        decide: impl Fn(&RuleList) -> RequestVerdict,
+    ) -> RequestVerdict {
+        let (port, list) = match self.before(flow) {
+            Ok(found) => found,
+            Err(verdict) => return verdict,
         };
-        decide(
-            matcher,
-            |index| owners.get(index).map(|owned| owned.policy.clone()),
-            request,
-        )
-        .unwrap_or_else(|reason| RequestVerdict {
-            allowed: false,
-            audit: false,
-            policies: port.policies.clone(),
-            reason,
-        })
+        let mut verdict = decide(list);
+        if verdict.policies.is_empty() {
+            verdict.policies.clone_from(&port.policies);
+        }
+        if port.verdict == Verdict::HttpAudit {
+            verdict.audit = !verdict.allowed;
+            verdict.allowed = true;
+            verdict.edits.clear();
+        }
+        verdict
     }
 }
 
-/// The verdict of a rule list; `Err` is a denial's reason.
-pub(crate) fn decide(
-    matcher: &Matcher,
-    owner: impl Fn(usize) -> Option<String>,
-    request: &Request<'_>,
-) -> Result<RequestVerdict, String> {
-    if let Some(index) = matcher.first_match(request) {
-        let policy = owner(index).unwrap_or_default();
-        let place = matcher.rule(index).map_or("", |rule| rule.place.as_str());
-        return Ok(RequestVerdict {
-            allowed: true,
-            audit: false,
-            reason: format!("allowed by {policy} ({place})"),
-            policies: vec![policy],
-        });
-    }
-    Err(match matcher.nearest_miss(request) {
-        Some(miss) => {
-            let policy = owner(miss.rule).unwrap_or_default();
-            let place = matcher
-                .rule(miss.rule)
-                .map_or("", |rule| rule.place.as_str());
-            format!(
-                "no HTTP rule matches; the nearest, {place} of {policy}, would but for {}",
-                miss.failed.join(" and ")
-            )
+impl Judge for L7Table {
+    fn speaks(&self, flow: RequestFlow) -> Speaks {
+        match self.before(flow) {
+            Ok((port, list)) => Speaks {
+                anything: port.verdict == Verdict::HttpAudit,
+                ..list.speaks()
+            },
+            Err(verdict) => Speaks {
+                http: true,
+                anything: verdict.allowed,
+                ..Speaks::default()
+            },
         }
-        None => "no HTTP rule is in force for this port: all of them were refused".into(),
-    })
+    }
+
+    fn judge(&self, flow: RequestFlow, request: &Request<'_>) -> RequestVerdict {
+        self.decide(flow, |list| list.judge(request))
+    }
+
+    fn judge_name(&self, flow: RequestFlow, usage: NameUse, name: Option<&str>) -> RequestVerdict {
+        self.decide(flow, |list| list.judge_name(usage, name))
+    }
 }
 
 impl TryFrom<Data> for L7Table {
-    type Error = crate::http::matcher::PatternError;
+    type Error = PatternError;
 
     fn try_from(data: Data) -> Result<Self, Self::Error> {
         let mut lengths: [BTreeMap<u8, ()>; 2] = Default::default();
@@ -315,10 +307,10 @@ impl TryFrom<Data> for L7Table {
                 .or_default()
                 .push(place);
         }
-        let matchers = data
+        let lists = data
             .rules
             .iter()
-            .map(|rules| Matcher::new(rules.iter().map(|owned| owned.rule.clone())))
+            .map(|rules| RuleList::new(rules))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             endpoints: data
@@ -330,22 +322,27 @@ impl TryFrom<Data> for L7Table {
             addresses: data.addresses.iter().copied().collect(),
             prefix_lengths: lengths.map(|lengths| lengths.into_keys().rev().collect()),
             ports,
-            matchers,
+            lists,
             data,
         })
     }
 }
 
-/// The HTTP rules of some rules of a direction, with their policies.
-fn owned(side: &DirectionSet, rules: &[usize]) -> (Vec<OwnedRule>, Vec<String>) {
+/// What the proxy decides by of some rules of a direction, with their policies.
+pub(crate) fn owned(side: &DirectionSet, rules: &[usize]) -> (Vec<OwnedRule>, Vec<String>) {
     let (mut list, mut policies) = (Vec::new(), Vec::new());
     let selected = rules.iter().filter_map(|index| side.rules.get(*index));
     for rule in selected {
         let policy = rule.object.to_string();
-        for http in rule.http.iter().flat_map(|http| http.iter()) {
+        if let Some(l7) = rule.l7.as_deref() {
             list.push(OwnedRule {
                 policy: policy.clone(),
-                rule: http.clone(),
+                place: rule.place.clone(),
+                l7: match l7 {
+                    L7::Http(rules) => Allowed::Http(rules.clone()),
+                    L7::Tls(names) => Allowed::Tls(names.clone()),
+                    L7::Dns(names) => Allowed::Dns(names.clone()),
+                },
             });
         }
         if !policies.contains(&policy) {

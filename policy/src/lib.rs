@@ -15,6 +15,7 @@ pub mod compile;
 pub mod http;
 pub mod l7;
 pub mod model;
+pub mod names;
 pub mod objects;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

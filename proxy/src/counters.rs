@@ -56,6 +56,12 @@ counters! {
     requests_allowed,
     /// Requests that policy denied with 403.
     requests_denied,
+    /// Requests, queries and connections that went on only because policies are in audit mode.
+    audited,
+    /// TLS connections that policy allowed by their server name.
+    tls_allowed,
+    /// TLS connections reset because of their server name.
+    tls_denied,
     /// Connections reset because their first bytes were not HTTP/1.
     not_http,
     /// Connections reset because they did not come through the datapath.

@@ -95,6 +95,7 @@ impl Datapath {
                 direction,
                 client,
                 server,
+                protocol: weir_policy::model::Protocol::Tcp,
                 mark: mark::private(endpoint, true),
             }),
             Self::Transparent {
@@ -112,6 +113,7 @@ impl Datapath {
                     direction,
                     client,
                     server,
+                    protocol: weir_policy::model::Protocol::Tcp,
                     mark,
                 })
             }

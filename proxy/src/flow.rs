@@ -7,7 +7,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
-use weir_policy::{http::RequestFlow, model::Direction};
+use weir_policy::{
+    http::RequestFlow,
+    model::{Direction, Protocol},
+};
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -15,6 +18,8 @@ use weir_policy::{http::RequestFlow, model::Direction};
 pub enum Outcome {
     /// Policy allowed it and a response came back.
     Allowed,
+    /// Policies in audit mode would deny it; it went on all the same.
+    Audited,
     /// Policy denied it.
     Denied,
     /// It was malformed, ambiguous or not HTTP, and no rule was asked.
@@ -23,7 +28,7 @@ pub enum Outcome {
     Error,
 }
 
-/// One request, or one connection that never became a request.
+/// One request, DNS query or TLS connection, or a connection that never became one of these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct L7Flow {
     /// When the record was made, in microseconds since the Unix epoch.
@@ -36,11 +41,11 @@ pub struct L7Flow {
     pub client: SocketAddr,
     /// Server address, after service translation.
     pub server: SocketAddr,
-    /// Method; empty if there was no request.
+    /// Method; `DNS` and `TLS` for a query and a connection by name; empty if there was none.
     pub method: String,
     /// Path with query, as sent; empty for CONNECT and without a request.
     pub path: String,
-    /// Host; empty if there was no request.
+    /// Host, DNS name or server name; empty if there was none.
     pub host: String,
     /// Status code that the client got, if any.
     pub status: Option<u16>,
@@ -54,6 +59,17 @@ pub struct L7Flow {
     pub latency_us: u64,
 }
 
+impl Outcome {
+    /// What a verdict comes to.
+    pub fn of(allowed: bool, audit: bool) -> Self {
+        match (allowed, audit) {
+            (true, false) => Self::Allowed,
+            (true, true) => Self::Audited,
+            (false, _) => Self::Denied,
+        }
+    }
+}
+
 /// Which flow a connection belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlowKey {
@@ -65,6 +81,8 @@ pub struct FlowKey {
     pub client: SocketAddr,
     /// The address that the client's connection was going to.
     pub server: SocketAddr,
+    /// TCP, or UDP for DNS.
+    pub protocol: Protocol,
     /// The mark of the accepted socket; see [`weir_abi::mark`].
     pub mark: u32,
 }
@@ -80,6 +98,7 @@ impl FlowKey {
             endpoint: self.endpoint,
             direction: self.direction,
             peer,
+            protocol: self.protocol,
             port: self.server.port(),
         }
     }

@@ -11,6 +11,7 @@ pub mod head;
 pub mod refusal;
 pub mod request;
 pub mod response;
+pub mod rewrite;
 pub mod target;
 
 pub use refusal::Refusal;

@@ -123,19 +123,24 @@ impl DirectionSet {
             };
         }
         let isolated = !self.isolating.is_empty() || (audit && !self.auditing.is_empty());
-        let allowing = matching(|rule| rule.action == Action::Allow && rule.http.is_none());
+        let allowing = matching(|rule| rule.action == Action::Allow && rule.l7.is_none());
         if !allowing.is_empty() || !isolated {
             return Decision {
                 verdict: Verdict::Allow,
                 rules: allowing,
             };
         }
-        // HTTP is spoken over TCP only: an HTTP rule never opens another protocol.
-        let http = matching(|rule| rule.action == Action::Allow && rule.http.is_some());
-        if !http.is_empty() && slot == Slot::Tcp {
+        // An HTTP rule never opens another protocol than TCP.
+        let mut proxied = matching(|rule| rule.action == Action::Allow && rule.l7.is_some());
+        proxied.retain(|index| {
+            let l7 = self.rules.get(*index).and_then(|rule| rule.l7.as_ref());
+            l7.zip(slot.protocol())
+                .is_some_and(|(l7, protocol)| l7.speaks(protocol))
+        });
+        if !proxied.is_empty() {
             return Decision {
                 verdict: Verdict::Http,
-                rules: http,
+                rules: proxied,
             };
         }
         Decision {
@@ -244,6 +249,18 @@ impl Slot {
         Self::Icmpv6,
         Self::Other,
     ];
+
+    /// The protocol of a slot; `Other` has none.
+    pub fn protocol(self) -> Option<Protocol> {
+        match self {
+            Self::Tcp => Some(Protocol::Tcp),
+            Self::Udp => Some(Protocol::Udp),
+            Self::Sctp => Some(Protocol::Sctp),
+            Self::Icmp => Some(Protocol::Icmp),
+            Self::Icmpv6 => Some(Protocol::Icmpv6),
+            Self::Other => None,
+        }
+    }
 
     /// The slot of a protocol.
     pub fn of(protocol: Protocol) -> Self {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::model::{
-    Action, Direction, HttpRule, Peers, Pod, Policy, Port, Protocol, Rule, World, selector::Labels,
+    Action, Direction, L7, Peers, Pod, Policy, Port, Protocol, Rule, World, selector::Labels,
 };
 
 use super::{Atom, AtomId, PolicyId, intern::Interner, subject};
@@ -56,8 +56,8 @@ pub struct CompiledRule {
     pub peers: PeerMatch,
     /// Protocols and ports; empty means all.
     pub ports: Vec<CompiledPort>,
-    /// HTTP rules of the flow's requests.
-    pub http: Option<Arc<[HttpRule]>>,
+    /// What the proxy decides by.
+    pub l7: Option<Arc<L7>>,
 }
 
 /// The other end of a flow, by atoms.
@@ -191,7 +191,7 @@ impl<'a> Builder<'a> {
                         audit: policy.audit,
                         peers: peers(&rule.peers, atoms),
                         ports: self.ports(rule, direction, key, atoms),
-                        http: rule.http.as_ref().map(|http| http.as_slice().into()),
+                        l7: rule.l7.clone().map(Arc::new),
                     });
                 }
             }

@@ -91,6 +91,7 @@ proptest! {
                 endpoint: flow.pod as u16 + 1,
                 direction: flow.direction,
                 peer: flow.peer,
+                protocol: flow.protocol,
                 port: flow.port,
             };
             let judged = sent.judge(on, &request);
@@ -113,6 +114,7 @@ proptest! {
             pods: before.pods.clone(),
             namespaces: before.namespaces.clone(),
             services: before.services.clone(),
+            names: before.names.clone(),
             ..after
         };
         let mut compiler = Compiler::new();

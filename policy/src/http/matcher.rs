@@ -7,12 +7,18 @@
 //! Patterns match in full, as in Cilium (RE2 full match of `:path` with its query string,
 //! `:method` and `:authority`).
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+};
 
 use regex::{Regex, RegexSet, RegexSetBuilder};
 
-use super::Request;
-use crate::{model::HttpRule, objects::pattern};
+use super::{HeaderEdit, Request};
+use crate::{
+    model::{HeaderRule, HttpRule, Mismatch},
+    objects::pattern,
+};
 
 /// Bound of the automaton of all paths of a rule list in bytes.
 const SET_SIZE: usize = 256 << 20;
@@ -24,7 +30,8 @@ pub struct Matcher {
     literals: HashMap<String, Vec<usize>>,
     prefixes: HashMap<String, Vec<usize>>,
     prefix_lengths: BTreeSet<usize>,
-    patterns: RegexSet,
+    /// `None` where all of them together are too large: then they are tried one by one.
+    patterns: Option<RegexSet>,
     /// Rule of each pattern.
     pattern_rules: Vec<usize>,
     /// Rules without a path.
@@ -97,11 +104,7 @@ impl Matcher {
         let patterns = RegexSetBuilder::new(&sources)
             .size_limit(SET_SIZE)
             .build()
-            .map_err(|error| PatternError {
-                place: "all paths together".into(),
-                pattern: format!("{} patterns", sources.len()),
-                reason: error.to_string(),
-            })?;
+            .ok();
         Ok(Self {
             prefix_lengths: prefixes.keys().map(String::len).collect(),
             rules,
@@ -116,36 +119,99 @@ impl Matcher {
     /// The first rule that matches the request.
     pub fn first_match(&self, request: &Request<'_>) -> Option<usize> {
         let mut first: Option<usize> = None;
-        let mut consider = |index: usize| {
-            if first.is_none_or(|found| index < found)
-                && self
-                    .rules
-                    .get(index)
-                    .is_some_and(|rule| rule.matches_but_path(request))
-            {
+        self.with_path(request, |index, rule| {
+            if first.is_none_or(|found| index < found) && rule.matches_but_path(request) {
                 first = Some(index);
+            }
+        });
+        first
+    }
+
+    /// Whether some rule does something to headers.
+    pub fn has_header_actions(&self) -> bool {
+        self.rules
+            .iter()
+            .flat_map(|rule| &rule.rule.header_rules)
+            .any(|header| header.mismatch.is_some())
+    }
+
+    /// What the header rules of all matching rules do to a request: edits, and the names of the
+    /// headers that were found missing or with another value.
+    pub fn header_actions(&self, request: &Request<'_>) -> (Vec<HeaderEdit>, Vec<String>) {
+        let mut matching = BTreeSet::new();
+        self.with_path(request, |index, rule| {
+            if rule.matches_but_path(request) {
+                matching.insert(index);
+            }
+        });
+        let (mut edits, mut noted) = (Vec::new(), Vec::new());
+        let rules = matching.iter().filter_map(|index| self.rules.get(*index));
+        for header in rules.flat_map(|rule| &rule.rule.header_rules) {
+            let Some(mismatch) = header.mismatch.filter(|_| !has_value(request, header)) else {
+                continue;
+            };
+            let remove = HeaderEdit::Remove(header.name.clone());
+            let append = HeaderEdit::Append {
+                name: header.name.clone(),
+                value: header.value.clone(),
+            };
+            let wanted = match mismatch {
+                Mismatch::Log => vec![],
+                Mismatch::Add => vec![append],
+                Mismatch::Delete => vec![remove],
+                Mismatch::Replace => vec![remove, append],
+            };
+            edits.extend(
+                wanted
+                    .into_iter()
+                    .filter(|edit| !edits.contains(edit))
+                    .collect::<Vec<_>>(),
+            );
+            noted.push(header.name.clone());
+        }
+        (edits, noted)
+    }
+
+    /// Calls back with every rule whose path fits, in no order.
+    fn with_path(&self, request: &Request<'_>, mut found: impl FnMut(usize, &Compiled)) {
+        let mut consider = |index: usize| {
+            if let Some(rule) = self.rules.get(index) {
+                found(index, rule);
             }
         };
         self.pathless.iter().copied().for_each(&mut consider);
-        if let Some(path) = request.path {
-            let literal = self.literals.get(path).into_iter().flatten();
-            literal.copied().for_each(&mut consider);
-            for length in self.prefix_lengths.range(..=path.len()) {
-                let Some(start) = path.get(..*length) else {
-                    continue;
-                };
-                let prefix = self.prefixes.get(start).into_iter().flatten();
-                prefix.copied().for_each(&mut consider);
+        let Some(path) = request.path else {
+            return;
+        };
+        let literal = self.literals.get(path).into_iter().flatten();
+        literal.copied().for_each(&mut consider);
+        for length in self.prefix_lengths.range(..=path.len()) {
+            let Some(start) = path.get(..*length) else {
+                continue;
+            };
+            let prefix = self.prefixes.get(start).into_iter().flatten();
+            prefix.copied().for_each(&mut consider);
+        }
+        match &self.patterns {
+            Some(patterns) => {
+                let matching = patterns.matches(path);
+                let rules = matching
+                    .iter()
+                    .filter_map(|place| self.pattern_rules.get(place));
+                rules.copied().for_each(&mut consider);
             }
-            for pattern in self.patterns.matches(path) {
+            None => {
+                let fits = |index: &usize| {
+                    let rule = self.rules.get(*index).and_then(|rule| rule.path.as_ref());
+                    rule.is_some_and(|pattern| pattern.matches(path))
+                };
                 self.pattern_rules
-                    .get(pattern)
+                    .iter()
                     .copied()
-                    .into_iter()
+                    .filter(fits)
                     .for_each(&mut consider);
             }
         }
-        first
     }
 
     /// The rule that failed by the fewest fields, and by which.
@@ -199,6 +265,7 @@ impl Compiled {
                 .as_ref()
                 .is_none_or(|host| host.matches(request.host))
             && self.missing_headers(request).next().is_none()
+            && self.wrong_headers(request).next().is_none()
     }
 
     fn missing_headers<'a>(
@@ -206,14 +273,23 @@ impl Compiled {
         request: &'a Request<'_>,
     ) -> impl Iterator<Item = &'a crate::model::HeaderMatch> {
         self.rule.headers.iter().filter(|wanted| {
-            !request.headers.iter().any(|(name, value)| {
-                name.eq_ignore_ascii_case(&wanted.name)
-                    && wanted
-                        .value
-                        .as_ref()
-                        .is_none_or(|wanted| wanted.as_bytes() == *value)
-            })
+            match (value(request, &wanted.name), &wanted.value) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(found), Some(wanted)) => *found != *wanted.as_bytes(),
+            }
         })
+    }
+
+    /// Header rules that let a request without their value not match.
+    fn wrong_headers<'a>(
+        &'a self,
+        request: &'a Request<'_>,
+    ) -> impl Iterator<Item = &'a HeaderRule> {
+        self.rule
+            .header_rules
+            .iter()
+            .filter(|header| header.mismatch.is_none() && !has_value(request, header))
     }
 
     fn failures(&self, request: &Request<'_>) -> Vec<String> {
@@ -247,8 +323,35 @@ impl Compiled {
                 None => format!("header `{}`: missing", header.name),
             });
         }
+        for header in self.wrong_headers(request) {
+            failed.push(format!(
+                "header `{}`: missing or another value",
+                header.name
+            ));
+        }
         failed
     }
+}
+
+/// The value of a header; several lines are one with `,` between them (RFC 9110, 5.3), so that a
+/// second line cannot hide behind a good first one.
+fn value<'a>(request: &Request<'a>, wanted: &str) -> Option<Cow<'a, [u8]>> {
+    let mut lines = request
+        .headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case(wanted))
+        .map(|(_, value)| *value);
+    let first = lines.next()?;
+    let mut joined = Cow::Borrowed(first);
+    for line in lines {
+        joined.to_mut().push(b',');
+        joined.to_mut().extend_from_slice(line);
+    }
+    Some(joined)
+}
+
+fn has_value(request: &Request<'_>, header: &HeaderRule) -> bool {
+    value(request, &header.name).is_some_and(|found| *found == *header.value.as_bytes())
 }
 
 // === impl Pattern ===

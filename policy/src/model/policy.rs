@@ -5,6 +5,8 @@ use std::{fmt, net::IpAddr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::names::NamePattern;
+
 use super::{
     selector::{PodSelector, Selector},
     world::Service,
@@ -95,9 +97,20 @@ pub struct Rule {
     pub peers: Peers,
     /// Protocols and ports of the flow's destination; empty means every protocol and port, ICMP included.
     pub ports: Vec<PortMatch>,
-    /// `Some`: TCP flows pass the proxy and only requests that match one of these are allowed.
-    /// `Some(vec![])` allows no request (all its HTTP rules were refused). Never with `Deny`.
-    pub http: Option<Vec<HttpRule>>,
+    /// `Some`: flows pass the proxy, which decides on what is said on them. Never with `Deny`.
+    pub l7: Option<L7>,
+}
+
+/// What the proxy lets pass on the flows of a rule. An empty list lets nothing pass (all its
+/// entries were refused).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum L7 {
+    /// TCP: requests that match one of these.
+    Http(Vec<HttpRule>),
+    /// TCP: TLS connections to one of these server names.
+    Tls(Vec<NamePattern>),
+    /// UDP and TCP: DNS queries for one of these names.
+    Dns(Vec<NamePattern>),
 }
 
 /// The other end of a flow.
@@ -128,6 +141,9 @@ pub enum Peer {
     Entity(Entity),
     /// The backends of services, at any port.
     Service(ServiceSelector),
+    /// Addresses outside the cluster that endpoints have got as answers to DNS queries for these
+    /// names.
+    Name(NamePattern),
 }
 
 /// Services, by name or by label.
@@ -225,6 +241,33 @@ pub struct HttpRule {
     pub host: Option<String>,
     /// All must be present.
     pub headers: Vec<HeaderMatch>,
+    /// Headers that must have a value, and what to do where one has not.
+    pub header_rules: Vec<HeaderRule>,
+}
+
+/// A header that should have a value (`headerMatches`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct HeaderRule {
+    /// Its name, as written.
+    pub name: String,
+    /// The value; several lines of a header count as one with `,` between them.
+    pub value: String,
+    /// What to do where it has another value or is missing; `None`: the rule does not match.
+    pub mismatch: Option<Mismatch>,
+}
+
+/// What a [`HeaderRule`] does with a request that lacks its value. The request matches all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Mismatch {
+    /// Report it.
+    Log,
+    /// Append the header with the value.
+    Add,
+    /// Take the header out.
+    Delete,
+    /// Take the header out and append it with the value.
+    Replace,
 }
 
 /// A header that must be there.
@@ -321,6 +364,18 @@ impl fmt::Display for Protocol {
     }
 }
 
+// === impl L7 ===
+
+impl L7 {
+    /// Whether flows of a protocol can be what it is about; those of others it never opens.
+    pub fn speaks(&self, protocol: Protocol) -> bool {
+        match self {
+            Self::Http(_) | Self::Tls(_) => protocol == Protocol::Tcp,
+            Self::Dns(_) => matches!(protocol, Protocol::Tcp | Protocol::Udp),
+        }
+    }
+}
+
 // === impl Peer ===
 
 impl Peer {
@@ -330,7 +385,7 @@ impl Peer {
             Self::Cidr { cidr, except, .. } => {
                 cidr.contains(&address) && !except.iter().any(|part| part.contains(&address))
             }
-            Self::Pods(_) | Self::Entity(_) | Self::Service(_) => false,
+            Self::Pods(_) | Self::Entity(_) | Self::Service(_) | Self::Name(_) => false,
         }
     }
 }

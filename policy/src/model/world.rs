@@ -1,6 +1,9 @@
 //! What policies speak about: namespaces, pods, nodes, services.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use super::{
     policy::{Policy, Protocol},
@@ -19,6 +22,8 @@ pub struct World {
     pub nodes: Vec<Node>,
     /// Services with their backends.
     pub services: Vec<Service>,
+    /// Addresses that endpoints have got as answers to DNS queries, by name.
+    pub names: BTreeMap<String, BTreeSet<IpAddr>>,
     /// Policies.
     pub policies: Vec<Policy>,
 }

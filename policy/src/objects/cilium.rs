@@ -17,6 +17,7 @@ use crate::model::{
 
 mod http;
 mod icmp;
+mod names;
 mod peers;
 mod rule;
 mod services;
@@ -294,6 +295,6 @@ fn deny_all(place: String) -> Rule {
         action: Action::Deny,
         peers: Peers::Any,
         ports: Vec::new(),
-        http: None,
+        l7: None,
     }
 }

@@ -208,7 +208,7 @@ fn rule(field: &Field<'_>, peers_name: &str, scope: &NamespaceScope) -> Result<R
         action: Action::Allow,
         peers,
         ports,
-        http: None,
+        l7: None,
     })
 }
 

@@ -54,8 +54,20 @@ pub(super) fn network(field: &Field<'_>) -> Result<PortMatch, Fault> {
     Ok(PortMatch { protocol, port })
 }
 
-/// The `ports` of a Cilium `toPorts` entry. With `http`, each must be a TCP port and say so.
-pub(super) fn cilium(entry: &Object<'_>, http: bool) -> Result<CiliumPorts, Fault> {
+/// What the rules of a `toPorts` entry ask of its ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing.
+    Nothing,
+    /// Each is a TCP port and says so.
+    Http,
+    /// Each is a single TCP or UDP port.
+    Dns,
+}
+
+/// The `ports` of a Cilium `toPorts` entry.
+pub(super) fn cilium(entry: &Object<'_>, need: Need) -> Result<CiliumPorts, Fault> {
+    let http = need == Need::Http;
     let list = entry.field("ports");
     let items = entry.items("ports")?;
     if items.is_empty() {
@@ -83,6 +95,22 @@ pub(super) fn cilium(entry: &Object<'_>, http: bool) -> Result<CiliumPorts, Faul
             return Err(object
                 .field("port")
                 .fault("HTTP rules need a port that is not `0`"));
+        }
+        if need == Need::Dns {
+            if protocols == [Protocol::Sctp] {
+                return Err(object
+                    .field("protocol")
+                    .fault("DNS rules need `protocol: UDP`, `TCP` or `ANY`"));
+            }
+            match port {
+                Port::Range(first, last) if first == last => {}
+                Port::Named(_) => {}
+                Port::All | Port::Range(..) => {
+                    return Err(object
+                        .field("port")
+                        .fault("DNS rules need a single port that is not `0`"));
+                }
+            }
         }
         everything |= port == Port::All && protocols.len() > 1;
         matches.extend(protocols.iter().map(|protocol| PortMatch {

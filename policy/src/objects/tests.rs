@@ -58,7 +58,7 @@ fn port(protocol: Protocol, first: u16, last: u16) -> PortMatch {
 
 fn deny_all(section: &Section) -> bool {
     section.isolates
-        && matches!(section.rules.as_slice(), [Rule { action: Action::Deny, peers: Peers::Any, ports, http: None, .. }] if ports.is_empty())
+        && matches!(section.rules.as_slice(), [Rule { action: Action::Deny, peers: Peers::Any, ports, l7: None, .. }] if ports.is_empty())
 }
 
 fn isolated(section: &Section) -> bool {

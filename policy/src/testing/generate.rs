@@ -1,15 +1,19 @@
 //! Strategies for worlds and flows. Alphabets are small, so that things meet.
 
-use std::net::IpAddr;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::model::{
-    Action, ContainerPort, Direction, Entity, HttpRule, Key, Labels, Namespace, NamespaceScope,
+    Action, ContainerPort, Direction, Entity, HttpRule, Key, L7, Labels, Namespace, NamespaceScope,
     Node, ObjectRef, Operator, Peer, Peers, Pod, PodSelector, Policy, PolicyKind, PolicySpec, Port,
     PortMatch, Protocol, Requirement, Rule, Section, Selector, Service, ServicePort,
     ServiceSelector, WhichServices, World,
 };
+use crate::names::NamePattern;
 
 use super::SideFlow;
 
@@ -117,7 +121,28 @@ fn peer() -> impl Strategy<Value = Peer> {
             Entity::Host, Entity::RemoteNode, Entity::KubeApiserver,
         ]).prop_map(Peer::Entity),
         1 => service_selector().prop_map(Peer::Service),
+        1 => name().prop_map(Peer::Name),
     ]
+}
+
+fn name() -> impl Strategy<Value = NamePattern> {
+    select(vec!["a.example", "*.example", "**.example", "b.test"])
+        .prop_map(|text| NamePattern::new(text).expect("a pattern"))
+}
+
+/// What DNS has said, pods' own addresses among it.
+fn names() -> impl Strategy<Value = BTreeMap<String, BTreeSet<IpAddr>>> {
+    let answer = (
+        select(vec!["a.example", "x.a.example", "b.test"]),
+        select(vec!["192.0.2.1", "192.0.2.77", "2001:db8::1", "10.244.0.2"]),
+    );
+    vec(answer, 0..4).prop_map(|answers| {
+        let mut names: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
+        for (name, text) in answers {
+            names.entry(name.into()).or_default().insert(address(text));
+        }
+        names
+    })
 }
 
 fn service_selector() -> impl Strategy<Value = ServiceSelector> {
@@ -220,6 +245,7 @@ fn http_rule() -> impl Strategy<Value = HttpRule> {
             path: path.map(Into::into),
             host: host.map(Into::into),
             headers: Vec::new(),
+            header_rules: Vec::new(),
         })
 }
 
@@ -229,12 +255,14 @@ fn rule() -> impl Strategy<Value = Rule> {
         vec(port_match(), 0..3),
         prop_oneof![
             5 => Just((Action::Allow, None)),
-            2 => vec(http_rule(), 0..3).prop_map(|rules| (Action::Allow, Some(rules))),
+            2 => vec(http_rule(), 0..3).prop_map(|rules| (Action::Allow, Some(L7::Http(rules)))),
+            1 => name().prop_map(|name| (Action::Allow, Some(L7::Tls(vec![name])))),
+            1 => name().prop_map(|name| (Action::Allow, Some(L7::Dns(vec![name])))),
             1 => Just((Action::Deny, None)),
         ],
     )
-        .prop_map(|(peers, mut ports, (action, http))| {
-            if http.is_some() {
+        .prop_map(|(peers, mut ports, (action, l7))| {
+            if matches!(l7, Some(L7::Http(_) | L7::Tls(_))) {
                 ports
                     .iter_mut()
                     .for_each(|port| port.protocol = Protocol::Tcp);
@@ -244,7 +272,7 @@ fn rule() -> impl Strategy<Value = Rule> {
                 action,
                 peers,
                 ports,
-                http,
+                l7,
             }
         })
 }
@@ -285,50 +313,53 @@ pub fn world() -> impl Strategy<Value = World> {
         vec(select(PORTS.to_vec()), 0..3),
         any::<bool>(),
     );
-    let parts = (vec(pod, 1..7), vec(labels(), 3), services(), policies());
-    parts.prop_map(|(pods, namespaces, services, policies)| World {
-        namespaces: NAMESPACES
-            .iter()
-            .zip(namespaces)
-            .map(|(name, labels)| ((*name).to_owned(), Namespace { labels }))
-            .collect(),
-        pods: pods
-            .into_iter()
-            .enumerate()
-            .map(|(index, (namespace, labels, ports, here))| Pod {
-                namespace: namespace.into(),
-                name: format!("pod-{index}"),
-                labels,
-                service_account: "default".into(),
-                addresses: vec![
-                    address(&format!("10.244.0.{}", index + 2)),
-                    address(&format!("fd00:10:244::{}", index + 2)),
-                ],
-                node: if here { NODE.into() } else { "node-b".into() },
-                ports: ports
-                    .into_iter()
-                    .zip([("http", Protocol::Tcp), ("dns", Protocol::Udp)])
-                    .map(|(port, (name, protocol))| ContainerPort {
-                        name: name.into(),
-                        protocol,
-                        port,
-                    })
-                    .collect(),
-                ..Pod::default()
-            })
-            .collect(),
-        nodes: vec![
-            Node {
-                name: NODE.into(),
-                addresses: vec![address("172.18.0.2"), address("fd00:18::2")],
-            },
-            Node {
-                name: "node-b".into(),
-                addresses: vec![address("172.18.0.3"), address("fd00:18::3")],
-            },
-        ],
-        services,
-        policies,
+    let objects = (vec(pod, 1..7), vec(labels(), 3), services());
+    (objects, names(), policies()).prop_map(|((pods, namespaces, services), names, policies)| {
+        World {
+            namespaces: NAMESPACES
+                .iter()
+                .zip(namespaces)
+                .map(|(name, labels)| ((*name).to_owned(), Namespace { labels }))
+                .collect(),
+            pods: pods
+                .into_iter()
+                .enumerate()
+                .map(|(index, (namespace, labels, ports, here))| Pod {
+                    namespace: namespace.into(),
+                    name: format!("pod-{index}"),
+                    labels,
+                    service_account: "default".into(),
+                    addresses: vec![
+                        address(&format!("10.244.0.{}", index + 2)),
+                        address(&format!("fd00:10:244::{}", index + 2)),
+                    ],
+                    node: if here { NODE.into() } else { "node-b".into() },
+                    ports: ports
+                        .into_iter()
+                        .zip([("http", Protocol::Tcp), ("dns", Protocol::Udp)])
+                        .map(|(port, (name, protocol))| ContainerPort {
+                            name: name.into(),
+                            protocol,
+                            port,
+                        })
+                        .collect(),
+                    ..Pod::default()
+                })
+                .collect(),
+            nodes: vec![
+                Node {
+                    name: NODE.into(),
+                    addresses: vec![address("172.18.0.2"), address("fd00:18::2")],
+                },
+                Node {
+                    name: "node-b".into(),
+                    addresses: vec![address("172.18.0.3"), address("fd00:18::3")],
+                },
+            ],
+            services,
+            names,
+            policies,
+        }
     })
 }
 

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use crate::{
     compile::Verdict,
     model::{
-        Action, Direction, Entity, HttpRule, Labels, Peer, Peers, Pod, Port, PortMatch, Protocol,
-        Rule, Service, World, selector::Subject,
+        Action, Direction, Entity, HttpRule, L7, Labels, Peer, Peers, Pod, Port, PortMatch,
+        Protocol, Rule, Service, World, selector::Subject,
     },
 };
 
@@ -48,11 +48,21 @@ fn judge_some<'a>(
             if !peers(world, node, rule, flow.peer) || !ports(world, pod, rule, flow) {
                 continue;
             }
-            match (rule.action, &rule.http) {
+            let (tcp, udp) = (
+                flow.protocol == Protocol::Tcp,
+                flow.protocol == Protocol::Udp,
+            );
+            match (rule.action, &rule.l7) {
                 (Action::Deny, _) => denied = true,
                 (Action::Allow, None) => allowed = true,
-                (Action::Allow, Some(rules)) if flow.protocol == Protocol::Tcp => {
+                (Action::Allow, Some(L7::Http(rules))) if tcp => {
                     http.get_or_insert_default().extend(rules);
+                }
+                (Action::Allow, Some(L7::Tls(_))) if tcp => {
+                    http.get_or_insert_default();
+                }
+                (Action::Allow, Some(L7::Dns(_))) if tcp || udp => {
+                    http.get_or_insert_default();
                 }
                 (Action::Allow, Some(_)) => {}
             }
@@ -122,6 +132,13 @@ fn peers(world: &World, node: &str, rule: &Rule, address: IpAddr) -> bool {
             (*cluster_too || !in_cluster)
                 && cidr.contains(&address)
                 && !except.iter().any(|part| part.contains(&address))
+        }
+        Peer::Name(pattern) => {
+            !in_cluster
+                && world
+                    .names
+                    .iter()
+                    .any(|(name, found)| pattern.matches(name) && found.contains(&address))
         }
         Peer::Service(selector) => behind(world, address, |service| selector.matches(service)),
         Peer::Entity(entity) => match entity {

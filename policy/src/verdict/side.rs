@@ -4,8 +4,8 @@ use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     compile::{DirectionSet, PeerMatch, PolicyId, Slot, Snapshot, Verdict},
-    http::{Request, RequestVerdict, judge_as_sent_and_normalised, matcher::Matcher},
-    l7,
+    http::{Request, RequestVerdict, judge_as_sent_and_normalised},
+    l7::{self, RuleList},
     model::{Direction, Pod, Protocol},
 };
 
@@ -174,23 +174,9 @@ fn judge_request(
     flow: &Flow,
     request: &HttpRequest,
 ) -> RequestVerdict {
-    let mut owners = Vec::new();
-    let mut list = Vec::new();
-    for rule in rules.iter().filter_map(|index| side.rules.get(*index)) {
-        for http in rule.http.iter().flat_map(|http| http.iter()) {
-            owners.push(rule.object.to_string());
-            list.push(http.clone());
-        }
-    }
-    let denied = |reason| RequestVerdict {
-        allowed: false,
-        audit: false,
-        policies: Vec::new(),
-        reason,
-    };
-    let matcher = match Matcher::new(list) {
-        Ok(matcher) => matcher,
-        Err(error) => return denied(error.to_string()),
+    let list = match RuleList::new(&l7::owned(side, rules).0) {
+        Ok(list) => list,
+        Err(error) => return RequestVerdict::new(false, Vec::new(), error.to_string()),
     };
     let headers: Vec<(&str, &[u8])> = request
         .headers
@@ -203,9 +189,7 @@ fn judge_request(
         host: request.host.as_deref().unwrap_or(&flow.to),
         headers: &headers,
     };
-    judge_as_sent_and_normalised(&request, |request| {
-        l7::decide(&matcher, |index| owners.get(index).cloned(), request).unwrap_or_else(denied)
-    })
+    judge_as_sent_and_normalised(&request, |request| list.judge(request))
 }
 
 /// What the rule that comes nearest lacks.

@@ -1,22 +1,24 @@
 //! One client connection, request after request.
 
 mod forward;
+mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use tokio::{net::TcpStream, time};
+use weir_policy::http::Speaks;
 
 use super::{
     answer::Answer,
     exchange::Facts,
     finish::{Finish, finish},
     peer::{End, Peer},
-    sniff::foreign,
+    sniff::{foreign, is_tls},
 };
 use crate::{
     context::Context,
     flow::{FlowKey, L7Flow, Outcome},
-    http1::{Refusal, head::HeadScanner, request::RequestHead, response::Asked},
+    http1::{Refusal, head::HeadScanner, request::RequestHead, response::Asked, rewrite::rewrite},
     judge::judge,
 };
 
@@ -107,7 +109,7 @@ impl Connection {
                 if self.requests == 0
                     && let Some(reason) = foreign(held)
                 {
-                    return Err(self.not_http(reason));
+                    return Err(self.not_http(reason).await);
                 }
                 match scanner.scan(held) {
                     Ok(Some(length)) => return Ok(length),
@@ -177,21 +179,23 @@ impl Connection {
             Err(refusal) => return self.refuse(refusal).await,
         };
         let verdict = judge(&*policy, self.key.request_flow(), &head);
-        let outcome = if verdict.allowed {
-            Outcome::Allowed
-        } else {
-            Outcome::Denied
-        };
+        let outcome = Outcome::of(verdict.allowed, verdict.audit);
+        let rewritten = (!verdict.edits.is_empty()).then(|| rewrite(head_bytes, &verdict.edits));
+        let mut reason = verdict.reason;
+        if !verdict.noted.is_empty() {
+            reason = format!("{reason}; missing or wrong: {}", verdict.noted.join(", "));
+        }
         let record = L7Flow {
             method: head.method.to_owned(),
             path: head.path.as_deref().unwrap_or_default().to_owned(),
             host: head.host.to_owned(),
             policies: verdict.policies,
-            ..self.key.record(outcome, verdict.reason)
+            ..self.key.record(outcome, reason)
         };
         let facts = Facts {
             head: length,
             ready,
+            rewritten,
             body: head.body,
             close: head.close,
             expects_continue: head.expects_continue,
@@ -206,31 +210,39 @@ impl Connection {
             return self.answer(Answer::Denied, facts, record).await;
         }
         self.context.counters.requests_allowed.add();
-        if self.server.is_none() {
-            match self
-                .context
-                .datapath
-                .connect(&self.key, self.context.limits.connect_timeout)
-                .await
-            {
-                Ok(connected) => {
-                    if connected.port_fallback {
-                        self.context.counters.port_fallbacks.add();
-                    }
-                    self.server = Some(Peer::new(connected.stream));
+        if verdict.audit {
+            self.context.counters.audited.add();
+        }
+        match self.connect(record).await {
+            Ok(record) => self.forward(facts, *record).await,
+            Err(record) => self.answer(Answer::Unreachable, facts, *record).await,
+        }
+    }
+
+    /// Connects to the server where that has not been done. Both ways the record of what it was
+    /// for comes back; where it failed, saying why.
+    async fn connect(&mut self, record: L7Flow) -> Result<Box<L7Flow>, Box<L7Flow>> {
+        if self.server.is_some() {
+            return Ok(Box::new(record));
+        }
+        let limit = self.context.limits.connect_timeout;
+        match self.context.datapath.connect(&self.key, limit).await {
+            Ok(connected) => {
+                if connected.port_fallback {
+                    self.context.counters.port_fallbacks.add();
                 }
-                Err(fault) => {
-                    self.context.counters.upstream_failures.add();
-                    let record = L7Flow {
-                        verdict: Outcome::Error,
-                        reason: fault.to_string(),
-                        ..record
-                    };
-                    return self.answer(Answer::Unreachable, facts, record).await;
-                }
+                self.server = Some(Peer::new(connected.stream));
+                Ok(Box::new(record))
+            }
+            Err(fault) => {
+                self.context.counters.upstream_failures.add();
+                Err(Box::new(L7Flow {
+                    verdict: Outcome::Error,
+                    reason: fault.to_string(),
+                    ..record
+                }))
             }
         }
-        self.forward(facts, record).await
     }
 
     /// Answers a request ourselves; the connection goes on unless the client wants it closed.
@@ -268,8 +280,29 @@ impl Connection {
         After::Next
     }
 
+    /// What may be spoken on this flow, by the policy in force.
+    fn speaks(&self) -> Speaks {
+        let policy = self.context.policy.get();
+        policy.map_or_else(Speaks::default, |policy| {
+            policy.speaks(self.key.request_flow())
+        })
+    }
+
+    /// A record of bytes that are passed on unread, because only policies in audit mode ask for
+    /// anything else, or none does.
+    fn unread(&self, reason: &str) -> L7Flow {
+        self.context.counters.audited.add();
+        self.key
+            .record(Outcome::Audited, format!("passed on unread: {reason}"))
+    }
+
     /// Refuses a request before any rule was asked, and with it the connection.
     async fn refuse(&mut self, refusal: Refusal) -> After {
+        let cut = matches!(refusal, Refusal::Truncated | Refusal::HeadTimeout);
+        if !cut && self.speaks().anything {
+            let record = self.unread(refusal.reason());
+            return self.plain(record).await;
+        }
         self.context.counters.refuse(refusal);
         let answer = Answer::Refused(refusal);
         let mut record = self.key.record(Outcome::Refused, refusal.reason());
@@ -290,7 +323,15 @@ impl Connection {
         }
     }
 
-    fn not_http(&self, reason: &'static str) -> After {
+    async fn not_http(&mut self, reason: &'static str) -> After {
+        let speaks = self.speaks();
+        if speaks.tls && is_tls(self.client.filled()) {
+            return self.tls().await;
+        }
+        if speaks.anything {
+            let record = self.unread(reason);
+            return self.plain(record).await;
+        }
         self.context.counters.not_http.add();
         self.context
             .record(self.key.record(Outcome::Refused, reason), self.since);

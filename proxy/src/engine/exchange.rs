@@ -30,6 +30,8 @@ pub struct Facts {
     pub head: usize,
     /// Head and checked part of the body: what may be forwarded at once.
     pub ready: usize,
+    /// What goes to the server in place of the head, where header rules change it.
+    pub rewritten: Option<Vec<u8>>,
     /// What is left of the body after that.
     pub body: Body,
     /// The client wants the connection to end after this request.
@@ -116,8 +118,7 @@ pub async fn exchange(
     let mut request = pin!(forward_request(
         &mut from_client,
         &mut to_server,
-        facts.ready,
-        facts.body,
+        facts,
         progress
     ));
     let mut response = pin!(forward_response(
@@ -166,17 +167,24 @@ pub async fn exchange(
     }
 }
 
-/// Forwards a request: the first `ready` bytes held (its head and what was checked of its body),
-/// then the rest of `body`. Then reads ahead, to pass on a FIN and to notice a reset in time.
+/// Forwards a request: its head and what was checked of its body, then the rest of the body. Then reads ahead, to pass on a FIN and to notice a reset in time.
 pub async fn forward_request(
     client: &mut Reader<'_>,
     server: &mut Writer<'_>,
-    mut ready: usize,
-    mut body: Body,
+    facts: &Facts,
     progress: &Progress,
 ) -> RequestStop {
+    let (mut ready, mut body) = (facts.ready, facts.body);
+    let mut sent = 0;
+    if let Some(head) = &facts.rewritten {
+        if server.send(head, false).await.is_err() {
+            return RequestStop::ServerGone;
+        }
+        sent = facts.head;
+    }
     loop {
-        let bytes = client.filled().get(..ready).unwrap_or_default();
+        let bytes = client.filled().get(sent..ready).unwrap_or_default();
+        sent = 0;
         let last = body.is_done() && client.filled().len() == ready;
         let end = last && client.end() == Some(End::Eof);
         if server.send(bytes, end).await.is_err() {

@@ -5,12 +5,20 @@ use crate::http1::head::is_token;
 /// The HTTP/2 preface up to where it differs from any HTTP/1 request line.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
+/// Whether a connection begins with a TLS handshake record.
+pub fn is_tls(first: &[u8]) -> bool {
+    first.first() == Some(&HANDSHAKE)
+}
+
+/// Content type of a TLS handshake record (RFC 8446, 5.1).
+const HANDSHAKE: u8 = 0x16;
+
 /// Why a connection's first bytes are not HTTP/1 at all; `None` while they may be.
 ///
 /// Such a connection is reset, since its client would not understand an HTTP answer. Text that
 /// merely is a bad request gets an answer instead.
 pub fn foreign(first: &[u8]) -> Option<&'static str> {
-    if first.first() == Some(&0x16) {
+    if is_tls(first) {
         return Some("not HTTP: TLS");
     }
     if first.starts_with(HTTP2_PREFACE) {

@@ -22,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 use weir_policy::{
-    http::{Judge, Request, RequestFlow, RequestVerdict},
+    http::{Judge, NameUse, Request, RequestFlow, RequestVerdict, Speaks},
     model::Direction,
 };
 
@@ -43,13 +43,22 @@ pub(super) const DENIED: &str = "HTTP/1.1 403 Forbidden\r\ncontent-type: text/pl
 struct Prefix(&'static str);
 
 impl Judge for Prefix {
-    fn audits(&self, _flow: RequestFlow) -> bool {
-        false
+    fn speaks(&self, _flow: RequestFlow) -> Speaks {
+        Speaks {
+            http: true,
+            ..Speaks::default()
+        }
+    }
+
+    fn judge_name(&self, _: RequestFlow, _: NameUse, _: Option<&str>) -> RequestVerdict {
+        RequestVerdict::new(false, Vec::new(), "no names here")
     }
 
     fn judge(&self, _flow: RequestFlow, request: &Request<'_>) -> RequestVerdict {
         RequestVerdict {
             audit: false,
+            edits: Vec::new(),
+            noted: Vec::new(),
             allowed: request.path.is_none_or(|path| path.starts_with(self.0)),
             policies: vec!["NetworkPolicy/test/prefix".into()],
             reason: format!("prefix {}", self.0),

@@ -35,7 +35,7 @@ fn rule(peers: Peers, port: Option<u16>, http: Option<Vec<HttpRule>>) -> Rule {
             })
             .into_iter()
             .collect(),
-        http,
+        l7: http.map(weir_policy::model::L7::Http),
     }
 }
 

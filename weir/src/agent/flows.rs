@@ -135,6 +135,10 @@ fn log(event: &Event, names: &Names) {
             target: "flow",
             "REDIRECT {direction} {source} -> {destination} {protocol} endpoint={endpoint} policy=\"{policy}\"",
         ),
+        verdict::AUDIT => tracing::info!(
+            target: "flow",
+            "AUDIT {direction} {source} -> {destination} {protocol} endpoint={endpoint} policy=\"{policy}\"",
+        ),
         _ => tracing::info!(
             target: "flow",
             "DENY {direction} {source} -> {destination} {protocol} endpoint={endpoint} policy=\"{policy}\"",

@@ -129,6 +129,7 @@ fn log(flow: &L7Flow) {
                 flow.status.unwrap_or(0),
             );
         }
+        Outcome::Audited => "HTTP_AUDIT",
         Outcome::Denied => "HTTP_DENY",
         Outcome::Refused => "HTTP_REFUSED",
         Outcome::Error => "HTTP_ERROR",

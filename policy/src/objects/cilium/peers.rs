@@ -1,6 +1,6 @@
 //! The other end of a Cilium rule: endpoints, entities, prefixes.
 
-use super::services;
+use super::{names, services};
 use crate::model::{
     Direction, Entity, Key, NamespaceScope, Operator, Peer, Peers, PodSelector, Selector,
 };
@@ -16,7 +16,7 @@ const SERVICE_ACCOUNT: &str = "io.cilium.k8s.policy.serviceaccount";
 const CLUSTER: &str = "io.cilium.k8s.policy.cluster";
 
 /// The fields that name peers, of which a rule may use one: endpoints, entities, CIDR, CIDR set,
-/// services.
+/// services, DNS names.
 pub(super) fn members(direction: Direction) -> &'static [&'static str] {
     match direction {
         Direction::Ingress => &["fromEndpoints", "fromEntities", "fromCIDR", "fromCIDRSet"],
@@ -26,6 +26,7 @@ pub(super) fn members(direction: Direction) -> &'static [&'static str] {
             "toCIDR",
             "toCIDRSet",
             "toServices",
+            "toFQDNs",
         ],
     }
 }
@@ -54,7 +55,8 @@ pub(super) fn peers(
                 1 => entity(item)?,
                 2 => Some(network(cidr::prefix_or_address(item)?, Vec::new())),
                 3 => Some(cidr_rule(item)?),
-                _ => Some(services::service(item, scope)?),
+                4 => Some(services::service(item, scope)?),
+                _ => Some(Peer::Name(names::selector(item)?)),
             });
         }
         found = Some((member, Peers::OneOf(peers)));

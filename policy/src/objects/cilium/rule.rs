@@ -1,10 +1,10 @@
 //! One entry of `ingress`, `egress`, `ingressDeny` or `egressDeny`: a rule for each `toPorts` entry.
 
-use super::{deny_all, http, icmp, peers};
-use crate::model::{Action, Direction, HttpRule, NamespaceScope, PortMatch, Rule};
+use super::{deny_all, http, icmp, names, peers};
+use crate::model::{Action, Direction, L7, NamespaceScope, PortMatch, Rule};
 use crate::objects::{
     field::{Fault, Field, Object},
-    ports::{self, CiliumPorts},
+    ports::{self, CiliumPorts, Need},
 };
 
 const AUTHENTICATION: (&str, &str) = ("authentication", "is not supported yet");
@@ -29,31 +29,28 @@ const EGRESS_REFUSED: &[(&str, &str)] = &[
     ("toRequires", REQUIRES),
     ("toGroups", "cloud provider groups are not supported yet"),
     ("toNodes", "node selectors are not supported yet"),
-    ("toFQDNs", "rules by DNS name are not supported yet"),
     ("fromEndpoints", OF_INGRESS),
     ("fromEntities", OF_INGRESS),
     ("fromCIDR", OF_INGRESS),
     ("fromCIDRSet", OF_INGRESS),
 ];
 const PORTS_REFUSED: &[(&str, &str)] = &[
-    (
-        "serverNames",
-        "rules by TLS server name are not supported yet",
-    ),
     ("terminatingTLS", "TLS termination is not supported yet"),
     ("originatingTLS", "TLS origination is not supported yet"),
     ("listener", "custom Envoy listeners are not supported"),
 ];
-const DENY_PORTS_REFUSED: &[(&str, &str)] = &[(
-    "rules",
-    "a deny rule judges addresses and ports only: deny requests by not allowing them",
-)];
-const L7_REFUSED: &[(&str, &str)] = &[
-    ("dns", "DNS rules are not supported yet"),
-    ("kafka", "was removed in Cilium 1.20: only `http` is left"),
-    ("l7", "was removed in Cilium 1.20: only `http` is left"),
-    ("l7proto", "was removed in Cilium 1.20: only `http` is left"),
+const DENY_PORTS_REFUSED: &[(&str, &str)] = &[
+    (
+        "rules",
+        "a deny rule judges addresses and ports only: deny requests by not allowing them",
+    ),
+    (
+        "serverNames",
+        "a deny rule judges addresses and ports only: deny server names by not allowing them",
+    ),
 ];
+const L7_REFUSED: &[(&str, &str)] = &[("kafka", REMOVED), ("l7", REMOVED), ("l7proto", REMOVED)];
+const REMOVED: &str = "was removed in Cilium 1.20: `http` and `dns` are left";
 
 /// The model's rules of one entry. What is bad is left out of an allow and widens a deny.
 pub(super) fn rules(
@@ -95,14 +92,18 @@ fn read(
             Direction::Egress => EGRESS_REFUSED,
         },
     )?;
+    if let (Action::Deny, Some(names)) = (action, object.get("toFQDNs")) {
+        return Err(names
+            .fault("a deny rule cannot be about DNS names: what is not looked up is not denied"));
+    }
     let peers = peers::peers(&object, direction, scope)?;
     let entries = object.items("toPorts")?;
-    let rule = |place: &str, ports, http| Rule {
+    let rule = |place: &str, ports, l7| Rule {
         place: place.to_owned(),
         action,
         peers: peers.clone().unwrap_or(crate::model::Peers::Any),
         ports,
-        http,
+        l7,
     };
     if let Some(types) = icmp::types(&object)? {
         return Ok(vec![rule(&field.path, types, None)]);
@@ -116,64 +117,94 @@ fn read(
     }
     let mut rules = Vec::with_capacity(entries.len());
     for entry in &entries {
-        match ports_entry(entry, action, bad) {
-            Ok((ports, http)) => rules.push(rule(&entry.path, ports, http)),
+        match ports_entry(entry, direction, action, bad) {
+            Ok((ports, l7)) => rules.push(rule(&entry.path, ports, l7)),
             Err(fault) => bad.push(fault),
         }
     }
     Ok(rules)
 }
 
-type PortsAndHttp = (Vec<PortMatch>, Option<Vec<HttpRule>>);
-
 fn ports_entry(
     field: &Field<'_>,
+    direction: Direction,
     action: Action,
     bad: &mut Vec<Fault>,
-) -> Result<PortsAndHttp, Fault> {
+) -> Result<(Vec<PortMatch>, Option<L7>), Fault> {
     let entry = field.object()?;
-    let http = match action {
+    let (l7, need) = match action {
         Action::Allow => {
-            entry.only(&["ports", "rules"], PORTS_REFUSED)?;
-            l7(&entry)?
+            entry.only(&["ports", "rules", "serverNames"], PORTS_REFUSED)?;
+            match names::server_names(&entry)? {
+                Some(names) => (Some(L7::Tls(names)), Need::Nothing),
+                None => l7(&entry, direction, bad)?,
+            }
         }
         Action::Deny => {
             entry.only(&["ports"], DENY_PORTS_REFUSED)?;
-            None
+            (None, Need::Nothing)
         }
     };
-    let ports = match ports::cilium(&entry, http.is_some())? {
+    let ports = match ports::cilium(&entry, need)? {
         CiliumPorts::Everything => Vec::new(),
         CiliumPorts::These(ports) => ports,
     };
-    let http = http.map(|items| {
-        let mut rules = Vec::with_capacity(items.len());
-        for item in &items {
-            match http::rule(item) {
-                Ok(rule) => rules.push(rule),
-                Err(fault) => bad.push(fault),
-            }
-        }
-        rules
-    });
-    Ok((ports, http))
+    Ok((ports, l7))
 }
 
-/// The entries of `rules.http`, if the rule is about requests at all.
-fn l7<'a>(entry: &Object<'a>) -> Result<Option<Vec<Field<'a>>>, Fault> {
+/// What `rules` say, if the entry is about more than ports. Bad entries are left out.
+fn l7(
+    entry: &Object<'_>,
+    direction: Direction,
+    bad: &mut Vec<Fault>,
+) -> Result<(Option<L7>, Need), Fault> {
     let Some(rules) = entry.get("rules") else {
-        return Ok(None);
+        return Ok((None, Need::Nothing));
     };
     let rules = rules.object()?;
-    rules.only(&["http"], L7_REFUSED)?;
-    let Some(http) = rules.get("http") else {
-        return Ok(None);
-    };
-    let items = http.list()?;
-    if items.is_empty() {
-        return Err(http.fault(
-            "is empty: `[{}]` allows every request, without `rules` the port is not looked into",
-        ));
+    rules.only(&["http", "dns"], L7_REFUSED)?;
+    match (rules.get("http"), rules.get("dns")) {
+        (None, None) => Ok((None, Need::Nothing)),
+        (Some(_), Some(dns)) => {
+            Err(dns.fault("cannot stand beside `http`: write an entry for each"))
+        }
+        (Some(http), None) => {
+            let items = http.list()?;
+            if items.is_empty() {
+                return Err(http.fault(
+                    "is empty: `[{}]` allows every request, without `rules` the port is not looked into",
+                ));
+            }
+            Ok((Some(L7::Http(good(&items, http::rule, bad))), Need::Http))
+        }
+        (None, Some(dns)) => {
+            if direction == Direction::Ingress {
+                return Err(
+                    dns.fault("belongs to egress rules: queries are judged where they are asked")
+                );
+            }
+            let items = dns.list()?;
+            if items.is_empty() {
+                return Err(dns.fault(
+                    "is empty: `[{matchPattern: \"*\"}]` allows every query, without `rules` the port is not looked into",
+                ));
+            }
+            Ok((Some(L7::Dns(good(&items, names::selector, bad))), Need::Dns))
+        }
     }
-    Ok(Some(items))
+}
+
+fn good<T>(
+    items: &[Field<'_>],
+    read: fn(&Field<'_>) -> Result<T, Fault>,
+    bad: &mut Vec<Fault>,
+) -> Vec<T> {
+    let mut good = Vec::with_capacity(items.len());
+    for item in items {
+        match read(item) {
+            Ok(rule) => good.push(rule),
+            Err(fault) => bad.push(fault),
+        }
+    }
+    good
 }

@@ -1,7 +1,7 @@
 //! Cilium policies that are in force, whole or in part.
 
 use super::*;
-use crate::model::{Entity, HeaderMatch, HttpRule, Operator};
+use crate::model::{Entity, HeaderMatch, HttpRule, L7, Operator};
 
 fn ingress(value: &Value) -> Vec<Rule> {
     good(value).ingress.rules
@@ -42,16 +42,15 @@ fn the_http_policy_of_the_workshop() {
         value: value.map(str::to_owned),
     };
     assert_eq!(
-        rule.http.as_deref(),
-        Some(
-            &[HttpRule {
-                place: "spec.ingress[0].toPorts[0].rules.http[0]".into(),
-                method: Some("GET".into()),
-                path: Some("/headers".into()),
-                host: None,
-                headers: vec![header("x-team", Some("blue")), header("x-any", None)],
-            }][..]
-        )
+        rule.l7,
+        Some(L7::Http(vec![HttpRule {
+            place: "spec.ingress[0].toPorts[0].rules.http[0]".into(),
+            method: Some("GET".into()),
+            path: Some("/headers".into()),
+            host: None,
+            headers: vec![header("x-team", Some("blue")), header("x-any", None)],
+            header_rules: Vec::new(),
+        }]))
     );
 }
 
@@ -265,12 +264,10 @@ fn a_bad_request_rule_leaves_the_others() {
     )));
     let parsed = read(&value).unwrap();
     let rule = &parsed.policy.specs[0].ingress.rules[0];
-    let places: Vec<_> = rule
-        .http
-        .iter()
-        .flatten()
-        .map(|http| http.place.as_str())
-        .collect();
+    let Some(L7::Http(http)) = &rule.l7 else {
+        panic!("HTTP rules");
+    };
+    let places: Vec<_> = http.iter().map(|http| http.place.as_str()).collect();
     assert_eq!(
         places,
         [
@@ -287,8 +284,8 @@ fn a_bad_request_rule_leaves_the_others() {
     let value = cnp(with_rule(entry(json!([{"path": "/a)|(.*"}]))));
     let rule = &read(&value).unwrap().policy.specs[0].ingress.rules[0];
     assert_eq!(
-        rule.http,
-        Some(vec![]),
+        rule.l7,
+        Some(L7::Http(vec![])),
         "allows no request, and still needs the proxy"
     );
 }

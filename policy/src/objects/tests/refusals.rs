@@ -143,9 +143,27 @@ fn peers() {
         ),
         (
             "egress",
-            json!({"toFQDNs": [{"matchName": "a.b"}]}),
-            "toFQDNs",
-            "rules by DNS name are not supported yet",
+            json!({"toFQDNs": [{"matchName": "a.b", "matchPattern": "*"}]}),
+            "toFQDNs[0].matchPattern",
+            "cannot stand beside `matchName`: write an entry for each",
+        ),
+        (
+            "egress",
+            json!({"toFQDNs": [{"matchName": "a/b"}]}),
+            "toFQDNs[0].matchName",
+            "has a `/`: letters, digits, `-`, `_` and `.` only, `*` in a pattern",
+        ),
+        (
+            "egress",
+            json!({"toFQDNs": [{"matchName": "*.b"}]}),
+            "toFQDNs[0].matchName",
+            "has a `*`: letters, digits, `-`, `_` and `.` only, `*` in a pattern",
+        ),
+        (
+            "egress",
+            json!({"toFQDNs": [{}]}),
+            "toFQDNs[0]",
+            "needs `matchName` or `matchPattern`",
         ),
         (
             "egress",
@@ -349,14 +367,13 @@ fn port_lists() {
 #[test]
 fn entries_of_ports() {
     for (name, reason) in [
-        (
-            "serverNames",
-            "rules by TLS server name are not supported yet",
-        ),
         ("terminatingTLS", "TLS termination is not supported yet"),
         ("originatingTLS", "TLS origination is not supported yet"),
         ("listener", "custom Envoy listeners are not supported"),
-        ("port", "unknown field; known here: `ports` or `rules`"),
+        (
+            "port",
+            "unknown field; known here: `ports`, `rules` or `serverNames`",
+        ),
     ] {
         let value = rule(
             "egress",
@@ -374,7 +391,83 @@ fn entries_of_ports() {
     check(
         rule("egressDeny", json!({"toFQDNs": []})),
         "spec.egressDeny[0].toFQDNs",
-        "rules by DNS name are not supported yet",
+        "a deny rule cannot be about DNS names: what is not looked up is not denied",
+    );
+    let tls = |more: Value| {
+        let mut entry = json!({"ports": [{"port": "443", "protocol": "TCP"}]});
+        entry
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        json!({"toPorts": [entry]})
+    };
+    check(
+        rule("ingressDeny", tls(json!({"serverNames": ["a.b"]}))),
+        "spec.ingressDeny[0].toPorts[0].serverNames",
+        "a deny rule judges addresses and ports only: deny server names by not allowing them",
+    );
+    check(
+        rule("egress", tls(json!({"serverNames": [""]}))),
+        "spec.egress[0].toPorts[0].serverNames[0]",
+        "is empty",
+    );
+    check(
+        rule(
+            "egress",
+            tls(json!({"serverNames": ["a.b"], "rules": {"http": [{}]}})),
+        ),
+        "spec.egress[0].toPorts[0].rules",
+        "cannot stand beside `serverNames` without `terminatingTLS`, which is not supported: what is inside TLS cannot be read",
+    );
+}
+
+#[test]
+fn queries() {
+    let dns = |port: Value, rules: Value| json!({"toPorts": [{"ports": [port], "rules": {"dns": rules}}]});
+    let udp = json!({"port": "53", "protocol": "UDP"});
+    let at = "spec.egress[0].toPorts[0]";
+    check(
+        rule("ingress", dns(udp.clone(), json!([{"matchPattern": "*"}]))),
+        "spec.ingress[0].toPorts[0].rules.dns",
+        "belongs to egress rules: queries are judged where they are asked",
+    );
+    for (port, field, reason) in [
+        (
+            json!({"port": "53", "protocol": "SCTP"}),
+            "protocol",
+            "DNS rules need `protocol: UDP`, `TCP` or `ANY`",
+        ),
+        (
+            json!({"port": "0", "protocol": "UDP"}),
+            "port",
+            "DNS rules need a single port that is not `0`",
+        ),
+        (
+            json!({"port": "53", "endPort": 54, "protocol": "UDP"}),
+            "port",
+            "DNS rules need a single port that is not `0`",
+        ),
+    ] {
+        let value = rule("egress", dns(port, json!([{"matchPattern": "*"}])));
+        check(value, &format!("{at}.ports[0].{field}"), reason);
+    }
+    check(
+        rule("egress", dns(udp.clone(), json!([]))),
+        &format!("{at}.rules.dns"),
+        "is empty: `[{matchPattern: \"*\"}]` allows every query, without `rules` the port is not looked into",
+    );
+    check(
+        rule("egress", dns(udp, json!([{"matchPattern": "a.**.b"}]))),
+        &format!("{at}.rules.dns[0].matchPattern"),
+        "has `**` in another place than a leading `**.`",
+    );
+    check(
+        rule(
+            "egress",
+            json!({"toPorts": [{"rules": {"dns": [{"matchPattern": "*"}]}}]}),
+        ),
+        &format!("{at}.ports"),
+        "needs at least one port; `port: \"0\"` means all of them",
     );
 }
 
@@ -399,10 +492,19 @@ fn requests_need_tcp() {
         "HTTP rules need a port that is not `0`",
     );
     for (name, reason) in [
-        ("dns", "DNS rules are not supported yet"),
-        ("kafka", "was removed in Cilium 1.20: only `http` is left"),
-        ("l7", "was removed in Cilium 1.20: only `http` is left"),
-        ("l7proto", "was removed in Cilium 1.20: only `http` is left"),
+        ("dns", "cannot stand beside `http`: write an entry for each"),
+        (
+            "kafka",
+            "was removed in Cilium 1.20: `http` and `dns` are left",
+        ),
+        (
+            "l7",
+            "was removed in Cilium 1.20: `http` and `dns` are left",
+        ),
+        (
+            "l7proto",
+            "was removed in Cilium 1.20: `http` and `dns` are left",
+        ),
     ] {
         // Also http and dns in one rule.
         let value = http(
@@ -466,14 +568,29 @@ fn request_rules() {
             "has a control character in the value",
         ),
         (
-            json!({"headerMatches": []}),
-            "headerMatches",
-            "is not supported yet: use `headers` to ask for a value",
+            json!({"headerMatches": [{"name": "", "value": "a"}]}),
+            "headerMatches[0].name",
+            "is empty",
+        ),
+        (
+            json!({"headerMatches": [{"name": "X-A", "secret": {"name": "s"}}]}),
+            "headerMatches[0].secret",
+            "is not supported: the agent reads no Secret; write a `value`",
+        ),
+        (
+            json!({"headerMatches": [{"name": "X-A", "value": "a", "mismatch": "WARN"}]}),
+            "headerMatches[0].mismatch",
+            "`WARN` must be one of `LOG`, `ADD`, `DELETE` or `REPLACE`",
+        ),
+        (
+            json!({"headerMatches": [{"name": "Content-Length", "value": "1", "mismatch": "ADD"}]}),
+            "headerMatches[0].name",
+            "decides where a request ends: it cannot be changed",
         ),
         (
             json!({"paht": "/"}),
             "paht",
-            "unknown field; known here: `method`, `path`, `host` or `headers`",
+            "unknown field; known here: `method`, `path`, `host`, `headers` or `headerMatches`",
         ),
     ] {
         check(tcp_http(entry), &format!("{at}.{field}"), reason);

@@ -126,7 +126,7 @@ impl Connection {
         self.last_answer(answer, facts.asked.head).await
     }
 
-    async fn tunnel(&mut self) -> After {
+    pub(super) async fn tunnel(&mut self) -> After {
         let Some(server) = &mut self.server else {
             return After::Finish(Finish::Reset);
         };

@@ -1,0 +1,209 @@
+//! DNS names with wildcards: TLS server names, DNS queries, and peers by name.
+//!
+//! Compared without case and without a final dot (RFC 4343). `*` stands for any part of one label,
+//! a leading `**.` for one label or more, and `**` alone for every name.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A name or a pattern of names, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NamePattern(String);
+
+/// Why a text is no name pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// Nothing is left of it.
+    #[error("is empty")]
+    Empty,
+    /// Longer than a DNS name (RFC 1035).
+    #[error("is longer than 255 characters")]
+    TooLong,
+    /// A character that names do not have.
+    #[error("has a `{0}`: letters, digits, `-`, `_` and `.` only, `*` in a pattern")]
+    Character(char),
+    /// `**` in another place than the beginning.
+    #[error("has `**` in another place than a leading `**.`")]
+    Stars,
+}
+
+/// The longest name.
+const MAX: usize = 255;
+
+impl NamePattern {
+    /// Every name.
+    pub fn every() -> Self {
+        Self("**".into())
+    }
+
+    /// A name without wildcards.
+    ///
+    /// # Errors
+    /// [`NameError`].
+    pub fn exact(text: &str) -> Result<Self, NameError> {
+        match text.find('*') {
+            Some(_) => Err(NameError::Character('*')),
+            None => Self::new(text),
+        }
+    }
+
+    /// A pattern.
+    ///
+    /// # Errors
+    /// [`NameError`].
+    pub fn new(text: &str) -> Result<Self, NameError> {
+        let name = normal(text);
+        if name.is_empty() {
+            return Err(NameError::Empty);
+        }
+        if name.len() > MAX {
+            return Err(NameError::TooLong);
+        }
+        let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '*');
+        if let Some(other) = name.chars().find(|c| !known(*c)) {
+            return Err(NameError::Character(other));
+        }
+        let rest = name.strip_prefix("**.").unwrap_or(&name);
+        if rest.contains("**") && name != "**" {
+            return Err(NameError::Stars);
+        }
+        Ok(Self(name))
+    }
+
+    /// The pattern as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a name is meant.
+    pub fn matches(&self, name: &str) -> bool {
+        let name = normal(name);
+        if self.0 == "**" {
+            return true;
+        }
+        match self.0.strip_prefix("**.") {
+            None => labels(&self.0, &name),
+            Some(rest) => {
+                let mut from = name.as_str();
+                while let Some((label, after)) = from.split_once('.') {
+                    if !label.is_empty() && labels(rest, after) {
+                        return true;
+                    }
+                    from = after;
+                }
+                false
+            }
+        }
+    }
+}
+
+impl fmt::Display for NamePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A name as names are compared.
+pub fn normal(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+/// Label by label.
+fn labels(pattern: &str, name: &str) -> bool {
+    let (mut patterns, mut names) = (pattern.split('.'), name.split('.'));
+    loop {
+        match (patterns.next(), names.next()) {
+            (None, None) => return true,
+            (Some(pattern), Some(name)) if label(pattern.as_bytes(), name.as_bytes()) => {}
+            _ => return false,
+        }
+    }
+}
+
+/// One label; on a mismatch the last `*` takes one character more.
+fn label(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p + 1, n));
+                p += 1;
+            }
+            Some(byte) if name.get(n) == Some(byte) => {
+                p += 1;
+                n += 1;
+            }
+            _ => match &mut star {
+                Some((after, taken)) => {
+                    *taken += 1;
+                    (p, n) = (*after, *taken);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern.iter().skip(p).all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn matches(pattern: &str, name: &str) -> bool {
+        NamePattern::new(pattern).expect("a pattern").matches(name)
+    }
+
+    #[test]
+    fn wildcards_stay_in_their_label() {
+        for (pattern, name, expected) in [
+            ("a.b", "A.b.", true),
+            ("a.b", "x.a.b", false),
+            ("*.b", "a.b", true),
+            ("*.b", "b", false),
+            ("*.b", "x.a.b", false),
+            ("a*c.b", "abc.b", true),
+            ("a*c.b", "ac.b", true),
+            ("a*c.b", "acd.b", false),
+            ("**.b", "x.a.b", true),
+            ("**.b", "a.b", true),
+            ("**.b", "b", false),
+            ("**.b", ".b", false),
+            ("**", "anything.at.all", true),
+            ("*", "one", true),
+            ("*", "one.two", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern() {
+        assert_eq!(NamePattern::new("."), Err(NameError::Empty));
+        assert_eq!(NamePattern::new("a/b"), Err(NameError::Character('/')));
+        assert_eq!(NamePattern::new("a.**.b"), Err(NameError::Stars));
+        assert_eq!(NamePattern::exact("*.b"), Err(NameError::Character('*')));
+        assert_eq!(NamePattern::new(&"a".repeat(256)), Err(NameError::TooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn patterns_agree_with_regular_expressions(
+            pattern in "(\\*\\*\\.)?[ab*]{1,4}(\\.[ab*]{1,3}){0,2}",
+            name in "[ab]{0,3}(\\.[ab]{0,3}){0,3}",
+        ) {
+            prop_assume!(pattern != "**" && NamePattern::new(&pattern).is_ok());
+            let (lead, rest) = match pattern.strip_prefix("**.") {
+                Some(rest) => ("(?:.*\\.)?[^.]+\\.", rest),
+                None => ("", pattern.as_str()),
+            };
+            let rest = rest.replace('.', "\\.").replace('*', "[^.]*");
+            let regex = regex::Regex::new(&format!("^(?:{lead}{rest})$")).expect("a regex");
+            let naive = regex.is_match(&normal(&name));
+            prop_assert_eq!(matches(&pattern, &name), naive, "{} {}", pattern, name);
+        }
+    }
+}
