@@ -2,6 +2,7 @@
 
 mod curl;
 mod socket;
+mod traces;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -17,6 +18,7 @@ use weir_lab::{Applied, Lab, Topology, UpOptions};
 
 #[allow(unused_imports, reason = "as above")]
 pub use socket::{Http, inside, listen, tcp, udp};
+pub use traces::{Footprint, Swept, traces};
 
 /// The binary under test.
 pub const WEIR: &str = env!("CARGO_BIN_EXE_weir");

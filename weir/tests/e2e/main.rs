@@ -9,5 +9,7 @@ mod policies;
 
 mod address;
 mod faults;
+mod leaves_nothing;
 mod live;
+mod misuse;
 mod s4;
