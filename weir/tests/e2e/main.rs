@@ -8,6 +8,7 @@ mod common;
 mod policies;
 
 mod address;
+mod bad_input;
 mod faults;
 mod leaves_nothing;
 mod live;
