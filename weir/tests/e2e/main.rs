@@ -8,9 +8,11 @@ mod common;
 mod policies;
 
 mod address;
+mod agreement;
 mod bad_input;
 mod faults;
 mod leaves_nothing;
 mod live;
 mod misuse;
 mod s4;
+mod simulate;
