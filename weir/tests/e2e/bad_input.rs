@@ -7,7 +7,9 @@ use std::fs;
 use serde_json::{Value, json};
 use weir_lab::Topology;
 
-use crate::common::{FAMILIES, Family, Http, TestLab, in_both_topologies, one_message, wait_for};
+use crate::common::{
+    FAMILIES, Family, Http, TestLab, in_both_families, in_both_topologies, one_message, wait_for,
+};
 use crate::policies::{ALLOW_GET_HEADERS, ALLOW_SLEEP};
 use mistakes::{MISTAKES, Mistake};
 
@@ -34,16 +36,6 @@ fn with_policies(topology: Topology) -> TestLab {
     lab.apply(ALLOW_GET_HEADERS);
     lab.apply(ECHO_FOR_SLEEP);
     lab
-}
-
-/// Both families beside each other: what is dropped takes its time.
-fn in_both_families(check: impl Fn(Family) + Sync) {
-    std::thread::scope(|scope| {
-        for family in FAMILIES {
-            let check = &check;
-            scope.spawn(move || check(family));
-        }
-    });
 }
 
 /// Whatever else is wrong, the good policies are in force and nothing beyond them is open.

@@ -14,5 +14,6 @@ mod faults;
 mod leaves_nothing;
 mod live;
 mod misuse;
+mod protocols;
 mod s4;
 mod simulate;
