@@ -21,14 +21,12 @@ struct Flow {
     words: Vec<String>,
 }
 
-/// A pod as a target of flows, its port, and the requests that are made of it.
-const SERVERS: [(&str, u16, &[(&str, &str)]); 2] = [
-    (
-        "deploy/httpbin",
-        80,
-        &[("GET", "/headers"), ("GET", "/ip"), ("POST", "/post")],
-    ),
-    ("echo", 8080, &[("GET", "/headers")]),
+/// Pods as targets of flows, their ports, and what is requested of them.
+const REQUESTS: [(&str, u16, &str, &str); 4] = [
+    ("deploy/httpbin", 80, "GET", "/headers"),
+    ("deploy/httpbin", 80, "GET", "/ip"),
+    ("deploy/httpbin", 80, "POST", "/post"),
+    ("echo", 8080, "GET", "/headers"),
 ];
 const CLIENTS: [&str; 6] = [
     "deploy/sleep",
@@ -44,20 +42,11 @@ fn simulate_agrees_with_reality(topology: Topology) {
     let mut flows = Vec::new();
     for family in FAMILIES {
         for client in CLIENTS {
-            for (server, port, requests) in SERVERS {
-                let host = lab.host(server, family);
-                for (method, path) in requests {
-                    let url = format!("{host}:{port}{path}");
-                    let to = lab.address(server, family).to_string();
-                    flows.push(flow(
-                        &lab,
-                        client,
-                        family,
-                        (&to, port),
-                        (method, path),
-                        &url,
-                    ));
-                }
+            for (server, port, method, path) in REQUESTS {
+                let url = format!("{}:{port}{path}", lab.host(server, family));
+                let to = lab.address(server, family).to_string();
+                let to = (to.as_str(), port);
+                flows.push(flow(&lab, client, family, to, (method, path), &url));
             }
             // A service's address leads to its pods; only pods see the node's services.
             if !client.starts_with('@') {
