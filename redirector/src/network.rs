@@ -103,9 +103,13 @@ impl Network {
 
     /// Removes what [`Self::ensure`] made; nothing happens where nothing is.
     pub fn remove(instance: &Instance, direction: Direction) -> Result<(), NetworkError> {
-        // The veth pair goes with its namespace, unless somebody holds that open.
-        configure::unjoin(direction)?;
         let path = netns::path(&instance.netns(direction));
+        // From the inside: the node's end may be in another namespace than ours, and one of that
+        // name in ours may be another instance's. Both ends go together.
+        if netns::is_netns(&path) {
+            let netns = netns::open(&path)?;
+            netns::within(&netns, &path, || configure::unjoin(direction))??;
+        }
         netns::remove(&path)
     }
 }

@@ -117,7 +117,6 @@ pub enum Hook {
 impl Programs {
     /// Loads the programs; maps that an earlier agent pinned are taken over.
     pub fn load(instance: &Instance) -> Result<Self, ProgramsError> {
-        check_kernel()?;
         let mut ebpf = EbpfLoader::new()
             .default_map_pin_directory(instance.pins())
             .load(OBJECT)
@@ -253,21 +252,6 @@ fn refused(name: &str, source: ProgramError) -> ProgramsError {
         program: name.into(),
         source,
     }
-}
-
-/// tcx links came with Linux 6.6.
-fn check_kernel() -> Result<(), ProgramsError> {
-    let found = nix::sys::utsname::uname()
-        .map(|uname| uname.release().to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let mut numbers = found
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|part| part.parse::<u32>().unwrap_or(0));
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version < (6, 6) {
-        return Err(ProgramsError::Kernel { found });
-    }
-    Ok(())
 }
 
 fn adopt(path: &Path) -> Result<Option<FdLink>, LinkError> {

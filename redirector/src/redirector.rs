@@ -15,6 +15,7 @@ use weir_policy::{
 
 use crate::{
     instance::{Instance, InstanceError},
+    kernel,
     lower::{Placement, lower},
     maps::{self, Counter, Maps},
     network::{INSIDE, Network, NetworkError, netns, outside, time_wait},
@@ -91,8 +92,20 @@ struct Indices {
 // === impl Redirector ===
 
 impl Redirector {
-    /// Loads the programs, makes or adopts the private networks, and reads what is in force.
+    /// Loads the programs, makes or adopts the private networks, and reads what is in force. Where
+    /// there was no instance of this name, a failure leaves none.
     pub fn open(instance: &Instance) -> Result<Self, RedirectorError> {
+        kernel::check()?;
+        let fresh = !instance.pin_root().exists();
+        let opened = Self::make_or_adopt(instance);
+        if opened.is_err() && fresh {
+            // The first error says what went wrong; a second one would only hide it.
+            Self::remove(instance).ok();
+        }
+        opened
+    }
+
+    fn make_or_adopt(instance: &Instance) -> Result<Self, RedirectorError> {
         instance.prepare()?;
         let mut programs = Programs::load(instance)?;
         let maps = Maps::take(&mut programs)?;

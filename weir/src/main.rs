@@ -53,7 +53,36 @@ fn main() -> ExitCode {
         Command::Cleanup(command) => command.run().map(done),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("weir: {error:#}");
+        eprintln!("weir: {}", message(&error));
         ExitCode::FAILURE
     })
+}
+
+/// An error with its causes. Some errors say their cause themselves: it is not said twice.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context as _, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let said = |outer: &'static str| message(&anyhow!("not permitted").context(outer));
+        assert_eq!(said("cannot make it"), "cannot make it: not permitted");
+        assert_eq!(said("make: not permitted"), "make: not permitted");
+        let deep: anyhow::Result<()> = Err(anyhow!("c")).context("b: c").context("a");
+        assert_eq!(message(&deep.unwrap_err()), "a: b: c");
+    }
 }

@@ -114,14 +114,10 @@ pub(super) fn join(
     })
 }
 
-/// Removes the node's end, and with it the other one.
+/// Removes the end inside, and with it the node's; runs in the namespace.
 pub(super) fn unjoin(direction: Direction) -> Result<(), NetworkError> {
-    let name = outside(direction);
-    if index(name).is_err() {
-        return Ok(());
-    }
-    netlink(direction, async move |handle| {
-        delete(&handle, name)
+    netlink(direction, async |handle| {
+        delete(&handle, INSIDE)
             .await
             .map_err(|e| ("remove the link", e))
     })

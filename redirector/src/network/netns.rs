@@ -102,6 +102,7 @@ pub fn within<T: Send>(
     })
 }
 
-fn is_netns(path: &Path) -> bool {
+/// Whether a network namespace has this name.
+pub fn is_netns(path: &Path) -> bool {
     nix::sys::statfs::statfs(path).is_ok_and(|stat| stat.filesystem_type().0 == NSFS_MAGIC)
 }

@@ -1,7 +1,9 @@
 //! What every test stands on: a lab with the pods of the workshop, and ways to look at it.
 
 mod curl;
+mod family;
 mod socket;
+mod traces;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -15,8 +17,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use weir_lab::{Applied, Lab, Topology, UpOptions};
 
-#[allow(unused_imports, reason = "as above")]
+pub use family::{FAMILIES, Family, in_both_families};
 pub use socket::{Http, inside, listen, tcp, udp};
+pub use traces::{Footprint, Swept, traces};
 
 /// The binary under test.
 pub const WEIR: &str = env!("CARGO_BIN_EXE_weir");
@@ -41,34 +44,10 @@ macro_rules! in_both_topologies {
 }
 pub(crate) use in_both_topologies;
 
-/// Both address families, as curl's option says them.
-pub const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    V4,
-    V6,
-}
-
 /// A lab that a test holds; it goes down with it, and shows its logs when the test fails.
 pub struct TestLab {
     pub lab: Lab,
     pub name: String,
-}
-
-// === impl Family ===
-
-impl Family {
-    pub fn option(self) -> &'static str {
-        match self {
-            Family::V4 => "-4",
-            Family::V6 => "-6",
-        }
-    }
-
-    pub fn is_v6(self) -> bool {
-        self == Family::V6
-    }
 }
 
 // === impl TestLab ===

@@ -8,6 +8,12 @@ mod common;
 mod policies;
 
 mod address;
+mod agreement;
+mod bad_input;
 mod faults;
+mod leaves_nothing;
 mod live;
+mod misuse;
+mod protocols;
 mod s4;
+mod simulate;
