@@ -69,14 +69,20 @@ pub(super) fn join(
     let name = outside(direction);
     netlink(direction, async move |handle| {
         let there = index(name).is_ok();
+        // A name in the node's namespace until it is moved: unlike any CNI's.
+        let temporary = format!("{name}x");
         if there && !inside_is_there {
+            if index(&temporary).is_err() {
+                let reason = "its other end is in another network namespace: an instance of \
+                              another name runs here, or a proxy whose namespace was removed"
+                    .to_owned();
+                return Err(("use the link", rtnetlink::Error::NamespaceError(reason)));
+            }
             delete(&handle, name)
                 .await
                 .map_err(|e| ("remove half a link", e))?;
         }
         if !there || !inside_is_there {
-            // A name in the node's namespace until it is moved: unlike any CNI's.
-            let temporary = format!("{name}x");
             delete(&handle, &temporary)
                 .await
                 .map_err(|e| ("remove half a link", e))?;

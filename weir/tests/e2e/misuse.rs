@@ -10,7 +10,7 @@ use weir_lab::Topology;
 use crate::common::{
     FAMILIES, Swept, TestLab, WEIR, free_name, one_message, scenario, traces, weir,
 };
-use crate::policies::ALLOW_SLEEP;
+use crate::policies::{ALLOW_GET_HEADERS, ALLOW_SLEEP};
 
 const NOBODY: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-groups"];
 
@@ -197,6 +197,28 @@ fn a_second_lab_of_a_name_leaves_the_first_alone() {
     for family in FAMILIES {
         lab.allowed("deploy/sleep", family, &["httpbin:8000/ip"]);
         lab.dropped("stranger", family, &["httpbin:8000/ip"]);
+    }
+}
+
+/// Two agents on one node would fight over the links of the proxy.
+#[test]
+fn a_second_agent_on_a_node_is_refused() {
+    let lab = TestLab::up(Topology::Routed);
+    lab.apply(ALLOW_GET_HEADERS);
+    let other = free_name();
+    let swept = Swept(other.clone());
+    let files = scenario().display().to_string();
+    let words = [WEIR, "agent", "--name", &other, "--manifests", &files];
+    let message = refused(&lab.exec("@node", &words));
+    assert!(
+        message.contains("an instance of another name runs here"),
+        "{message}"
+    );
+    assert_eq!(traces(&other), [""; 0]);
+    drop(swept);
+    for family in FAMILIES {
+        lab.allowed("deploy/sleep", family, &["httpbin:8000/headers"]);
+        lab.forbidden("deploy/sleep", family, &["httpbin:8000/ip"]);
     }
 }
 
