@@ -11,6 +11,7 @@ use weir_policy::http::Judge;
 use crate::{
     counters::Counters,
     datapath::Datapath,
+    dns::learn::Teller,
     flow::{FlowSender, L7Flow},
 };
 
@@ -51,6 +52,8 @@ pub struct Context {
     pub counters: Arc<Counters>,
     /// Where flow records go.
     pub flows: FlowSender,
+    /// Who tells the agent what names resolve to.
+    pub names: Teller,
     /// True once the proxy was told to stop.
     pub draining: watch::Receiver<bool>,
 }

@@ -58,6 +58,16 @@ counters! {
     requests_denied,
     /// Requests, queries and connections that went on only because policies are in audit mode.
     audited,
+    /// DNS queries that policy allowed.
+    queries_allowed,
+    /// DNS queries refused.
+    queries_denied,
+    /// Datagrams and messages that are no DNS query; nobody answers them.
+    queries_malformed,
+    /// DNS queries dropped because too many waited for an answer.
+    queries_dropped,
+    /// DNS answers given before the kernel enforced them, because that took too long.
+    names_late,
     /// TLS connections that policy allowed by their server name.
     tls_allowed,
     /// TLS connections reset because of their server name.

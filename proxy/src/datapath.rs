@@ -210,6 +210,54 @@ pub fn tune(socket: SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_keepalive(&keepalive)
 }
 
+/// A UDP socket with an address that need not be ours, in the name of one end of a flow.
+///
+/// # Errors
+/// Whatever the socket calls say.
+pub fn open_udp(address: SocketAddr, mark: u32) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM.nonblocking().cloexec(),
+        Some(Protocol::UDP),
+    )?;
+    set_transparent(&socket, address.ip())?;
+    socket.set_mark(mark)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Opens the socket for DNS queries at the loopback address of the thread's current network
+/// namespace; each datagram tells its mark and where it was sent. `port` as for a listener.
+///
+/// # Errors
+/// Whatever the socket calls say.
+pub fn open_query_socket(v6: bool, port: u16) -> io::Result<Socket> {
+    let address = loopback(v6, port);
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM.nonblocking().cloexec(),
+        Some(Protocol::UDP),
+    )?;
+    if v6 {
+        socket.set_only_v6(true)?;
+    }
+    set_transparent(&socket, address.ip())?;
+    sys::tell_marks_and_destinations(&socket, v6)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn loopback(v6: bool, port: u16) -> SocketAddr {
+    let address: IpAddr = if v6 {
+        Ipv6Addr::LOCALHOST.into()
+    } else {
+        Ipv4Addr::LOCALHOST.into()
+    };
+    SocketAddr::new(address, port)
+}
+
 /// Opens one listener at the loopback address of the thread's current network namespace.
 ///
 /// `port` 0 chooses one that no other group has; others join the group by passing the port of the
@@ -218,12 +266,7 @@ pub fn tune(socket: SockRef<'_>) -> io::Result<()> {
 /// # Errors
 /// Whatever the socket calls say; `transparent` needs CAP_NET_RAW or CAP_NET_ADMIN.
 pub fn open_listener(transparent: bool, v6: bool, port: u16) -> io::Result<std::net::TcpListener> {
-    let address: IpAddr = if v6 {
-        Ipv6Addr::LOCALHOST.into()
-    } else {
-        Ipv4Addr::LOCALHOST.into()
-    };
-    let address = SocketAddr::new(address, port);
+    let address = loopback(v6, port);
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM.nonblocking().cloexec(),

@@ -34,6 +34,7 @@ pub mod buffer;
 pub mod context;
 pub mod counters;
 pub mod datapath;
+pub mod dns;
 pub mod engine;
 pub mod flow;
 pub mod http1;

@@ -23,6 +23,7 @@ use weir_policy::model::Direction;
 use crate::{
     context::Limits,
     counters::Counters,
+    dns::learn::Teller,
     flow::FlowSender,
     link::{
         protocol::{Hello, ListenerInfo, PROTOCOL},
@@ -114,6 +115,7 @@ pub fn run_until(
 ) -> Result<(), ProxyError> {
     privileges::raise_file_limit()?;
     let (flow_sender, flows) = FlowSender::channel(FLOW_QUEUE);
+    let (names, learned, waiting) = Teller::channel();
     let (snapshots, _) = watch::channel(None);
     let (drain, draining) = watch::channel(false);
     let (leave, leaving) = watch::channel(false);
@@ -130,6 +132,7 @@ pub fn run_until(
                 drop_privileges: config.drop_privileges,
                 counters: Arc::clone(&counters),
                 flows: flow_sender.clone(),
+                names: names.clone(),
                 snapshots: snapshots.subscribe(),
                 draining: draining.clone(),
             };
@@ -156,6 +159,8 @@ pub fn run_until(
         snapshots,
         applied: started.applied,
         flows,
+        learned,
+        waiting,
         counters: started.counters,
         leaving,
     };
@@ -223,13 +228,14 @@ impl Started {
     /// connections over the group that they belong to.
     fn add(&mut self, direction: Direction, first: bool, worker: Worker, counters: Arc<Counters>) {
         if first {
-            for (v6, listener) in [false, true].into_iter().zip(worker.listeners) {
+            for listener in worker.listeners {
                 self.infos.push(ListenerInfo {
                     direction,
-                    v6,
+                    v6: listener.v6,
+                    udp: listener.udp,
                     port: worker.port,
                 });
-                self.listeners.push(listener);
+                self.listeners.push(listener.socket);
             }
         }
         self.threads.push(worker.thread);

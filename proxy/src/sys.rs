@@ -4,8 +4,12 @@
     reason = "thin wrappers around libc calls, each with its safety note"
 )]
 
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage, recvmsg,
+};
 use std::{
-    io,
+    io::{self, IoSliceMut},
+    net::SocketAddr,
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
 };
 
@@ -25,18 +29,108 @@ fn check(result: libc::c_long) -> io::Result<libc::c_long> {
 /// # Errors
 /// Whatever setsockopt says.
 pub fn set_bind_address_no_port(socket: &Socket) -> io::Result<()> {
+    switch_on(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT)
+}
+
+/// `SO_RCVMARK` of asm-generic/socket.h, since Linux 5.19.
+const SO_RCVMARK: libc::c_int = 75;
+
+fn switch_on(socket: &Socket, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: the pointer and the length describe `on`, which lives through the call.
     check(libc::c_long::from(unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_BIND_ADDRESS_NO_PORT,
+            level,
+            option,
             (&raw const on).cast(),
             size_of::<libc::c_int>() as libc::socklen_t,
         )
     }))?;
     Ok(())
+}
+
+/// Makes [`receive_marked`] work: each datagram tells its mark and the address it was sent to.
+///
+/// # Errors
+/// Whatever setsockopt says.
+pub fn tell_marks_and_destinations(socket: &Socket, v6: bool) -> io::Result<()> {
+    switch_on(socket, libc::SOL_SOCKET, SO_RCVMARK)?;
+    if v6 {
+        switch_on(socket, libc::SOL_IPV6, libc::IPV6_RECVORIGDSTADDR)
+    } else {
+        switch_on(socket, libc::SOL_IP, libc::IP_RECVORIGDSTADDR)
+    }
+}
+
+/// A datagram that was received.
+#[derive(Debug, Clone, Copy)]
+pub struct Received {
+    /// Its length.
+    pub length: usize,
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// Where it was sent to.
+    pub to: SocketAddr,
+    /// Its mark.
+    pub mark: u32,
+}
+
+/// Receives a datagram with its mark and the address it was sent to.
+///
+/// # Errors
+/// Whatever recvmsg says; `InvalidData` where the kernel does not tell the addresses.
+pub fn receive_marked(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<Received> {
+    let mut space = nix::cmsg_space!(u32, libc::sockaddr_in6);
+    let mut slices = [IoSliceMut::new(buffer)];
+    let message = recvmsg::<SockaddrStorage>(
+        socket.as_raw_fd(),
+        &mut slices,
+        Some(&mut space),
+        MsgFlags::empty(),
+    )?;
+    let from = message.address.as_ref().and_then(socket_address);
+    let (mut to, mut mark) = (None, 0);
+    for control in message.cmsgs()? {
+        match control {
+            ControlMessageOwned::Ipv4OrigDstAddr(address) => {
+                to = Some(SocketAddr::V4(SockaddrIn::from(address).into()));
+            }
+            ControlMessageOwned::Ipv6OrigDstAddr(address) => {
+                to = Some(SocketAddr::V6(SockaddrIn6::from(address).into()));
+            }
+            ControlMessageOwned::Unknown(other)
+                if (other.cmsg_header.cmsg_level, other.cmsg_header.cmsg_type)
+                    == (libc::SOL_SOCKET, libc::SO_MARK) =>
+            {
+                mark = other
+                    .data_bytes
+                    .first_chunk()
+                    .map_or(0, |bytes| u32::from_ne_bytes(*bytes));
+            }
+            _ => {}
+        }
+    }
+    match (from, to) {
+        (Some(from), Some(to)) => Ok(Received {
+            length: message.bytes,
+            from,
+            to,
+            mark,
+        }),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address
+        .as_sockaddr_in()
+        .map(|v4| SocketAddr::V4((*v4).into()));
+    v4.or_else(|| {
+        address
+            .as_sockaddr_in6()
+            .map(|v6| SocketAddr::V6((*v6).into()))
+    })
 }
 
 /// Ends the sending direction of a connection (FIN).

@@ -21,7 +21,8 @@ use weir_policy::{http::Judge, model::Direction};
 use crate::{
     context::{Context, Limits, PolicyCell},
     counters::Counters,
-    datapath::{Datapath, open_listener},
+    datapath::{Datapath, open_listener, open_query_socket},
+    dns::{self, learn::Teller},
     engine,
     flow::FlowSender,
     link::proxy::Published,
@@ -60,6 +61,8 @@ pub struct WorkerSpec {
     pub counters: Arc<Counters>,
     /// Where its flow records go.
     pub flows: FlowSender,
+    /// Who tells the agent what names resolve to.
+    pub names: Teller,
     /// Snapshots to judge by.
     pub snapshots: watch::Receiver<Option<Published>>,
     /// Turns true when the proxy was told to stop.
@@ -73,10 +76,30 @@ pub struct Worker {
     pub thread: thread::JoinHandle<()>,
     /// The port of its listeners.
     pub port: u16,
-    /// Duplicates of its listeners, IPv4 and IPv6, for the agent.
-    pub listeners: [OwnedFd; 2],
+    /// Duplicates of its listeners, for the agent.
+    pub listeners: Vec<Listener>,
     /// The generation of the snapshot that it uses.
     pub applied: watch::Receiver<u64>,
+}
+
+/// A listener as the agent gets it.
+#[derive(Debug)]
+pub struct Listener {
+    /// Whether it takes IPv6; else IPv4.
+    pub v6: bool,
+    /// Whether it takes datagrams; else connections.
+    pub udp: bool,
+    /// The socket.
+    pub socket: OwnedFd,
+}
+
+/// The sockets that a worker serves.
+struct Sockets {
+    port: u16,
+    /// IPv4 and IPv6.
+    tcp: [TcpListener; 2],
+    /// The same for DNS queries; none where there is no private namespace.
+    udp: Vec<socket2::Socket>,
 }
 
 /// Why a worker did not start.
@@ -112,15 +135,13 @@ pub fn spawn_worker(name: String, spec: WorkerSpec) -> Result<Worker, WorkerErro
     let thread = thread::Builder::new()
         .name(name)
         .spawn(move || match open(&spec) {
-            Ok(listeners) => {
-                let [v4, v6] = &listeners;
-                let described = (|| {
-                    let port = v4.local_addr()?.port();
-                    Ok((port, [v4.try_clone()?.into(), v6.try_clone()?.into()]))
-                })();
+            Ok(sockets) => {
+                let described = sockets
+                    .duplicates()
+                    .map(|listeners| (sockets.port, listeners));
                 let good = described.is_ok();
                 if ready.send(described.map_err(WorkerError::Io)).is_ok() && good {
-                    serve(spec, listeners, applied_sender);
+                    serve(spec, sockets, applied_sender);
                 }
             }
             Err(error) => {
@@ -139,7 +160,7 @@ pub fn spawn_worker(name: String, spec: WorkerSpec) -> Result<Worker, WorkerErro
 
 /// Enters the namespace, opens the listeners, then gives up privileges: in this order, because
 /// the first two need them.
-fn open(spec: &WorkerSpec) -> Result<[TcpListener; 2], WorkerError> {
+fn open(spec: &WorkerSpec) -> Result<Sockets, WorkerError> {
     let transparent = match &spec.place {
         Place::Netns(path) => {
             let netns = std::fs::File::open(path)
@@ -153,14 +174,47 @@ fn open(spec: &WorkerSpec) -> Result<[TcpListener; 2], WorkerError> {
         Place::Plain { .. } => false,
     };
     let v4 = open_listener(transparent, false, spec.port)?;
-    let v6 = open_listener(transparent, true, v4.local_addr()?.port())?;
+    let port = v4.local_addr()?.port();
+    let v6 = open_listener(transparent, true, port)?;
+    let mut udp = Vec::new();
+    // Queries are judged where they are asked.
+    if transparent && spec.direction == Direction::Egress {
+        for v6 in [false, true] {
+            udp.push(open_query_socket(v6, port)?);
+        }
+    }
     if spec.drop_privileges {
         privileges::drop_thread()?;
     }
-    Ok([v4, v6])
+    Ok(Sockets {
+        port,
+        tcp: [v4, v6],
+        udp,
+    })
 }
 
-fn serve(spec: WorkerSpec, listeners: [TcpListener; 2], applied: watch::Sender<u64>) {
+impl Sockets {
+    fn duplicates(&self) -> io::Result<Vec<Listener>> {
+        let mut listeners = Vec::new();
+        for (v6, tcp) in [false, true].into_iter().zip(&self.tcp) {
+            listeners.push(Listener {
+                v6,
+                udp: false,
+                socket: tcp.try_clone()?.into(),
+            });
+        }
+        for (v6, udp) in [false, true].into_iter().zip(&self.udp) {
+            listeners.push(Listener {
+                v6,
+                udp: true,
+                socket: udp.try_clone()?.into(),
+            });
+        }
+        Ok(listeners)
+    }
+}
+
+fn serve(spec: WorkerSpec, sockets: Sockets, applied: watch::Sender<u64>) {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -173,19 +227,15 @@ fn serve(spec: WorkerSpec, listeners: [TcpListener; 2], applied: watch::Sender<u
         }
     };
     runtime.block_on(async {
-        if let Err(error) = run(spec, listeners, applied).await {
+        if let Err(error) = run(spec, sockets, applied).await {
             tracing::error!(%error, "worker failed");
         }
     });
 }
 
-async fn run(
-    spec: WorkerSpec,
-    listeners: [TcpListener; 2],
-    applied: watch::Sender<u64>,
-) -> io::Result<()> {
-    let [v4, v6] = listeners;
-    let listener_port = v4.local_addr()?.port();
+async fn run(spec: WorkerSpec, sockets: Sockets, applied: watch::Sender<u64>) -> io::Result<()> {
+    let [v4, v6] = sockets.tcp;
+    let listener_port = sockets.port;
     let datapath = match spec.place {
         Place::Netns(_) => Datapath::Transparent {
             direction: spec.direction,
@@ -203,11 +253,20 @@ async fn run(
         limits: spec.limits,
         counters: spec.counters,
         flows: spec.flows,
+        names: spec.names,
         draining: spec.draining,
     });
     let v4 = tokio::net::TcpListener::from_std(v4)?;
     let v6 = tokio::net::TcpListener::from_std(v6)?;
     let policy = tokio::spawn(follow(spec.snapshots, Arc::clone(&context), applied));
+    for socket in sockets.udp {
+        let context = Arc::clone(&context);
+        tokio::spawn(async move {
+            if let Err(error) = dns::udp::serve(context, socket, spec.direction).await {
+                tracing::error!(%error, "DNS queries are no longer served");
+            }
+        });
+    }
     let permits = Arc::new(Semaphore::new(spec.limits.connections));
     tokio::join!(
         accept(&v4, Arc::clone(&context), Arc::clone(&permits)),

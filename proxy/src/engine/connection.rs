@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     context::Context,
+    dns,
     flow::{FlowKey, L7Flow, Outcome},
     http1::{Refusal, head::HeadScanner, request::RequestHead, response::Asked, rewrite::rewrite},
     judge::judge,
@@ -61,6 +62,13 @@ pub async fn serve(context: Arc<Context>, accepted: TcpStream, client: SocketAdd
             since,
         );
         return peer.reset();
+    }
+    let speaks = context
+        .policy
+        .get()
+        .map_or_else(Speaks::default, |policy| policy.speaks(key.request_flow()));
+    if speaks.dns {
+        return dns::tcp::serve(&context, peer.into_stream(), key).await;
     }
     let connection = Connection {
         context: Arc::clone(&context),

@@ -94,6 +94,11 @@ impl Peer {
         self.end
     }
 
+    /// The socket; nothing may have been read from it.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Closes with a reset instead of a FIN.
     pub fn reset(self) {
         if let Err(error) = SockRef::from(&self.stream).set_linger(Some(std::time::Duration::ZERO))

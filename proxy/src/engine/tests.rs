@@ -104,6 +104,7 @@ impl Lab {
             limits,
             counters: Arc::new(Counters::default()),
             flows: sender,
+            names: crate::dns::learn::Teller::channel().0,
             draining,
         });
         context.policy.set(Arc::new(Prefix("/ok")));

@@ -11,7 +11,7 @@ use std::{
 use tokio::{
     io::AsyncWriteExt,
     net::{UnixListener, UnixStream},
-    sync::{mpsc, watch},
+    sync::{broadcast, mpsc, watch},
     task::JoinHandle,
 };
 use weir_policy::l7::L7Table;
@@ -20,7 +20,7 @@ use super::{
     frame::{self, FromProxy, LinkError},
     protocol::{Hello, PROTOCOL, ToAgent, ToProxyRef},
 };
-use crate::{counters::CountersSnapshot, flow::L7Flow, privileges::NOBODY};
+use crate::{counters::CountersSnapshot, dns::learn::Learned, flow::L7Flow, privileges::NOBODY};
 
 /// Events that wait for the agent before proxies are made to wait.
 const QUEUE: usize = 4096;
@@ -58,6 +58,8 @@ pub enum EventKind {
     },
     /// It served, denied or refused requests.
     Flows(Vec<L7Flow>),
+    /// What a name resolves to; answer with [`AgentEnd::enforced`].
+    Learned(Learned),
     /// Its counters since it started.
     Counters(Box<CountersSnapshot>),
     /// It is about to stop: steer no more connections to it.
@@ -70,6 +72,7 @@ pub enum EventKind {
 #[derive(Debug)]
 pub struct AgentEnd {
     snapshot: watch::Sender<Option<Arc<Vec<u8>>>>,
+    enforced: broadcast::Sender<u64>,
     events: mpsc::Receiver<Event>,
     accepting: JoinHandle<()>,
 }
@@ -96,9 +99,11 @@ impl AgentEnd {
         fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
         let (snapshot, snapshots) = watch::channel(None);
         let (sender, events) = mpsc::channel(QUEUE);
-        let accepting = tokio::spawn(accept(listener, snapshots, sender));
+        let (enforced, _) = broadcast::channel(QUEUE);
+        let accepting = tokio::spawn(accept(listener, snapshots, enforced.clone(), sender));
         Ok(Self {
             snapshot,
+            enforced,
             events,
             accepting,
         })
@@ -113,6 +118,12 @@ impl AgentEnd {
         let frame = frame::encode(&ToProxyRef::Snapshot { table })?;
         self.snapshot.send_replace(Some(Arc::new(frame)));
         Ok(())
+    }
+
+    /// Tells the proxies that what was learned under a ticket is enforced.
+    pub fn enforced(&self, ticket: u64) {
+        // Nobody listens where the proxy has gone meanwhile.
+        self.enforced.send(ticket).ok();
     }
 
     /// The next event. `None` only if the accept loop ended, which it does not by itself. Cancel
@@ -131,6 +142,7 @@ impl Drop for AgentEnd {
 async fn accept(
     listener: UnixListener,
     snapshots: watch::Receiver<Option<Arc<Vec<u8>>>>,
+    enforced: broadcast::Sender<u64>,
     events: mpsc::Sender<Event>,
 ) {
     // Dropped, and every link with it, when the agent's end is dropped.
@@ -141,7 +153,8 @@ async fn accept(
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     number += 1;
-                    links.spawn(serve(ProxyId(number), stream, snapshots.clone(), events.clone()));
+                    let enforced = enforced.subscribe();
+                    links.spawn(serve(ProxyId(number), stream, snapshots.clone(), enforced, events.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "proxy link not accepted");
@@ -157,6 +170,7 @@ async fn serve(
     proxy: ProxyId,
     mut stream: UnixStream,
     snapshots: watch::Receiver<Option<Arc<Vec<u8>>>>,
+    mut enforced: broadcast::Receiver<u64>,
     events: mpsc::Sender<Event>,
 ) {
     let hello = tokio::time::timeout(HELLO_TIMEOUT, hello(&mut stream)).await;
@@ -182,6 +196,7 @@ async fn serve(
                 FromProxy::Flows(flows) => EventKind::Flows(flows),
                 FromProxy::Message(ToAgent::Ack { revision }) => EventKind::Ack { revision },
                 FromProxy::Message(ToAgent::Counters(counters)) => EventKind::Counters(counters),
+                FromProxy::Message(ToAgent::Learned(learned)) => EventKind::Learned(learned),
                 FromProxy::Message(ToAgent::Draining) => EventKind::Draining,
                 FromProxy::Message(ToAgent::Hello(_)) => {
                     return Err(LinkError::Unexpected {
@@ -197,13 +212,26 @@ async fn serve(
     let send = async {
         let mut snapshots = snapshots;
         snapshots.mark_changed();
-        while snapshots.changed().await.is_ok() {
-            let frame = snapshots.borrow_and_update().clone();
-            if let Some(frame) = frame {
-                to.write_all(&frame).await?;
+        loop {
+            tokio::select! {
+                biased;
+                changed = snapshots.changed() => {
+                    if changed.is_err() {
+                        return Ok::<(), LinkError>(());
+                    }
+                    let frame = snapshots.borrow_and_update().clone();
+                    if let Some(frame) = frame {
+                        to.write_all(&frame).await?;
+                    }
+                }
+                ticket = enforced.recv() => {
+                    // Tickets that were missed wait no longer than their limit.
+                    if let Ok(ticket) = ticket {
+                        to.write_all(&frame::encode(&ToProxyRef::Enforced { ticket })?).await?;
+                    }
+                }
             }
         }
-        Ok::<(), LinkError>(())
     };
     let result = tokio::select! {
         result = receive => result,

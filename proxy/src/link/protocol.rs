@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use weir_policy::{l7::L7Table, model::Direction};
 
-use crate::counters::CountersSnapshot;
+use crate::{counters::CountersSnapshot, dns::learn::Learned};
 
 /// Version of these messages. A proxy and an agent of different versions do not talk.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// From the proxy to the agent. Flow records, of which there are many, go beside these as frames of
 /// their own: see [`super::frame::encode_flows`].
@@ -20,6 +20,8 @@ pub enum ToAgent {
         /// Its revision.
         revision: u64,
     },
+    /// What a name resolves to. Its answer waits until the agent says that it is enforced.
+    Learned(Learned),
     /// All counters, once a second.
     Counters(Box<CountersSnapshot>),
     /// The proxy was told to stop: steer no more connections to it.
@@ -35,6 +37,11 @@ pub enum ToProxyRef<'a> {
         /// What to judge by.
         table: &'a L7Table,
     },
+    /// What was learned under this ticket is enforced.
+    Enforced {
+        /// See [`Learned::ticket`].
+        ticket: u64,
+    },
 }
 
 /// From the agent to the proxy.
@@ -45,6 +52,11 @@ pub enum ToProxy {
     Snapshot {
         /// What to judge by.
         table: L7Table,
+    },
+    /// What was learned under this ticket is enforced.
+    Enforced {
+        /// See [`Learned::ticket`].
+        ticket: u64,
     },
 }
 
@@ -68,6 +80,8 @@ pub struct ListenerInfo {
     pub direction: Direction,
     /// Whether it takes IPv6 connections; else IPv4.
     pub v6: bool,
+    /// Whether it takes datagrams (DNS queries); else TCP connections.
+    pub udp: bool,
     /// The port it is bound to.
     pub port: u16,
 }

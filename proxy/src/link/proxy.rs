@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     counters::{Counters, CountersSnapshot},
+    dns::learn::{Learned, Waiting},
     flow::L7Flow,
 };
 
@@ -55,6 +56,10 @@ pub struct ProxyEnd {
     pub applied: Vec<watch::Receiver<u64>>,
     /// Flow records to send.
     pub flows: mpsc::Receiver<L7Flow>,
+    /// What names resolve to, to tell the agent.
+    pub learned: mpsc::Receiver<Learned>,
+    /// Who waits until that is enforced.
+    pub waiting: Arc<Waiting>,
     /// Counters of each worker.
     pub counters: Vec<Arc<Counters>>,
     /// Turns true when the proxy was told to stop.
@@ -90,11 +95,12 @@ impl ProxyEnd {
         tracing::info!("linked to the agent");
         let (from, to) = stream.into_split();
         let (acks, acked) = mpsc::channel(16);
-        let receive = receive(from, &self.snapshots, &self.applied, acks);
+        let receive = receive(from, &self.snapshots, &self.applied, &self.waiting, acks);
         let report = report(
             to,
             acked,
             &mut self.flows,
+            &mut self.learned,
             &self.counters,
             self.leaving.clone(),
         );
@@ -110,10 +116,17 @@ async fn receive(
     mut from: OwnedReadHalf,
     snapshots: &watch::Sender<Option<Published>>,
     applied: &[watch::Receiver<u64>],
+    waiting: &Waiting,
     acks: mpsc::Sender<u64>,
 ) -> Result<(), LinkError> {
     loop {
-        let ToProxy::Snapshot { table } = frame::read(&mut from).await?;
+        let table = match frame::read(&mut from).await? {
+            ToProxy::Snapshot { table } => table,
+            ToProxy::Enforced { ticket } => {
+                waiting.done(ticket);
+                continue;
+            }
+        };
         let revision = table.revision();
         let mut generation = 0;
         snapshots.send_modify(|published| {
@@ -149,6 +162,7 @@ async fn report(
     mut to: OwnedWriteHalf,
     mut acks: mpsc::Receiver<u64>,
     flows: &mut mpsc::Receiver<L7Flow>,
+    learned: &mut mpsc::Receiver<Learned>,
     counters: &[Arc<Counters>],
     mut leaving: watch::Receiver<bool>,
 ) -> Result<(), LinkError> {
@@ -163,6 +177,7 @@ async fn report(
         let mut bytes = Vec::new();
         tokio::select! {
             Some(revision) = acks.recv() => bytes = frame::encode(&ToAgent::Ack { revision })?,
+            Some(learned) = learned.recv() => bytes = frame::encode(&ToAgent::Learned(learned))?,
             () = &mut gathered, if gathering => gathering = false,
             count = flows.recv_many(&mut batch, BATCH), if !gathering => {
                 bytes = frame::encode_flows(&batch)?;

@@ -235,6 +235,7 @@ async fn what_does_not_speak_the_protocol_is_turned_away() {
     let info = super::protocol::ListenerInfo {
         direction: Direction::Ingress,
         v6: false,
+        udp: false,
         port: 1,
     };
     for bytes in [

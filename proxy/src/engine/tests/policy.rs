@@ -174,6 +174,7 @@ async fn without_a_policy_connections_are_reset() {
         limits: Limits::default(),
         counters: Arc::new(Counters::default()),
         flows,
+        names: crate::dns::learn::Teller::channel().0,
         draining,
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -201,6 +202,7 @@ async fn a_connection_without_a_mark_is_a_stranger() {
         limits: Limits::default(),
         counters: Arc::new(Counters::default()),
         flows,
+        names: crate::dns::learn::Teller::channel().0,
         draining,
     });
     context.policy.set(Arc::new(Prefix("/")));
