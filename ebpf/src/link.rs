@@ -23,8 +23,10 @@ use crate::{
     maps::{CONFIG, CONNTRACK, INTERFACES, LISTENERS, NEIGHBOURS, Scratch, scratch},
     packet::{self, Kind},
     service,
+    steer::slot,
     tell::{self, drop, pass},
     tracking,
+    verdict::proxied,
 };
 
 const BPF_F_INGRESS: u64 = 1;
@@ -70,11 +72,14 @@ pub fn to_proxy(ctx: &TcContext) -> i32 {
         return drop(counter::DROP_FOREIGN);
     };
     if packet::parse(ctx, label.endpoint, packet, header) != Kind::Flow
-        || packet.protocol != protocol::TCP
+        || !proxied(packet.protocol)
     {
         return drop(counter::DROP_FOREIGN);
     }
-    if packet.opens() && !listening(label.direction * 2 + packet.v6 as u8) {
+    let udp = packet.protocol == protocol::UDP;
+    // A datagram of the client's side always asks; one of the server's answers a socket of ours.
+    let asks = packet.opens() || (udp && label.from_pod == (label.direction == EGRESS));
+    if asks && !listening(slot(label.direction, packet.v6, udp)) {
         return drop(counter::DROP_NO_PROXY);
     }
     // The frame still carries the MAC of the next hop or of the pod.
@@ -89,8 +94,7 @@ pub fn to_proxy(ctx: &TcContext) -> i32 {
 /// Whether the proxy has put a listener into a slot of `LISTENERS`. A dead proxy's sockets leave
 /// the map by themselves.
 #[inline(always)]
-fn listening(slot: u8) -> bool {
-    let slot = slot as u32;
+fn listening(slot: u32) -> bool {
     // SAFETY: `SockMap` is a transparent wrapper of the map's definition, and the socket that the
     // look-up returns is released.
     unsafe {
@@ -146,7 +150,8 @@ pub fn from_proxy(ctx: &TcContext) -> i32 {
     let towards_pod = label.from_pod;
     *key = packet.key(label.endpoint, !towards_pod);
     let now = tell::now();
-    if packet.opens() && !open(ctx, key, entry, now) {
+    let udp = packet.protocol == protocol::UDP;
+    if (packet.opens() || udp) && !open(ctx, key, entry, now) {
         return drop(counter::DROP_TABLE_FULL);
     }
     if towards_pod {

@@ -89,7 +89,7 @@ pub static NEIGHBOURS: LruHashMap<NeighbourKey, Neighbour> = LruHashMap::pinned(
 
 /// The proxy's listeners: direction * 2 + (1 for IPv6).
 #[map]
-pub static LISTENERS: SockMap = SockMap::pinned(4, 0);
+pub static LISTENERS: SockMap = SockMap::pinned(8, 0);
 
 /// See [`weir_abi::counter`].
 #[map]

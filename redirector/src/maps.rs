@@ -1,13 +1,14 @@
 //! Typed handles of the pinned maps.
 
-use std::net::IpAddr;
+use std::{collections::HashSet, net::IpAddr};
 
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf, SockMap};
 use weir_abi::{
     Address,
-    conntrack::{Connection, ConnectionKey},
+    conntrack::{CLOSING, Connection, ConnectionKey, DENIED},
     counter,
     policy::{AddressValue, Config, Endpoint, PolicyKey, PolicyValue},
+    protocol,
     service::{Backend, BackendKey, Service, ServiceKey},
 };
 
@@ -58,12 +59,14 @@ impl Maps {
         &mut self,
         direction: weir_policy::model::Direction,
         v6: bool,
+        udp: bool,
         listener: &impl std::os::fd::AsRawFd,
     ) -> Result<(), MapError> {
         let slot = match direction {
             weir_policy::model::Direction::Ingress => 0,
             weir_policy::model::Direction::Egress => 2,
-        } + u32::from(v6);
+        } + u32::from(v6)
+            + 4 * u32::from(udp);
         self.listeners.set(slot, listener, 0)
     }
 
@@ -73,6 +76,17 @@ impl Maps {
             .iter()
             .zip(0u32..)
             .map(|(name, slot)| Ok((*name, self.counters.get(&slot, 0)?.iter().sum())))
+            .collect()
+    }
+
+    /// The other ends of tracked TCP connections that have not ended.
+    pub fn remotes(&self) -> HashSet<IpAddr> {
+        self.conntrack
+            .iter()
+            .filter_map(Result::ok)
+            .filter(|(key, _)| key.protocol == protocol::TCP)
+            .filter(|(_, connection)| connection.flags & (CLOSING | DENIED) == 0)
+            .map(|(key, _)| address(key.remote))
             .collect()
     }
 

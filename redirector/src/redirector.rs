@@ -1,7 +1,8 @@
 //! The whole kernel side of one node: programs attached, private networks up, maps in step.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
+    net::IpAddr,
     os::fd::AsFd,
     path::Path,
 };
@@ -243,9 +244,10 @@ impl Redirector {
         &mut self,
         direction: Direction,
         v6: bool,
+        udp: bool,
         listener: &impl std::os::fd::AsRawFd,
     ) -> Result<(), RedirectorError> {
-        Ok(self.maps.listen(direction, v6, listener)?)
+        Ok(self.maps.listen(direction, v6, udp, listener)?)
     }
 
     /// Tells the programs whether a proxy listens. Where only policies in audit mode have HTTP
@@ -267,6 +269,11 @@ impl Redirector {
     /// How many flows are tracked.
     pub fn tracked(&self) -> usize {
         self.maps.tracked()
+    }
+
+    /// The other ends of tracked TCP connections that have not ended.
+    pub fn remotes(&self) -> HashSet<IpAddr> {
+        self.maps.remotes()
     }
 
     /// Sockets in TIME_WAIT in the private network of each direction.

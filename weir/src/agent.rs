@@ -6,15 +6,21 @@
 
 mod control;
 mod flows;
+mod names;
 mod proxy;
 mod status;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context as _, Result, bail};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
+    time::{MissedTickBehavior, interval},
 };
 use weir_cluster::{
     FolderSource,
@@ -26,12 +32,15 @@ use weir_policy::{
     l7::L7Table,
     model::World,
 };
-use weir_proxy::link::agent::AgentEnd;
+use weir_proxy::{dns::learn::Learned, link::agent::AgentEnd};
 use weir_redirector::{Instance, Places, PodInterface, Redirector, Unmanaged};
 
 use control::Request;
 use flows::Names;
 use proxy::ProxyState;
+
+/// How often addresses of names are looked through for those whose time is over.
+const EXPIRY: Duration = Duration::from_secs(5);
 
 /// A running agent.
 pub struct Agent {
@@ -44,6 +53,9 @@ pub struct Agent {
     proxy: ProxyState,
     requests: mpsc::Receiver<Request>,
     names: watch::Sender<Arc<Names>>,
+    learnt: names::Names,
+    /// The objects as they were read last.
+    reading: Reading,
     state: State,
 }
 
@@ -87,9 +99,11 @@ impl Agent {
             proxy: ProxyState::default(),
             requests,
             names,
+            learnt: names::Names::load(&instance.run_dir().join("names.json")),
+            reading,
             state: State::default(),
         };
-        agent.put_in_force(reading).await;
+        agent.put_in_force().await;
         if let Some(failure) = &agent.state.failure {
             bail!("{failure}");
         }
@@ -107,6 +121,8 @@ impl Agent {
     pub async fn run(mut self) -> Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut every_few_seconds = interval(EXPIRY);
+        every_few_seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 changed = self.changes.changed() => {
@@ -117,8 +133,12 @@ impl Agent {
                 }
                 Some(request) = self.requests.recv() => self.answer(request).await,
                 Some(event) = self.link.next() => self.proxy.handle(event, &mut self.redirector),
+                _ = every_few_seconds.tick() => self.forget_names().await,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
+            }
+            while !self.proxy.learnt.is_empty() {
+                self.learn().await;
             }
         }
         tracing::info!("stopping; what is in force stays in force");
@@ -127,11 +147,51 @@ impl Agent {
 
     /// Reads the objects, and puts them in force where they have changed.
     async fn reconcile(&mut self) {
-        let reading = tokio::task::block_in_place(|| self.source.read());
-        self.put_in_force(reading).await;
+        self.reading = tokio::task::block_in_place(|| self.source.read());
+        self.put_in_force().await;
     }
 
-    async fn put_in_force(&mut self, reading: Reading) {
+    /// Takes in what the proxy has learnt of names. Its answers wait for this.
+    async fn learn(&mut self) {
+        let learnt = std::mem::take(&mut self.proxy.learnt);
+        let patterns = names::patterns(&self.reading.world.policies);
+        let (mut new, mut any) = (false, false);
+        for Learned {
+            name, addresses, ..
+        } in &learnt
+        {
+            if patterns.iter().any(|pattern| pattern.matches(name)) {
+                new |= self.learnt.learn(name, addresses, SystemTime::now());
+                any = true;
+            }
+        }
+        if any {
+            self.learnt.store();
+        }
+        if new {
+            self.put_in_force().await;
+        }
+        for learned in learnt {
+            self.link.enforced(learned.ticket);
+        }
+    }
+
+    /// Lets go of addresses whose time is over, unless a connection still uses them.
+    async fn forget_names(&mut self) {
+        let now = SystemTime::now();
+        if !self.learnt.has_expired(now) {
+            return;
+        }
+        let in_use = tokio::task::block_in_place(|| self.redirector.remotes());
+        if self.learnt.expire(now, &in_use) {
+            self.learnt.store();
+            self.put_in_force().await;
+        }
+    }
+
+    async fn put_in_force(&mut self) {
+        let mut reading = self.reading.clone();
+        reading.world.names = self.learnt.world();
         if reading.problems != self.state.problems {
             for problem in &reading.problems {
                 tracing::warn!(%problem, "not in force as written");

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, os::fd::OwnedFd, time::Duration};
 
 use weir_proxy::{
     counters::CountersSnapshot,
+    dns::learn::Learned,
     flow::{L7Flow, Outcome},
     link::{
         agent::{AgentEnd, Event, EventKind, ProxyId},
@@ -23,6 +24,8 @@ pub struct ProxyState {
     connected: BTreeMap<ProxyId, (Hello, Option<Vec<OwnedFd>>)>,
     /// The one whose listeners get new connections, and the revision it judges by.
     active: Option<(ProxyId, u64)>,
+    /// What names resolve to, not taken in yet.
+    pub learnt: Vec<Learned>,
     /// Counters of the active one.
     pub counters: Option<CountersSnapshot>,
 }
@@ -53,6 +56,7 @@ impl ProxyState {
                     self.counters = Some(*counters);
                 }
             }
+            EventKind::Learned(learned) => self.learnt.push(learned),
             EventKind::Draining => tracing::info!("proxy is draining"),
             EventKind::Disconnected => {
                 self.connected.remove(&event.proxy);
@@ -78,7 +82,7 @@ impl ProxyState {
             return;
         }
         for (listener, info) in listeners.take().iter().flatten().zip(&hello.listeners) {
-            if let Err(error) = redirector.listen(info.direction, info.v6, listener) {
+            if let Err(error) = redirector.listen(info.direction, info.v6, info.udp, listener) {
                 tracing::error!(%error, direction = %info.direction, "the proxy's listener is not in use");
             }
         }

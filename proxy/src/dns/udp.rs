@@ -1,0 +1,133 @@
+//! DNS over UDP. The client's datagram comes with the address that it was sent to and with the
+//! mark of its flow; the answer is sent from that address, and the server sees the client's own
+//! address (with another port: two queries of one client port would be one flow there).
+
+use std::{io, net::SocketAddr, os::fd::AsRawFd, sync::Arc, time::Duration};
+
+use tokio::{io::Interest, sync::Semaphore, time};
+use weir_abi::mark;
+use weir_policy::model::{Direction, Protocol};
+
+use super::{
+    message::{self, Question},
+    query,
+};
+use crate::{context::Context, datapath, flow::FlowKey, sys};
+
+/// How long a server may take. Clients ask again after five seconds.
+const ANSWER: Duration = Duration::from_secs(10);
+/// Queries of a worker that wait for an answer at once; more are dropped, as DNS may.
+const QUERIES: usize = 4096;
+/// The largest datagram.
+const LARGEST: usize = 65_535;
+
+/// Serves a socket until the proxy is told to stop.
+pub async fn serve(
+    context: Arc<Context>,
+    socket: socket2::Socket,
+    direction: Direction,
+) -> io::Result<()> {
+    let socket = tokio::net::UdpSocket::from_std(socket.into())?;
+    let permits = Arc::new(Semaphore::new(QUERIES));
+    let mut draining = context.draining.clone();
+    let mut buffer = vec![0; LARGEST];
+    loop {
+        let received = tokio::select! {
+            received = socket.async_io(Interest::READABLE, || sys::receive_marked(&socket, &mut buffer)) => received,
+            _ = draining.wait_for(|draining| *draining) => return Ok(()),
+        };
+        let received = match received {
+            Ok(received) => received,
+            Err(error) => {
+                // An ICMP error of an earlier datagram, or out of memory: neither ends the service.
+                tracing::debug!(%error, "datagram not received");
+                continue;
+            }
+        };
+        let Some(endpoint) = mark::endpoint(received.mark) else {
+            context.counters.strangers.add();
+            continue;
+        };
+        let key = FlowKey {
+            endpoint,
+            direction,
+            client: received.from,
+            server: received.to,
+            protocol: Protocol::Udp,
+            mark: received.mark,
+        };
+        let bytes = buffer.get(..received.length).unwrap_or_default();
+        let Some(question) = message::question(bytes) else {
+            context.counters.queries_malformed.add();
+            continue;
+        };
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            context.counters.queries_dropped.add();
+            continue;
+        };
+        let (context, bytes) = (Arc::clone(&context), bytes.to_vec());
+        tokio::spawn(async move {
+            if let Err(error) = answer(&context, &key, &question, &bytes).await {
+                tracing::debug!(%error, "answer not sent");
+            }
+            drop(permit);
+        });
+    }
+}
+
+/// Answers one query.
+async fn answer(
+    context: &Context,
+    key: &FlowKey,
+    question: &Question,
+    bytes: &[u8],
+) -> io::Result<()> {
+    let judged = query::judge(context, key, question);
+    if !judged.allowed {
+        judged.record(context, None);
+        return reply(key, &question.refused());
+    }
+    let asked = time::timeout(ANSWER, ask(context, key, question, bytes)).await;
+    match asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(answer) => {
+            judged.record(context, None);
+            reply(key, &answer)
+        }
+        Err(error) => {
+            judged.record(context, Some(format!("the DNS server: {error}")));
+            reply(key, &question.unanswered())
+        }
+    }
+}
+
+/// Asks the server in the client's name.
+async fn ask(
+    context: &Context,
+    key: &FlowKey,
+    question: &Question,
+    bytes: &[u8],
+) -> io::Result<Vec<u8>> {
+    let source = SocketAddr::new(key.client.ip(), 0);
+    let socket = datapath::open_udp(source, mark::flip(key.mark))?;
+    let socket = tokio::net::UdpSocket::from_std(socket.into())?;
+    socket.connect(key.server).await?;
+    socket.send(bytes).await?;
+    let mut answer = vec![0; LARGEST];
+    loop {
+        let length = socket.recv(&mut answer).await?;
+        let received = answer.get(..length).unwrap_or_default();
+        // Anything else is not for us: somebody guesses.
+        if query::told(context, question, received).await {
+            answer.truncate(length);
+            return Ok(answer);
+        }
+    }
+}
+
+/// Answers from the address that the client asked.
+fn reply(key: &FlowKey, bytes: &[u8]) -> io::Result<()> {
+    let socket = datapath::open_udp(key.server, key.mark)?;
+    socket.send_to(bytes, &key.client.into())?;
+    tracing::trace!(socket = socket.as_raw_fd(), "answered");
+    Ok(())
+}
