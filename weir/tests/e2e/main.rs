@@ -11,6 +11,7 @@ mod address;
 mod agreement;
 mod bad_input;
 mod faults;
+mod language;
 mod leaves_nothing;
 mod live;
 mod misuse;
