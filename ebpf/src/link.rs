@@ -71,8 +71,7 @@ pub fn to_proxy(ctx: &TcContext) -> i32 {
     let Some(Scratch { packet, header, .. }) = scratch() else {
         return drop(counter::DROP_FOREIGN);
     };
-    if packet::parse(ctx, label.endpoint, packet, header) != Kind::Flow
-        || !proxied(packet.protocol)
+    if packet::parse(ctx, label.endpoint, packet, header) != Kind::Flow || !proxied(packet.protocol)
     {
         return drop(counter::DROP_FOREIGN);
     }

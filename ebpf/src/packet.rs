@@ -75,8 +75,7 @@ impl Packet {
     /// request it is never the first packet of a flow of its own.
     #[inline(always)]
     pub fn accepts(&self) -> bool {
-        self.protocol == protocol::TCP
-            && self.detail & (TCP_SYN | TCP_ACK) == TCP_SYN | TCP_ACK
+        self.protocol == protocol::TCP && self.detail & (TCP_SYN | TCP_ACK) == TCP_SYN | TCP_ACK
     }
 
     /// The message type that opens the ICMP flow it belongs to: a reply's is its request's

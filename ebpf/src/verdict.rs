@@ -4,8 +4,8 @@ use aya_ebpf::maps::lpm_trie::Key;
 use weir_abi::{
     Address,
     policy::{
-        AUDITED_EGRESS, AUDITED_INGRESS, AddressValue, Endpoint, ISOLATED_EGRESS, ISOLATED_INGRESS, PREFIX_PORT, PolicyKey,
-        direction, verdict,
+        AUDITED_EGRESS, AUDITED_INGRESS, AddressValue, Endpoint, ISOLATED_EGRESS, ISOLATED_INGRESS,
+        PREFIX_PORT, PolicyKey, direction, verdict,
     },
     protocol,
 };
