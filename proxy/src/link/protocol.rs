@@ -51,7 +51,7 @@ pub enum ToProxy {
     /// Judge by this from now on.
     Snapshot {
         /// What to judge by.
-        table: L7Table,
+        table: Box<L7Table>,
     },
     /// What was learned under this ticket is enforced.
     Enforced {

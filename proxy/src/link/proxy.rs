@@ -121,7 +121,7 @@ async fn receive(
 ) -> Result<(), LinkError> {
     loop {
         let table = match frame::read(&mut from).await? {
-            ToProxy::Snapshot { table } => table,
+            ToProxy::Snapshot { table } => *table,
             ToProxy::Enforced { ticket } => {
                 waiting.done(ticket);
                 continue;
