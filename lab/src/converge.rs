@@ -182,8 +182,10 @@ fn ready<'a>(state: &'a State, plan: &'a Plan, is_ready: fn(&Pod) -> bool) -> Ve
 fn write_etc(layout: &Layout, pod: &Pod) -> Result<()> {
     let folder = layout.etc(&pod.namespace, &pod.name);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    // As a kubelet writes it, but with less patience: where policy cuts the DNS off, people wait.
     let resolv = format!(
-        "nameserver {DNS_V4}\nsearch {}.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n",
+        "nameserver {DNS_V4}\nsearch {}.svc.cluster.local svc.cluster.local cluster.local\n\
+         options ndots:5 timeout:1 attempts:2\n",
         pod.namespace
     );
     let mut hosts = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n");

@@ -1,5 +1,7 @@
 //! A lab as its users hold it: up, look, change, run commands in pods, down.
 
+mod change;
+
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,8 @@ use crate::layout::Layout;
 use crate::object::{Key, Object, read};
 use crate::state::{Pod, State, Topology};
 use crate::{down, names, spawn, store, target};
+
+pub use change::RunPod;
 
 /// The words for the netns that are no pods.
 const NODE: &str = "@node";

@@ -22,12 +22,13 @@ pub const GATEWAY_V6: &str = "fe80::1";
 /// Bridge topology: the bridge's own addresses.
 pub const BRIDGE_V4: &str = "10.244.0.1";
 pub const BRIDGE_V6: &str = "fd00:10:244::1";
-/// Hosts of the outside, which answer HTTP on port 80 under these names.
+/// Hosts of the outside, which answer HTTP on port 80 under these names. Their addresses are of the
+/// ranges for documentation: nobody has them.
 pub const WORLD: [(&str, Ipv4Addr, Ipv6Addr); 2] = [
     (
         "www.google.com",
-        Ipv4Addr::new(142, 250, 65, 68),
-        Ipv6Addr::new(0x2607, 0xf8b0, 0x4006, 0x80f, 0, 0, 0, 0x2004),
+        Ipv4Addr::new(198, 51, 100, 68),
+        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x68),
     ),
     (
         "example.com",

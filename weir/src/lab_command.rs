@@ -1,5 +1,8 @@
 //! `weir lab`: a Kubernetes node played on this machine, from the command line.
 
+mod change;
+mod run_pod;
+
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -14,6 +17,9 @@ const EXAMPLES: &str = "Examples:
   weir lab exec deploy/sleep -- curl -s httpbin:8000/headers
   weir lab apply -f policy.yaml
   weir lab delete netpol --all
+  weir lab label ns dev team=blue
+  weir lab run-pod probe --rm -l role=frontend -- curl -s httpbin:8000/ip
+  weir lab rollout restart deploy/httpbin
   weir lab ls
   weir lab logs agent -f
   weir lab down
@@ -40,6 +46,16 @@ enum Command {
     Apply(Apply),
     /// Delete what manifests describe, or KIND NAME, or KIND --all
     Delete(Delete),
+    /// Set labels of an object (KEY=VALUE), or take them away (KEY-)
+    Label(change::Label),
+    /// Merge a piece of JSON or YAML into an object, as kubectl patch --type merge does
+    Patch(change::Patch),
+    /// Show objects as they are stored
+    Get(change::Get),
+    /// Restart a Deployment's pods: new ones with new addresses
+    Rollout(change::Rollout),
+    /// Make a pod for one command
+    RunPod(run_pod::RunPod),
     /// List the pods
     Ls(Ls),
     /// Show the log of the agent, the proxy or a pod
@@ -216,6 +232,11 @@ impl LabCommand {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Delete(delete) => delete.run(),
+            Command::Label(label) => label.run(),
+            Command::Patch(patch) => patch.run(),
+            Command::Get(get) => get.run(),
+            Command::Rollout(rollout) => rollout.run(),
+            Command::RunPod(run_pod) => run_pod.run(),
             Command::Ls(ls) => ls.run(),
             Command::Logs(logs) => logs.run(),
             Command::Restart(restart) => restart.run(),

@@ -39,6 +39,15 @@ pub fn text(content: &str, source: &str, namespace: &str) -> Result<Vec<Object>>
         .collect()
 }
 
+/// One value of YAML or JSON, as it is given on a command line.
+pub fn value_from_yaml(text: &str) -> Result<Value> {
+    serde_yaml_ng::from_str(text).with_context(|| format!("not YAML: {text:?}"))
+}
+
+pub fn value_to_yaml(value: &Value) -> Result<String> {
+    serde_yaml_ng::to_string(value).context("cannot write YAML")
+}
+
 fn object(mut value: Value, place: &str, namespace: &str) -> Result<Object> {
     if !value.is_object() {
         bail!("{place}: not a Kubernetes object: a mapping with apiVersion and kind is wanted");
