@@ -39,6 +39,8 @@ pub struct UpOptions {
     pub namespace: String,
     /// Whether to run the agent and the proxy.
     pub weir: bool,
+    /// Nodes of the cluster.
+    pub nodes: usize,
     /// The `weir` binary, where it is not this program or beside it.
     pub program: Option<PathBuf>,
 }
@@ -77,6 +79,7 @@ impl Default for UpOptions {
             yaml: Vec::new(),
             namespace: "default".into(),
             weir: true,
+            nodes: 1,
             program: None,
         }
     }
@@ -251,6 +254,11 @@ impl Lab {
         command.args(arguments);
         entrance.apply(&mut command);
         Ok(command)
+    }
+
+    /// The `weir` binary that plays this lab.
+    pub fn program(&self) -> Result<PathBuf> {
+        Ok(self.state()?.program)
     }
 
     /// Waits until everything that is applied is in force.

@@ -20,6 +20,7 @@ mod layout;
 mod names;
 mod object;
 mod play;
+pub mod scenario;
 mod spawn;
 mod state;
 mod store;

@@ -1,6 +1,7 @@
 //! `weir lab`: a Kubernetes node played on this machine, from the command line.
 
 mod change;
+mod run;
 mod run_pod;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ const EXAMPLES: &str = "Examples:
   weir lab logs agent -f
   weir lab down
   weir lab demo
+  weir lab run --list
+  weir lab run s0 --topology bridge
 ";
 
 /// Play a Kubernetes node on this machine: pods are network namespaces, enforcement is real.
@@ -40,6 +43,8 @@ enum Command {
     Up(Up),
     /// Run the workshop's lab step by step, checked and explained
     Demo(Demo),
+    /// Run a scenario: what is done, what must come, what came
+    Run(run::Run),
     /// Run a command in a pod (NS/POD, POD, deploy/NAME), or in @node or @world
     Exec(Exec),
     /// Apply manifests, as kubectl does
@@ -225,6 +230,7 @@ impl LabCommand {
         match self.command {
             Command::Up(up) => up.run(),
             Command::Demo(demo) => demo.run(),
+            Command::Run(run) => run.run(),
             Command::Exec(exec) => exec.run(),
             Command::Apply(apply) => {
                 let lab = Lab::open(&apply.lab.name)?;
