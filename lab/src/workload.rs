@@ -7,6 +7,7 @@ mod httpbin;
 mod listen;
 mod mysql;
 mod pages;
+pub mod sctp;
 mod udp;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub struct Options {
     pub kind: String,
     pub tcp: Vec<u16>,
     pub udp: Vec<u16>,
+    pub sctp: Vec<u16>,
     /// `NS/NAME`.
     pub pod: String,
     /// The names that the DNS answers.
@@ -59,6 +61,9 @@ async fn serve(options: Rc<Options>) -> Result<()> {
     for port in &options.udp {
         let socket = listen::udp(*port)?;
         tasks.spawn_local(udp::echo(socket));
+    }
+    if !options.sctp.is_empty() {
+        tasks.spawn_local(sctp::serve(options.sctp.clone()));
     }
     wait(tasks).await
 }

@@ -218,6 +218,8 @@ struct Workload {
     #[arg(long)]
     udp: Vec<u16>,
     #[arg(long)]
+    sctp: Vec<u16>,
+    #[arg(long)]
     zone: Option<PathBuf>,
     #[arg(long, allow_hyphen_values = true)]
     env: Vec<String>,
@@ -411,6 +413,7 @@ impl Workload {
             kind: self.kind,
             tcp: self.tcp,
             udp: self.udp,
+            sctp: self.sctp,
             pod: self.pod,
             zone: self.zone.unwrap_or_default(),
             env,
