@@ -18,17 +18,20 @@ use crate::layout::{DNS_V4, Layout, NODE_V4, NODE_V6};
 use crate::names;
 use crate::play::endpoints::Ready;
 use crate::play::image;
+use crate::play::ingress::{self, IngressPlan};
 use crate::play::pods::PodPlan;
 use crate::play::service::ServicePlan;
 use crate::play::zone::Zone;
 use crate::play::{manifest, nft, pods, service};
 use crate::state::{Pod, State, write_atomic};
+use crate::workload::ingress::routes_beside;
 
 /// Everything that the objects ask for. Made before anything is changed, so that a mistake in
 /// them changes nothing.
 pub struct Plan {
     pods: Vec<PodPlan>,
     services: Vec<ServicePlan>,
+    ingresses: Vec<IngressPlan>,
 }
 
 // === impl Plan ===
@@ -41,7 +44,12 @@ impl Plan {
             &mut state.service_pool,
             &mut state.service_addresses,
         )?;
-        Ok(Self { pods, services })
+        let ingresses = ingress::plan(&state.objects)?;
+        Ok(Self {
+            pods,
+            services,
+            ingresses,
+        })
     }
 }
 
@@ -161,6 +169,9 @@ fn publish_services(layout: &Layout, state: &State, plan: &Plan) -> Result<()> {
     let ready = ready(state, plan, |pod| pod.started);
     let zone = Zone::of(&plan.services, &ready);
     write_atomic(&layout.zone(), &serde_json::to_vec_pretty(&zone)?)?;
+    let routes = ingress::routes(&plan.ingresses, &plan.services, &ready);
+    let path = routes_beside(&layout.zone());
+    write_atomic(&path, &serde_json::to_vec_pretty(&routes)?)?;
     tool::nft(&layout.node_netns(), &nft::rules(&plan.services, &ready))
         .context("cannot load the rules of the services")
 }

@@ -17,6 +17,7 @@ mod show;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -100,7 +101,10 @@ fn built_in_file(name: &str, files: &[(&str, &'static str)]) -> Result<&'static 
 
 impl Folder {
     fn write(name: &str, files: &[(&str, &str)]) -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("weir-{name}-{}", std::process::id()));
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let unique = format!("weir-{name}-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(unique);
         let what = || format!("cannot write {}", path.display());
         // Fails where something is: a folder that everybody can write to is no place to trust.
         fs::create_dir(&path).with_context(what)?;

@@ -4,6 +4,7 @@ mod dns;
 mod flask;
 mod http;
 mod httpbin;
+pub mod ingress;
 mod listen;
 mod mysql;
 mod pages;
@@ -20,7 +21,7 @@ use tokio::task::JoinSet;
 /// What a workload process is told on its command line.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// `httpbin`, `nginx`, `flask`, `mysql`, `agnhost`, `echo` or `dns`.
+    /// `httpbin`, `nginx`, `ingress`, `flask`, `mysql`, `agnhost`, `echo` or `dns`.
     pub kind: String,
     pub tcp: Vec<u16>,
     pub udp: Vec<u16>,

@@ -105,6 +105,7 @@ fn server(image: &str) -> Option<(&'static str, u16)> {
     [
         ("httpbin", "httpbin", 80),
         ("coredns", "dns", 53),
+        ("ingress", "ingress", 80),
         ("nginx", "nginx", 80),
         ("mysql", "mysql", 3306),
         ("mariadb", "mysql", 3306),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::endpoints::{Backend, Ready, backends};
-use super::service::ServicePlan;
+use super::service::{ServicePlan, ServicePort};
 use crate::layout::{POD_CIDRS, SERVICE_CIDRS, bracketed};
 use crate::names;
 
@@ -30,6 +30,8 @@ pub fn rules(services: &[ServicePlan], pods: &[Ready<'_>]) -> String {
 struct Parts {
     service_ips: Vec<String>,
     without_endpoints: Vec<String>,
+    node_ports: Vec<String>,
+    node_ports_without_endpoints: Vec<String>,
     cluster_ips: Vec<String>,
     chains: String,
 }
@@ -37,6 +39,7 @@ struct Parts {
 fn family_rules(services: &[ServicePlan], pods: &[Ready<'_>], v6: bool) -> String {
     let mut parts = Parts::default();
     for service in services {
+        parts.add_node_ports(service, v6, pods);
         for address in service.addresses.iter().filter(|a| a.is_ipv6() == v6) {
             parts.cluster_ips.push(address.to_string());
             parts.add_service(service, *address, pods);
@@ -48,10 +51,18 @@ fn family_rules(services: &[ServicePlan], pods: &[Ready<'_>], v6: bool) -> Strin
         ("ip", "ipv4_addr")
     };
     let key = format!("{address} . inet_proto . inet_service : verdict");
+    let node_key = "inet_proto . inet_service : verdict";
     let (pod_cidr, service_cidr) = (POD_CIDRS[usize::from(v6)], SERVICE_CIDRS[usize::from(v6)]);
     [
         set("map", "service-ips", &key, &parts.service_ips),
         set("map", "no-endpoint-services", &key, &parts.without_endpoints),
+        set("map", "service-nodeports", node_key, &parts.node_ports),
+        set(
+            "map",
+            "no-endpoint-nodeports",
+            node_key,
+            &parts.node_ports_without_endpoints,
+        ),
         set("set", "cluster-ips", address, &parts.cluster_ips),
         format!(
             "chain mark-for-masquerade {{\n  meta mark set meta mark | {MASQUERADE}\n}}\n\
@@ -62,6 +73,7 @@ fn family_rules(services: &[ServicePlan], pods: &[Ready<'_>], v6: bool) -> Strin
         format!(
             "chain services {{
   {family} daddr . meta l4proto . th dport vmap @service-ips
+  fib daddr type local meta l4proto . th dport vmap @service-nodeports
 }}
 chain service-checks {{
   {family} daddr . meta l4proto . th dport vmap @no-endpoint-services
@@ -85,6 +97,10 @@ chain filter-forward {{
   type filter hook forward priority -110; policy accept;
   ct state new jump service-checks
 }}
+chain filter-input {{
+  type filter hook input priority -110; policy accept;
+  ct state new fib daddr type local meta l4proto . th dport vmap @no-endpoint-nodeports
+}}
 chain filter-output {{
   type filter hook output priority -90; policy accept;
   ct state new jump service-checks
@@ -103,31 +119,60 @@ impl Parts {
             let protocol = port.protocol.to_lowercase();
             let key = format!("{address} . {protocol} . {}", port.port);
             let backends = backends(service, port, address.is_ipv6(), pods);
+            let (id, chain) = chain_of("service", service, port);
             if backends.is_empty() {
                 self.without_endpoints
                     .push(format!("{key} : goto reject-chain"));
                 continue;
             }
-            let id = format!(
-                "{}/{protocol}/{}",
-                service.id(),
-                port.name.as_deref().unwrap_or_default()
-            );
-            let chain = format!("service-{}-{id}", short_hash(&[&id]));
             self.service_ips.push(format!("{key} : goto {chain}"));
-            let mut choices = Vec::new();
-            for (index, backend) in backends.iter().enumerate() {
-                let endpoint = self.add_backend(&id, &protocol, backend);
-                choices.push(format!("{index} : goto {endpoint}"));
-            }
-            writeln!(
-                self.chains,
-                "chain {chain} {{\n  numgen random mod {} vmap {{ {} }}\n}}",
-                backends.len(),
-                choices.join(", ")
-            )
-            .expect("writing to a String cannot fail");
+            self.add_choice(&chain, &id, &protocol, &backends);
         }
+    }
+
+    /// Ports of the node's own addresses. The node answers for the pods, so that their answers come
+    /// back through it, unless the service wants to see its clients.
+    fn add_node_ports(&mut self, service: &ServicePlan, v6: bool, pods: &[Ready<'_>]) {
+        for port in service.ports.iter().filter(|_| service.has_family(v6)) {
+            let Some(number) = port.node_port else {
+                continue;
+            };
+            let protocol = port.protocol.to_lowercase();
+            let key = format!("{protocol} . {number}");
+            let backends = backends(service, port, v6, pods);
+            let (id, chain) = chain_of("external", service, port);
+            if backends.is_empty() {
+                self.node_ports_without_endpoints
+                    .push(format!("{key} : goto reject-chain"));
+                continue;
+            }
+            self.node_ports.push(format!("{key} : goto {chain}"));
+            if service.external_local {
+                self.add_choice(&chain, &id, &protocol, &backends);
+                continue;
+            }
+            let choice = format!("{chain}/choice");
+            let rules =
+                format!("chain {chain} {{\n  jump mark-for-masquerade\n  goto {choice}\n}}\n");
+            self.add_choice(&choice, &id, &protocol, &backends);
+            self.chains.push_str(&rules);
+        }
+    }
+
+    /// A chain that goes to any of the backends.
+    fn add_choice(&mut self, chain: &str, id: &str, protocol: &str, backends: &[Backend]) {
+        let mut choices = Vec::new();
+        for (index, backend) in backends.iter().enumerate() {
+            let endpoint = self.add_backend(id, protocol, backend);
+            choices.push(format!("{index} : goto {endpoint}"));
+        }
+        writeln!(
+            self.chains,
+            "chain {chain} {{\n  numgen random mod {} vmap {{ {} }}\n}}",
+            backends.len(),
+            choices.join(", ")
+        )
+        .expect("writing to a String cannot fail");
     }
 
     fn add_backend(&mut self, id: &str, protocol: &str, backend: &Backend) -> String {
@@ -143,6 +188,19 @@ impl Parts {
         self.chains.push_str(&rules);
         chain
     }
+}
+
+/// What names a port of a service, and its chain.
+fn chain_of(kind: &str, service: &ServicePlan, port: &ServicePort) -> (String, String) {
+    let id = format!(
+        "{}/{}/{}",
+        service.id(),
+        port.protocol.to_lowercase(),
+        port.name.as_deref().unwrap_or_default()
+    );
+    let id = format!("{id}{}", if kind == "external" { "/external" } else { "" });
+    let chain = format!("{kind}-{}-{id}", short_hash(&[&id]));
+    (id, chain)
 }
 
 fn set(word: &str, name: &str, kind: &str, elements: &[String]) -> String {

@@ -126,8 +126,9 @@ pub struct Elsewhere {
 
 /// Reads a scenario; a mistake is named with file and field.
 pub fn read(text: &str, place: &str) -> Result<Scenario> {
-    let yaml = serde_yaml_ng::Deserializer::from_str(text);
-    let scenario: Scenario = serde_path_to_error::deserialize(yaml)
+    let value: serde_json::Value =
+        serde_yaml_ng::from_str(text).map_err(|error| anyhow!("{place}: {error}"))?;
+    let scenario: Scenario = serde_path_to_error::deserialize(value)
         .map_err(|error| anyhow!("{place}: {}: {}", error.path(), error.inner()))?;
     for (at, step) in scenario.steps.iter().enumerate() {
         for (index, check) in step.check.iter().enumerate() {
