@@ -34,6 +34,9 @@ const ROUTER: [(&str, &str); 4] = [
     ("ipv4/conf/default/rp_filter", "2"),
 ];
 
+/// As the bridge plugin makes it: of the bridge's IPv4 address.
+const BRIDGE_MAC: &str = "0a:58:0a:f4:00:01";
+
 /// How long a link may take to come up.
 const READY: Duration = Duration::from_secs(10);
 
@@ -59,7 +62,9 @@ pub fn make_node(layout: &Layout, topology: Topology) -> Result<()> {
     ];
     if topology == Topology::Bridge {
         commands.extend([
-            "link add cni0 type bridge".to_owned(),
+            // A bridge without an address of its own takes the lowest of its ports' addresses, and
+            // changes it when a pod comes or goes: pods would go on sending to the old one.
+            format!("link add cni0 address {BRIDGE_MAC} type bridge"),
             format!("addr add {BRIDGE_V4}/24 dev cni0"),
             format!("addr add {BRIDGE_V6}/64 dev cni0 nodad"),
             "link set cni0 up".to_owned(),
