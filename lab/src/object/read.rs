@@ -117,6 +117,8 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
         .with_context(|| format!("cannot list {}", path.display()))?;
     let mut entries: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
     entries.sort();
+    // A scenario's folder holds manifests and one file about them.
+    entries.retain(|entry| entry.file_name().is_none_or(|name| name != "scenario.yaml"));
     entries.retain(|entry| {
         let extension = entry.extension().and_then(|e| e.to_str());
         matches!(extension, Some("yaml" | "yml" | "json")) && entry.is_file()
