@@ -18,6 +18,7 @@ mod host;
 mod lab;
 mod layout;
 mod names;
+mod node;
 mod object;
 mod play;
 pub mod scenario;

@@ -93,6 +93,9 @@ struct Up {
     /// Namespace of objects that name none
     #[arg(short, long, default_value = "default")]
     namespace: String,
+    /// Nodes: pods with `nodeName: lab-node2` are on the second one
+    #[arg(long, default_value_t = 1)]
+    nodes: usize,
     /// A plain node, without agent and proxy
     #[arg(long, hide = true)]
     no_agent: bool,
@@ -126,7 +129,7 @@ enum TopologyName {
 struct Exec {
     #[command(flatten)]
     lab: Named,
-    /// NS/POD, POD, deploy/NAME, NS/deploy/NAME, @node or @world
+    /// NS/POD, POD, deploy/NAME, NS/deploy/NAME, @node, @node2 or @world
     pod: String,
     #[arg(short, long, default_value = "default")]
     namespace: String,
@@ -268,6 +271,7 @@ impl Up {
             manifests: self.files,
             namespace: self.namespace,
             weir: !self.no_agent,
+            nodes: self.nodes,
             ..UpOptions::default()
         })?;
         print_problems(&report);

@@ -5,21 +5,22 @@ use std::net::IpAddr;
 
 use super::endpoints::{Backend, Ready, backends};
 use super::service::{ServicePlan, ServicePort};
-use crate::layout::{POD_CIDRS, SERVICE_CIDRS, bracketed};
+use crate::layout::{SERVICE_CIDRS, bracketed};
 use crate::names;
+use crate::node::{CLUSTER_CIDRS, Node};
 
 /// The bit by which kube-proxy remembers that a packet must leave with the node's address.
 const MASQUERADE: &str = "0x4000";
 
 /// The whole rule set of the node, both families, replaced in one transaction.
-pub fn rules(services: &[ServicePlan], pods: &[Ready<'_>]) -> String {
+pub fn rules(services: &[ServicePlan], pods: &[Ready<'_>], node: Node) -> String {
     let mut text = String::new();
     for v6 in [false, true] {
         let family = if v6 { "ip6" } else { "ip" };
         // Declaring before deleting makes the first load the same as every other.
         let table = format!("table {family} kube-proxy");
         text += &format!("{table}\ndelete {table}\n{table} {{\n");
-        text += &family_rules(services, pods, v6);
+        text += &family_rules(services, pods, node, v6);
         text += "}\n";
     }
     text
@@ -36,10 +37,10 @@ struct Parts {
     chains: String,
 }
 
-fn family_rules(services: &[ServicePlan], pods: &[Ready<'_>], v6: bool) -> String {
+fn family_rules(services: &[ServicePlan], pods: &[Ready<'_>], node: Node, v6: bool) -> String {
     let mut parts = Parts::default();
     for service in services {
-        parts.add_node_ports(service, v6, pods);
+        parts.add_node_ports(service, v6, pods, node);
         for address in service.addresses.iter().filter(|a| a.is_ipv6() == v6) {
             parts.cluster_ips.push(address.to_string());
             parts.add_service(service, *address, pods);
@@ -52,7 +53,10 @@ fn family_rules(services: &[ServicePlan], pods: &[Ready<'_>], v6: bool) -> Strin
     };
     let key = format!("{address} . inet_proto . inet_service : verdict");
     let node_key = "inet_proto . inet_service : verdict";
-    let (pod_cidr, service_cidr) = (POD_CIDRS[usize::from(v6)], SERVICE_CIDRS[usize::from(v6)]);
+    let (cluster, service_cidr) = (
+        CLUSTER_CIDRS[usize::from(v6)],
+        SERVICE_CIDRS[usize::from(v6)],
+    );
     [
         set("map", "service-ips", &key, &parts.service_ips),
         set("map", "no-endpoint-services", &key, &parts.without_endpoints),
@@ -91,7 +95,7 @@ chain nat-output {{
 chain nat-postrouting {{
   type nat hook postrouting priority 100; policy accept;
   meta mark & {MASQUERADE} == {MASQUERADE} meta mark set meta mark ^ {MASQUERADE} masquerade fully-random
-  {family} saddr {pod_cidr} oifname eth0 masquerade
+  {family} saddr {cluster} {family} daddr != {cluster} oifname eth0 masquerade
 }}
 chain filter-forward {{
   type filter hook forward priority -110; policy accept;
@@ -132,14 +136,19 @@ impl Parts {
 
     /// Ports of the node's own addresses. The node answers for the pods, so that their answers come
     /// back through it, unless the service wants to see its clients.
-    fn add_node_ports(&mut self, service: &ServicePlan, v6: bool, pods: &[Ready<'_>]) {
+    fn add_node_ports(&mut self, service: &ServicePlan, v6: bool, pods: &[Ready<'_>], node: Node) {
+        let here: Vec<Ready<'_>> = pods
+            .iter()
+            .filter(|pod| !service.external_local || pod.plan.node == node)
+            .cloned()
+            .collect();
         for port in service.ports.iter().filter(|_| service.has_family(v6)) {
             let Some(number) = port.node_port else {
                 continue;
             };
             let protocol = port.protocol.to_lowercase();
             let key = format!("{protocol} . {number}");
-            let backends = backends(service, port, v6, pods);
+            let backends = backends(service, port, v6, &here);
             let (id, chain) = chain_of("external", service, port);
             if backends.is_empty() {
                 self.node_ports_without_endpoints

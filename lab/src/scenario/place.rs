@@ -1,6 +1,6 @@
 //! Commands of scenarios as they are run: with addresses for `{pod NAME}` and the family's option.
 //!
-//! `{pod X}`, `{service NS/X}`, `{world NAME}` and `{node}` stand for an address of the family that
+//! `{pod X}`, `{service NS/X}`, `{world NAME}`, `{node}` and `{node2}` stand for an address of the family that
 //! is checked, in brackets where a URL needs them; `{socket pod X}` is how a server that listens
 //! on `[::]` shows it; `{family}` is `-4` or `-6`.
 
@@ -11,7 +11,8 @@ use anyhow::{Context as _, Result, bail};
 use super::came::STATUS;
 use super::format::Family;
 use crate::lab::Lab;
-use crate::layout::{NODE_V4, NODE_V6, WORLD, bracketed};
+use crate::layout::{WORLD, bracketed};
+use crate::node::Node;
 
 /// Tools that take `-4` and `-6`.
 const WITH_FAMILY: [&str; 4] = ["curl", "nc", "ping", "wget"];
@@ -90,7 +91,9 @@ pub fn fill(
 
 fn is_ours(what: &str) -> bool {
     let first = what.split(' ').next().unwrap_or_default();
-    let words = ["family", "socket", "pod", "service", "world", "node"];
+    let words = [
+        "family", "socket", "pod", "service", "world", "node", "node2",
+    ];
     words.contains(&first) && !what.contains(['{', '"', '\n'])
 }
 
@@ -99,10 +102,12 @@ pub fn address(lab: &Lab, what: &str, family: Family) -> Result<IpAddr> {
     let v6 = family.is_v6();
     let found =
         match what.split_once(' ') {
-            None if what == "node" => Some(match v6 {
-                false => IpAddr::V4(NODE_V4),
-                true => IpAddr::V6(NODE_V6),
-            }),
+            None => match what {
+                "node" => Some(Node::FIRST),
+                "node2" => Node::all(2).last(),
+                _ => None,
+            }
+            .map(|node| node.addresses()[usize::from(v6)]),
             Some(("pod", target)) => lab.pod(target)?.address(v6),
             Some(("service", id)) => {
                 let id = match id.contains('/') {

@@ -68,7 +68,7 @@ fn lists_what_is_built_in() {
     let unknown = weir(&["lab", "run", "nosuch"]);
     assert!(!unknown.status.success());
     assert!(
-        text(&unknown.stderr).contains("(s0, s1, s2, s3, s4"),
+        text(&unknown.stderr).contains("(nodes, s0, s1, s2, s3, s4"),
         "{unknown:?}"
     );
 }

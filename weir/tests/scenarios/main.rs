@@ -27,21 +27,18 @@ macro_rules! scenarios {
     };
 }
 
-scenarios!(s0, s1, s2, s3, s4);
+scenarios!(nodes, s0, s1, s2, s3, s4);
 
 fn play(name: &str, topology: Topology) {
     let loaded = scenario::load(name).unwrap_or_else(|error| panic!("{error:#}"));
     if !loaded.scenario.topologies.contains(&topology) {
         return; // it says so itself
     }
-    let short = if topology == Topology::Routed {
-        "r"
-    } else {
-        "b"
-    };
+    let index = NAMES.iter().position(|known| *known == name);
+    let number = index.unwrap_or(0) * 2 + usize::from(topology == Topology::Bridge);
     let options = Options {
         // The end-to-end tests take labs of such names down when their process is gone.
-        lab: format!("t{}n{}{short}", std::process::id(), &name[1..]),
+        lab: format!("t{}n{number}", std::process::id()),
         topology,
         keep: false,
         quiet: true,
