@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::node::Node;
+
 /// Hosts of a range in which IPv4 and IPv6 addresses are given in pairs with one host number.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Pool {
@@ -22,20 +24,27 @@ pub struct Pool {
 // === impl Pool ===
 
 impl Pool {
-    /// 10.244.0.0/24 and fd00:10:244::/64, without the network, the bridge and the broadcast.
-    pub fn pods() -> Self {
-        Self::new([10, 244, 0, 0].into(), [0xfd00, 0x10, 0x244], 2, 254)
+    /// 10.244.N.0/24 and fd00:10:244:N::/64, without the network, the bridge and the broadcast.
+    pub fn pods(node: Node) -> Self {
+        let third = node.index() as u8;
+        let v6 = [0xfd00, 0x10, 0x244, third.into()];
+        Self::new([10, 244, third, 0].into(), v6, 2, 254)
     }
 
     /// 10.96.0.0/16 and fd00:10:96::/112, above the addresses that people like to name.
     pub fn services() -> Self {
-        Self::new([10, 96, 0, 0].into(), [0xfd00, 0x10, 0x96], 0x100, 0xfffe)
+        Self::new(
+            [10, 96, 0, 0].into(),
+            [0xfd00, 0x10, 0x96, 0],
+            0x100,
+            0xfffe,
+        )
     }
 
-    fn new(v4: Ipv4Addr, [a, b, c]: [u16; 3], first: u16, last: u16) -> Self {
+    fn new(v4: Ipv4Addr, [a, b, c, d]: [u16; 4], first: u16, last: u16) -> Self {
         Self {
             v4,
-            v6: Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0),
+            v6: Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0),
             first,
             last,
             next: first,
@@ -97,7 +106,7 @@ mod tests {
 
     #[test]
     fn freed_addresses_come_last() {
-        let mut pool = Pool::pods();
+        let mut pool = Pool::pods(Node::FIRST);
         let first = pool.take().unwrap();
         assert_eq!(pool.v4(first).to_string(), "10.244.0.2");
         assert_eq!(pool.v6(first).to_string(), "fd00:10:244::2");
@@ -114,7 +123,7 @@ mod tests {
 
     #[test]
     fn foreign_addresses_change_nothing() {
-        let mut pool = Pool::pods();
+        let mut pool = Pool::pods(Node::FIRST);
         pool.reserve("192.0.2.1".parse().unwrap());
         pool.reserve("10.244.0.2".parse().unwrap());
         assert_eq!(pool.take(), Some(3));

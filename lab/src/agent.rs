@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use crate::host::enter::Entrance;
 use crate::host::process::{self, Process};
-use crate::layout::{Layout, NODE_NAME};
+use crate::layout::Layout;
 use crate::spawn;
-use crate::state::State;
+use crate::state::{NodeState, State};
 
 /// Loading programs takes seconds on a slow machine; past this something is wrong.
 const START: Duration = Duration::from_secs(60);
@@ -101,41 +101,43 @@ impl Part {
         }
     }
 
-    pub fn process(self, state: &mut State) -> &mut Option<Process> {
+    pub fn process(self, node: &mut NodeState) -> &mut Option<Process> {
         match self {
-            Part::Agent => &mut state.agent,
-            Part::Proxy => &mut state.proxy,
+            Part::Agent => &mut node.agent,
+            Part::Proxy => &mut node.proxy,
         }
     }
 }
 
-/// Starts the agent or the proxy in the node's netns unless it runs.
-pub fn start(layout: &Layout, state: &mut State, part: Part) -> Result<()> {
-    if part.process(state).is_some_and(Process::is_alive) {
+/// Starts the agent or the proxy in a node's netns unless it runs.
+pub fn start(layout: &Layout, state: &mut State, index: usize, part: Part) -> Result<()> {
+    let place = &mut state.nodes[index];
+    let node = place.node;
+    if part.process(place).is_some_and(Process::is_alive) {
         return Ok(());
     }
-    let name = layout.agent_name();
+    let name = layout.agent_name(node);
     let manifests = layout.manifests();
     let mut arguments = vec![part.word().into(), "--name".into(), name.into()];
     if part == Part::Agent {
         arguments.push("--manifests".into());
         arguments.push(manifests.into_os_string());
         arguments.push("--node".into());
-        arguments.push(NODE_NAME.into());
+        arguments.push(node.name().into());
     }
     let started = spawn::detached(
         &state.program,
         &arguments,
-        Entrance::netns(&layout.node_netns())?,
-        &layout.log(part.word()),
+        Entrance::netns(&layout.node_netns(node))?,
+        &layout.log(&format!("{}{}", part.word(), node.suffix())),
     )?;
-    *part.process(state) = Some(started);
+    *part.process(place) = Some(started);
     Ok(())
 }
 
 /// Waits until the agent answers: its netns and programs are there then.
-pub fn wait_ready(layout: &Layout, state: &State) -> Result<()> {
-    connect(layout, state)
+pub fn wait_ready(layout: &Layout, node: &NodeState) -> Result<()> {
+    connect(layout, node)
         .map(drop)
         .map_err(|error| with_logs(layout, &error))
 }
@@ -143,9 +145,25 @@ pub fn wait_ready(layout: &Layout, state: &State) -> Result<()> {
 /// Makes the agent read its sources now and waits until all of it is in force. A proxy that runs
 /// must acknowledge it too; one that died is only reported.
 pub fn sync(layout: &Layout, state: &State) -> Result<Report> {
+    let mut reports = Vec::new();
+    for node in &state.nodes {
+        reports.push(sync_node(layout, node)?);
+    }
+    let endpoints = reports.iter().map(|report| report.endpoints).sum();
+    let proxy = reports.iter().all(|report| report.proxy);
+    // Objects are the same everywhere, and so are the problems with them.
+    let first = reports.into_iter().next().unwrap_or_default();
+    Ok(Report {
+        endpoints,
+        proxy,
+        ..first
+    })
+}
+
+fn sync_node(layout: &Layout, node: &NodeState) -> Result<Report> {
     let deadline = Instant::now() + ANSWER;
     loop {
-        let stream = connect(layout, state);
+        let stream = connect(layout, node);
         let answer = stream.and_then(|stream| ask(stream, &json!({"command": "sync"})));
         let answer = answer.map_err(|error| with_logs(layout, &error))?;
         let report: Report = serde_json::from_value(answer)
@@ -153,7 +171,7 @@ pub fn sync(layout: &Layout, state: &State) -> Result<Report> {
         if let Some(pod) = report.unmanaged.first() {
             bail!("pod {} is not under policy: {}", pod.pod, pod.reason);
         }
-        let coming = state.proxy.is_some_and(Process::is_alive) && Instant::now() < deadline;
+        let coming = node.proxy.is_some_and(Process::is_alive) && Instant::now() < deadline;
         if report.proxy || !coming {
             return Ok(report);
         }
@@ -161,7 +179,7 @@ pub fn sync(layout: &Layout, state: &State) -> Result<Report> {
     }
 }
 
-/// What the agent says about one flow, and why.
+/// What the first node's agent says about one flow, and why.
 pub fn explain(layout: &Layout, state: &State, question: &Question) -> Result<Value> {
     let mut command = json!({
         "command": "explain",
@@ -173,13 +191,14 @@ pub fn explain(layout: &Layout, state: &State, question: &Question) -> Result<Va
     if let Some((method, path)) = &question.http {
         command["http"] = json!({ "method": method, "path": path });
     }
-    ask(connect(layout, state)?, &command)
+    let node = state.nodes.first().context("a lab without nodes")?;
+    ask(connect(layout, node)?, &command)
 }
 
 /// Waits for the agent's socket as long as the agent lives.
-fn connect(layout: &Layout, state: &State) -> Result<UnixStream> {
-    let socket = layout.agent_socket();
-    let agent = state.agent.context("this lab has no agent")?;
+fn connect(layout: &Layout, node: &NodeState) -> Result<UnixStream> {
+    let socket = layout.agent_socket(node.node);
+    let agent = node.agent.context("this lab has no agent")?;
     let mut stream = None;
     let mut died = false;
     let decided = process::wait_until(START, || {

@@ -9,26 +9,30 @@ pub mod start;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::agent::{self, Report};
 use crate::host::process::{self, Process};
 use crate::host::{link, netns, tool};
-use crate::layout::{DNS_V4, Layout, NODE_V4, NODE_V6};
+use crate::layout::{DNS_V4, Layout};
 use crate::names;
+use crate::node::Node;
 use crate::play::endpoints::Ready;
 use crate::play::image;
+use crate::play::ingress::{self, IngressPlan};
 use crate::play::pods::PodPlan;
 use crate::play::service::ServicePlan;
 use crate::play::zone::Zone;
 use crate::play::{manifest, nft, pods, service};
 use crate::state::{Pod, State, write_atomic};
+use crate::workload::ingress::routes_beside;
 
 /// Everything that the objects ask for. Made before anything is changed, so that a mistake in
 /// them changes nothing.
 pub struct Plan {
     pods: Vec<PodPlan>,
     services: Vec<ServicePlan>,
+    ingresses: Vec<IngressPlan>,
 }
 
 // === impl Plan ===
@@ -36,12 +40,27 @@ pub struct Plan {
 impl Plan {
     pub fn of(state: &mut State) -> Result<Self> {
         let pods = pods::plan(&state.objects, &state.incarnations)?;
+        if let Some(pod) = pods
+            .iter()
+            .find(|pod| pod.node.index() >= state.nodes.len())
+        {
+            let name = pod.node.name();
+            bail!(
+                "{}: there is no node {name}: `--nodes 2` makes two",
+                pod.source
+            );
+        }
         let services = service::plan(
             &state.objects,
             &mut state.service_pool,
             &mut state.service_addresses,
         )?;
-        Ok(Self { pods, services })
+        let ingresses = ingress::plan(&state.objects)?;
+        Ok(Self {
+            pods,
+            services,
+            ingresses,
+        })
     }
 }
 
@@ -98,13 +117,15 @@ fn allocate(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Vec<Strin
             continue;
         }
         let host_network = plan.spec.host_network.unwrap_or(false);
+        let node = plan.node;
         let (netns, addresses) = if host_network {
-            (layout.node_netns(), vec![NODE_V4.into(), NODE_V6.into()])
+            (layout.node_netns(node), node.addresses().to_vec())
         } else {
-            let host = state.pod_pool.take().with_context(|| {
+            let pool = &mut state.nodes[node.index()].pods;
+            let host = pool.take().with_context(|| {
                 format!("{}: no address is free for pod {}", plan.source, id(plan))
             })?;
-            let addresses = vec![state.pod_pool.v4(host), state.pod_pool.v6(host)];
+            let addresses = vec![pool.v4(host), pool.v6(host)];
             (free_netns(layout, state, plan), addresses)
         };
         let interface = names::interface(layout.name(), &plan.namespace, &plan.name);
@@ -113,6 +134,7 @@ fn allocate(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Vec<Strin
             name: plan.name.clone(),
             labels: plan.labels.clone(),
             owner: plan.owner.clone(),
+            node,
             netns,
             interface: (!host_network).then_some(interface),
             addresses,
@@ -150,7 +172,7 @@ fn remove(layout: &Layout, state: &mut State, gone: &[Pod]) -> Result<()> {
     link::remove_pods(layout, gone)?;
     for pod in gone {
         for address in &pod.addresses {
-            state.pod_pool.release(*address);
+            state.nodes[pod.node.index()].pods.release(*address);
         }
     }
     Ok(())
@@ -161,8 +183,15 @@ fn publish_services(layout: &Layout, state: &State, plan: &Plan) -> Result<()> {
     let ready = ready(state, plan, |pod| pod.started);
     let zone = Zone::of(&plan.services, &ready);
     write_atomic(&layout.zone(), &serde_json::to_vec_pretty(&zone)?)?;
-    tool::nft(&layout.node_netns(), &nft::rules(&plan.services, &ready))
-        .context("cannot load the rules of the services")
+    let routes = ingress::routes(&plan.ingresses, &plan.services, &ready);
+    let path = routes_beside(&layout.zone());
+    write_atomic(&path, &serde_json::to_vec_pretty(&routes)?)?;
+    for node in &state.nodes {
+        let rules = nft::rules(&plan.services, &ready, node.node);
+        tool::nft(&layout.node_netns(node.node), &rules)
+            .context("cannot load the rules of the services")?;
+    }
+    Ok(())
 }
 
 fn ready<'a>(state: &'a State, plan: &'a Plan, is_ready: fn(&Pod) -> bool) -> Vec<Ready<'a>> {
@@ -182,8 +211,10 @@ fn ready<'a>(state: &'a State, plan: &'a Plan, is_ready: fn(&Pod) -> bool) -> Ve
 fn write_etc(layout: &Layout, pod: &Pod) -> Result<()> {
     let folder = layout.etc(&pod.namespace, &pod.name);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    // As a kubelet writes it, but with less patience: where policy cuts the DNS off, people wait.
     let resolv = format!(
-        "nameserver {DNS_V4}\nsearch {}.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n",
+        "nameserver {DNS_V4}\nsearch {}.svc.cluster.local svc.cluster.local cluster.local\n\
+         options ndots:5 timeout:1 attempts:2\n",
         pod.namespace
     );
     let mut hosts = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n");
@@ -197,7 +228,9 @@ fn write_etc(layout: &Layout, pod: &Pod) -> Result<()> {
 /// Writes what changed and removes what is gone.
 fn write_manifests(layout: &Layout, state: &State, plan: &Plan) -> Result<()> {
     let ready = ready(state, plan, |_| true);
+    let nodes: Vec<Node> = state.nodes.iter().map(|node| node.node).collect();
     let files = manifest::render(
+        &nodes,
         &state.objects,
         &plan.services,
         &plan.pods,

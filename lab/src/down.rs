@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use crate::host::process::Process;
 use crate::host::{netns, process};
 use crate::layout::Layout;
+use crate::node::{self, Node};
 use crate::state::State;
 
 /// Removes everything of a lab; false when there was nothing.
@@ -21,8 +22,9 @@ pub fn down(layout: &Layout, program: &Path) -> Result<bool> {
     if let Some(state) = &state {
         let known = state.pods.values().flat_map(|pod| pod.processes.iter());
         processes.extend(known.copied().filter(|process| process.is_alive()));
-        let weir = [state.agent, state.proxy, state.world];
-        processes.extend(weir.into_iter().flatten().filter(|p| p.is_alive()));
+        let weir = state.nodes.iter().flat_map(|node| [node.agent, node.proxy]);
+        let weir = weir.chain([state.world]).flatten();
+        processes.extend(weir.filter(|process| process.is_alive()));
     }
     processes.sort_by_key(|process| process.pid);
     processes.dedup();
@@ -38,15 +40,13 @@ pub fn down(layout: &Layout, program: &Path) -> Result<bool> {
     for name in &netns {
         netns::delete(name)?;
     }
-    for folder in [
-        layout.pins(),
-        Path::new("/run/weir").join(layout.agent_name()),
-        layout.root().to_owned(),
-    ] {
-        remove_folder(&folder)?;
+    for node in Node::all(node::MOST) {
+        remove_folder(&layout.pins(node))?;
+        remove_folder(&layout.agent_folder(node))?;
     }
+    remove_folder(layout.root())?;
     // Only the last lab can take the folders of all labs with it: they must be empty.
-    let pins = layout.pins();
+    let pins = layout.pins(Node::FIRST);
     let parents = layout.root().ancestors().skip(1).take(2);
     for folder in parents.chain(pins.parent()) {
         drop(fs::remove_dir(folder));
@@ -56,10 +56,14 @@ pub fn down(layout: &Layout, program: &Path) -> Result<bool> {
 
 /// What the agent pinned; a binary without this command has pinned nothing.
 fn clean_up_weir(layout: &Layout, program: &Path) {
-    let result = Command::new(program)
-        .args(["cleanup", "--name", &layout.agent_name()])
-        .output();
-    drop(result);
+    // The second node of a lab that has none has no folder either.
+    let made = |node: &Node| layout.agent_folder(*node).exists() || layout.pins(*node).exists();
+    for node in Node::all(node::MOST).filter(made) {
+        let result = Command::new(program)
+            .args(["cleanup", "--name", &layout.agent_name(node)])
+            .output();
+        drop(result);
+    }
 }
 
 fn remove_folder(folder: &Path) -> Result<()> {

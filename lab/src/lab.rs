@@ -1,5 +1,7 @@
 //! A lab as its users hold it: up, look, change, run commands in pods, down.
 
+mod change;
+
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -14,12 +16,16 @@ use crate::converge::{self, Plan, start};
 use crate::host::enter::Entrance;
 use crate::host::{self, link, process, tool};
 use crate::layout::Layout;
+use crate::node::{self, Node};
 use crate::object::{Key, Object, read};
 use crate::state::{Pod, State, Topology};
 use crate::{down, names, spawn, store, target};
 
+pub use change::RunPod;
+
 /// The words for the netns that are no pods.
 const NODE: &str = "@node";
+const NODE2: &str = "@node2";
 const WORLD: &str = "@world";
 
 /// How a lab is made.
@@ -35,6 +41,8 @@ pub struct UpOptions {
     pub namespace: String,
     /// Whether to run the agent and the proxy.
     pub weir: bool,
+    /// Nodes of the cluster.
+    pub nodes: usize,
     /// The `weir` binary, where it is not this program or beside it.
     pub program: Option<PathBuf>,
 }
@@ -73,6 +81,7 @@ impl Default for UpOptions {
             yaml: Vec::new(),
             namespace: "default".into(),
             weir: true,
+            nodes: 1,
             program: None,
         }
     }
@@ -86,9 +95,17 @@ impl Lab {
         names::check_lab_name(&options.name)?;
         host::check_root()?;
         tool::check_installed()?;
+        if !(1..=node::MOST).contains(&options.nodes) {
+            bail!("a lab has 1 or {} nodes, not {}", node::MOST, options.nodes);
+        }
         let program = program(options.program.clone())?;
         let layout = Layout::new(&options.name);
-        let mut state = State::new(options.topology, options.weir, program.clone());
+        let mut state = State::new(
+            options.topology,
+            options.weir,
+            options.nodes,
+            program.clone(),
+        );
         let mut objects = read::text(include_str!("system.yaml"), "the lab itself", "default")?;
         objects.extend(read::paths(&options.manifests, &options.namespace)?);
         for (index, yaml) in options.yaml.iter().enumerate() {
@@ -239,7 +256,8 @@ impl Lab {
     pub fn command(&self, target: &str, namespace: &str, words: &[&str]) -> Result<Command> {
         let (program, arguments) = words.split_first().context("no command was given")?;
         let entrance = match target {
-            NODE => Entrance::netns(&self.layout.node_netns())?,
+            NODE => Entrance::netns(&self.layout.node_netns(Node::FIRST))?,
+            NODE2 => Entrance::netns(&self.layout.node_netns(self.second_node()?))?,
             WORLD => Entrance::netns(&self.layout.world_netns())?,
             _ => start::entrance(&self.layout, &self.pod_in(target, namespace)?)?,
         };
@@ -247,6 +265,11 @@ impl Lab {
         command.args(arguments);
         entrance.apply(&mut command);
         Ok(command)
+    }
+
+    /// The `weir` binary that plays this lab.
+    pub fn program(&self) -> Result<PathBuf> {
+        Ok(self.state()?.program)
     }
 
     /// Waits until everything that is applied is in force.
@@ -263,31 +286,40 @@ impl Lab {
     pub fn restart(&self, part: Part) -> Result<Report> {
         let _lock = lock(&self.layout)?;
         let mut state = self.state()?;
-        if let Some(running) = part.process(&mut state).take() {
-            process::end(&[running])?;
+        for node in 0..state.nodes.len() {
+            if let Some(running) = part.process(&mut state.nodes[node]).take() {
+                process::end(&[running])?;
+            }
+            agent::start(&self.layout, &mut state, node, part)?;
         }
-        agent::start(&self.layout, &mut state, part)?;
         state.save(&self.layout.state())?;
         agent::sync(&self.layout, &state)
     }
 
-    /// The pid of the agent or the proxy while it runs.
+    /// The pid of the first node's agent or proxy while it runs.
     pub fn pid(&self, part: Part) -> Result<Option<i32>> {
         let mut state = self.state()?;
-        let running = part.process(&mut state).filter(|p| p.is_alive());
+        let node = state.nodes.first_mut().context("a lab without nodes")?;
+        let running = part.process(node).filter(|p| p.is_alive());
         Ok(running.map(|process| process.pid))
     }
 
     /// The log file of the agent, the proxy or a pod.
     pub fn log_path(&self, of: &str, namespace: &str) -> Result<PathBuf> {
         Ok(match of {
-            "agent" | "proxy" => self.layout.log(of),
+            "agent" | "proxy" | "agent2" | "proxy2" => self.layout.log(of),
             WORLD => self.layout.log("world"),
             _ => {
                 let pod = self.pod_in(of, namespace)?;
                 self.layout.pod_log(&pod.namespace, &pod.name)
             }
         })
+    }
+
+    fn second_node(&self) -> Result<Node> {
+        let state = self.state()?;
+        let second = state.nodes.get(1).map(|node| node.node);
+        second.context("this lab has one node: `weir lab up --nodes 2` makes two")
     }
 
     fn state(&self) -> Result<State> {
@@ -347,17 +379,21 @@ fn make_root(layout: &Layout) -> Result<()> {
 
 fn make(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Report> {
     state.save(&layout.state())?;
-    link::make_node(layout, state.topology)?;
+    link::make_nodes(layout, state)?;
     let world = ["lab", "workload", "echo", "--pod", "world", "--tcp", "80"];
     let entrance = Entrance::netns(&layout.world_netns())?;
     let world = spawn::detached(&state.program, &world, entrance, &layout.log("world"))?;
     state.world = Some(world);
     if state.weir {
-        agent::start(layout, state, Part::Agent)?;
+        for node in 0..state.nodes.len() {
+            agent::start(layout, state, node, Part::Agent)?;
+        }
         state.save(&layout.state())?;
         // The proxy enters netns that the agent makes.
-        agent::wait_ready(layout, state)?;
-        agent::start(layout, state, Part::Proxy)?;
+        for node in 0..state.nodes.len() {
+            agent::wait_ready(layout, &state.nodes[node])?;
+            agent::start(layout, state, node, Part::Proxy)?;
+        }
     }
     state.save(&layout.state())?;
     let report = converge::converge(layout, state, plan)?;

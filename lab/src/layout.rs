@@ -3,31 +3,23 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
+use crate::node::Node;
+
 /// Folder of all labs.
 const LABS: &str = "/run/weir/labs";
 
-pub const NODE_NAME: &str = "lab-node";
-/// The node's addresses on its link to the outside.
-pub const NODE_V4: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 2);
-pub const NODE_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x18, 0, 0, 0, 0, 0, 2);
-/// The router that the node sees as its way to the world.
-pub const OUTSIDE_V4: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 1);
-pub const OUTSIDE_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x18, 0, 0, 0, 0, 0, 1);
-pub const POD_CIDRS: [&str; 2] = ["10.244.0.0/24", "fd00:10:244::/64"];
 pub const SERVICE_CIDRS: [&str; 2] = ["10.96.0.0/16", "fd00:10:96::/112"];
 pub const DNS_V4: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 /// Routed topology: the next hop of every pod, on the node's end of each link.
 pub const GATEWAY_V4: &str = "169.254.1.1";
 pub const GATEWAY_V6: &str = "fe80::1";
-/// Bridge topology: the bridge's own addresses.
-pub const BRIDGE_V4: &str = "10.244.0.1";
-pub const BRIDGE_V6: &str = "fd00:10:244::1";
-/// Hosts of the outside, which answer HTTP on port 80 under these names.
+/// Hosts of the outside, which answer HTTP on port 80 under these names. Their addresses are of the
+/// ranges for documentation: nobody has them.
 pub const WORLD: [(&str, Ipv4Addr, Ipv6Addr); 2] = [
     (
         "www.google.com",
-        Ipv4Addr::new(142, 250, 65, 68),
-        Ipv6Addr::new(0x2607, 0xf8b0, 0x4006, 0x80f, 0, 0, 0, 0x2004),
+        Ipv4Addr::new(198, 51, 100, 68),
+        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x68),
     ),
     (
         "example.com",
@@ -58,8 +50,11 @@ impl Layout {
     }
 
     /// The name under which the agent and the proxy run.
-    pub fn agent_name(&self) -> String {
-        format!("weir-lab-{}", self.name)
+    pub fn agent_name(&self, node: Node) -> String {
+        match node {
+            Node::FIRST => format!("weir-lab-{}", self.name),
+            _ => format!("weir-lab-{}-{}", self.name, node.suffix()),
+        }
     }
 
     pub fn root(&self) -> &Path {
@@ -96,14 +91,16 @@ impl Layout {
         self.root.join("etc").join(format!("{namespace}_{pod}"))
     }
 
-    pub fn agent_socket(&self) -> PathBuf {
-        Path::new("/run/weir")
-            .join(self.agent_name())
-            .join("agent.sock")
+    pub fn agent_socket(&self, node: Node) -> PathBuf {
+        self.agent_folder(node).join("agent.sock")
     }
 
-    pub fn pins(&self) -> PathBuf {
-        Path::new("/sys/fs/bpf/weir").join(self.agent_name())
+    pub fn agent_folder(&self, node: Node) -> PathBuf {
+        Path::new("/run/weir").join(self.agent_name(node))
+    }
+
+    pub fn pins(&self, node: Node) -> PathBuf {
+        Path::new("/sys/fs/bpf/weir").join(self.agent_name(node))
     }
 
     /// What every netns of this lab begins with; lab names have no dash, so no other lab's do.
@@ -111,8 +108,8 @@ impl Layout {
         format!("weir-lab-{}-", self.name)
     }
 
-    pub fn node_netns(&self) -> String {
-        format!("{}node", self.netns_prefix())
+    pub fn node_netns(&self, node: Node) -> String {
+        format!("{}node{}", self.netns_prefix(), node.suffix())
     }
 
     pub fn world_netns(&self) -> String {

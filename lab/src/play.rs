@@ -2,6 +2,7 @@
 
 pub mod endpoints;
 pub mod image;
+pub mod ingress;
 pub mod manifest;
 pub mod nft;
 pub mod pods;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Pool;
 use crate::host::process::Process;
+use crate::node::Node;
 use crate::object::{Key, Object};
 
 /// How pods are joined to the node.
@@ -37,11 +38,19 @@ pub struct State {
     pub pods: BTreeMap<String, Pod>,
     /// Virtual addresses by `NS/NAME` of their service.
     pub service_addresses: BTreeMap<String, Vec<IpAddr>>,
-    pub pod_pool: Pool,
+    /// The first one is where pods go that do not say.
+    pub nodes: Vec<NodeState>,
     pub service_pool: Pool,
     /// How often a replica was deleted and made again, by its place in its owner.
     pub incarnations: BTreeMap<String, u32>,
     pub world: Option<Process>,
+}
+
+/// A node, and what runs on it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NodeState {
+    pub node: Node,
+    pub pods: Pool,
     pub agent: Option<Process>,
     pub proxy: Option<Process>,
 }
@@ -54,6 +63,7 @@ pub struct Pod {
     pub labels: BTreeMap<String, String>,
     /// `Kind/NAME` of what made it.
     pub owner: Option<String>,
+    pub node: Node,
     pub netns: String,
     /// The node's end of its link; `None` for pods of the host network.
     pub interface: Option<String>,
@@ -71,7 +81,13 @@ pub struct Pod {
 // === impl State ===
 
 impl State {
-    pub fn new(topology: Topology, weir: bool, program: PathBuf) -> Self {
+    pub fn new(topology: Topology, weir: bool, nodes: usize, program: PathBuf) -> Self {
+        let node = |node| NodeState {
+            node,
+            pods: Pool::pods(node),
+            agent: None,
+            proxy: None,
+        };
         Self {
             topology,
             weir,
@@ -79,12 +95,10 @@ impl State {
             objects: Vec::new(),
             pods: BTreeMap::new(),
             service_addresses: BTreeMap::new(),
-            pod_pool: Pool::pods(),
+            nodes: Node::all(nodes).map(node).collect(),
             service_pool: Pool::services(),
             incarnations: BTreeMap::new(),
             world: None,
-            agent: None,
-            proxy: None,
         }
     }
 

@@ -13,16 +13,21 @@ use crate::state::State;
 pub fn store(state: &mut State, objects: Vec<Object>) -> Vec<Change> {
     objects
         .into_iter()
-        .map(|object| {
+        .map(|mut object| {
             let resource = object.resource();
             let old = state.objects.iter_mut().find(|old| old.key == object.key);
+            let before = old.as_deref().map_or(0, generation);
+            set_generation(&mut object, before);
             let what = match old {
                 None => {
+                    set_generation(&mut object, 1);
                     state.objects.push(object);
                     "created"
                 }
                 Some(old) if old.value == object.value => "unchanged",
                 Some(old) => {
+                    let respecified = old.value["spec"] != object.value["spec"];
+                    set_generation(&mut object, before + i64::from(respecified));
                     *old = object;
                     "configured"
                 }
@@ -30,6 +35,15 @@ pub fn store(state: &mut State, objects: Vec<Object>) -> Vec<Change> {
             Change { resource, what }
         })
         .collect()
+}
+
+/// Counts the changes of an object's spec, as the API server does.
+fn set_generation(object: &mut Object, generation: i64) {
+    object.value["metadata"]["generation"] = generation.into();
+}
+
+fn generation(object: &Object) -> i64 {
+    object.value["metadata"]["generation"].as_i64().unwrap_or(0)
 }
 
 /// Takes objects out. A namespace takes all that is in it along; a replica of something comes

@@ -4,9 +4,11 @@ mod dns;
 mod flask;
 mod http;
 mod httpbin;
+pub mod ingress;
 mod listen;
 mod mysql;
 mod pages;
+pub mod sctp;
 mod udp;
 
 use std::collections::BTreeMap;
@@ -19,10 +21,11 @@ use tokio::task::JoinSet;
 /// What a workload process is told on its command line.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// `httpbin`, `nginx`, `flask`, `mysql`, `agnhost`, `echo` or `dns`.
+    /// `httpbin`, `nginx`, `ingress`, `flask`, `mysql`, `agnhost`, `echo` or `dns`.
     pub kind: String,
     pub tcp: Vec<u16>,
     pub udp: Vec<u16>,
+    pub sctp: Vec<u16>,
     /// `NS/NAME`.
     pub pod: String,
     /// The names that the DNS answers.
@@ -59,6 +62,9 @@ async fn serve(options: Rc<Options>) -> Result<()> {
     for port in &options.udp {
         let socket = listen::udp(*port)?;
         tasks.spawn_local(udp::echo(socket));
+    }
+    if !options.sctp.is_empty() {
+        tasks.spawn_local(sctp::serve(options.sctp.clone()));
     }
     wait(tasks).await
 }

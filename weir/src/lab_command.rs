@@ -1,5 +1,9 @@
 //! `weir lab`: a Kubernetes node played on this machine, from the command line.
 
+mod change;
+mod run;
+mod run_pod;
+
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -14,10 +18,15 @@ const EXAMPLES: &str = "Examples:
   weir lab exec deploy/sleep -- curl -s httpbin:8000/headers
   weir lab apply -f policy.yaml
   weir lab delete netpol --all
+  weir lab label ns dev team=blue
+  weir lab run-pod probe --rm -l role=frontend -- curl -s httpbin:8000/ip
+  weir lab rollout restart deploy/httpbin
   weir lab ls
   weir lab logs agent -f
   weir lab down
   weir lab demo
+  weir lab run --list
+  weir lab run s0 --topology bridge
 ";
 
 /// Play a Kubernetes node on this machine: pods are network namespaces, enforcement is real.
@@ -34,12 +43,24 @@ enum Command {
     Up(Up),
     /// Run the workshop's lab step by step, checked and explained
     Demo(Demo),
+    /// Run a scenario: what is done, what must come, what came
+    Run(run::Run),
     /// Run a command in a pod (NS/POD, POD, deploy/NAME), or in @node or @world
     Exec(Exec),
     /// Apply manifests, as kubectl does
     Apply(Apply),
     /// Delete what manifests describe, or KIND NAME, or KIND --all
     Delete(Delete),
+    /// Set labels of an object (KEY=VALUE), or take them away (KEY-)
+    Label(change::Label),
+    /// Merge a piece of JSON or YAML into an object, as kubectl patch --type merge does
+    Patch(change::Patch),
+    /// Show objects as they are stored
+    Get(change::Get),
+    /// Restart a Deployment's pods: new ones with new addresses
+    Rollout(change::Rollout),
+    /// Make a pod for one command
+    RunPod(run_pod::RunPod),
     /// List the pods
     Ls(Ls),
     /// Show the log of the agent, the proxy or a pod
@@ -72,6 +93,9 @@ struct Up {
     /// Namespace of objects that name none
     #[arg(short, long, default_value = "default")]
     namespace: String,
+    /// Nodes: pods with `nodeName: lab-node2` are on the second one
+    #[arg(long, default_value_t = 1)]
+    nodes: usize,
     /// A plain node, without agent and proxy
     #[arg(long, hide = true)]
     no_agent: bool,
@@ -105,7 +129,7 @@ enum TopologyName {
 struct Exec {
     #[command(flatten)]
     lab: Named,
-    /// NS/POD, POD, deploy/NAME, NS/deploy/NAME, @node or @world
+    /// NS/POD, POD, deploy/NAME, NS/deploy/NAME, @node, @node2 or @world
     pod: String,
     #[arg(short, long, default_value = "default")]
     namespace: String,
@@ -197,6 +221,8 @@ struct Workload {
     #[arg(long)]
     udp: Vec<u16>,
     #[arg(long)]
+    sctp: Vec<u16>,
+    #[arg(long)]
     zone: Option<PathBuf>,
     #[arg(long, allow_hyphen_values = true)]
     env: Vec<String>,
@@ -209,6 +235,7 @@ impl LabCommand {
         match self.command {
             Command::Up(up) => up.run(),
             Command::Demo(demo) => demo.run(),
+            Command::Run(run) => run.run(),
             Command::Exec(exec) => exec.run(),
             Command::Apply(apply) => {
                 let lab = Lab::open(&apply.lab.name)?;
@@ -216,6 +243,11 @@ impl LabCommand {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Delete(delete) => delete.run(),
+            Command::Label(label) => label.run(),
+            Command::Patch(patch) => patch.run(),
+            Command::Get(get) => get.run(),
+            Command::Rollout(rollout) => rollout.run(),
+            Command::RunPod(run_pod) => run_pod.run(),
             Command::Ls(ls) => ls.run(),
             Command::Logs(logs) => logs.run(),
             Command::Restart(restart) => restart.run(),
@@ -239,6 +271,7 @@ impl Up {
             manifests: self.files,
             namespace: self.namespace,
             weir: !self.no_agent,
+            nodes: self.nodes,
             ..UpOptions::default()
         })?;
         print_problems(&report);
@@ -384,6 +417,7 @@ impl Workload {
             kind: self.kind,
             tcp: self.tcp,
             udp: self.udp,
+            sctp: self.sctp,
             pod: self.pod,
             zone: self.zone.unwrap_or_default(),
             env,

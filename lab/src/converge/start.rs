@@ -34,8 +34,8 @@ pub fn workloads(layout: &Layout, state: &mut State, plan: &Plan) -> Result<()> 
                     let process = run_command(layout, pod, plan, words)?;
                     (process, Vec::new())
                 }
-                Role::BuiltIn { kind, tcp, udp } => {
-                    let process = run_built_in(layout, &state.program, pod, plan, kind, tcp, udp)?;
+                Role::BuiltIn { tcp, .. } => {
+                    let process = run_built_in(layout, &state.program, pod, plan, &role)?;
                     (process, tcp.clone())
                 }
             };
@@ -60,14 +60,21 @@ fn run_built_in(
     program: &Path,
     pod: &Pod,
     plan: &PodPlan,
-    kind: &str,
-    tcp: &[u16],
-    udp: &[u16],
+    role: &Role,
 ) -> Result<Process> {
+    let Role::BuiltIn {
+        kind,
+        tcp,
+        udp,
+        sctp,
+    } = role
+    else {
+        bail!("pod {}: {role:?} is not built in", pod.id());
+    };
     let mut arguments: Vec<String> = ["lab", "workload", kind, "--pod", &pod.id()]
         .map(Into::into)
         .into();
-    for (option, ports) in [("--tcp", tcp), ("--udp", udp)] {
+    for (option, ports) in [("--tcp", tcp), ("--udp", udp), ("--sctp", sctp)] {
         for port in ports {
             arguments.push(option.into());
             arguments.push(port.to_string());

@@ -1,24 +1,22 @@
-//! The links and routes of a lab: the node, the world outside it, and each pod.
+//! The links and routes of a lab: the nodes, the world outside them, and each pod.
 //!
 //! ```text
 //!  world ── eth0 ════ eth0 ── node ── vethXXXXXXXX ════ eth0 ── pod     (routed: a /32 route each)
 //!                               └──── cni0 ── vethXXXXXXXX ══ eth0 ── pod   (bridge: one segment)
+//!  world ── eth1 ════ eth0 ── node2 ── ...                (with the world as the router between)
 //! ```
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
 use super::{netns, process, tool};
-use crate::layout::{
-    BRIDGE_V4, BRIDGE_V6, GATEWAY_V4, GATEWAY_V6, Layout, NODE_V4, NODE_V6, OUTSIDE_V4, OUTSIDE_V6,
-    POD_CIDRS, WORLD,
-};
-use crate::state::{Pod, Topology};
+use crate::layout::{GATEWAY_V4, GATEWAY_V6, Layout, WORLD};
+use crate::node::{self, Node};
+use crate::state::{Pod, State, Topology};
 
 /// Addresses are usable at once: nobody else is on these links, so nothing needs detecting.
 const NO_DAD: [(&str, &str); 2] = [
@@ -37,55 +35,82 @@ const ROUTER: [(&str, &str); 4] = [
 /// How long a link may take to come up.
 const READY: Duration = Duration::from_secs(10);
 
-/// Makes the netns of the node and of the world, joined by one link.
-pub fn make_node(layout: &Layout, topology: Topology) -> Result<()> {
-    let (node, world) = (layout.node_netns(), layout.world_netns());
-    tool::ip(
-        None,
-        &[format!("netns add {node}"), format!("netns add {world}")],
-    )?;
-    for name in [&node, &world] {
-        netns::sysctl(name, &NO_DAD)?;
-    }
-    netns::sysctl(&node, &ROUTER)?;
-    let mut commands = vec![
-        "link set lo up".to_owned(),
-        format!("link add eth0 type veth peer name eth0 netns {world}"),
-        format!("addr add {NODE_V4}/16 dev eth0"),
-        format!("addr add {NODE_V6}/64 dev eth0 nodad"),
-        "link set eth0 up".to_owned(),
-        format!("route add default via {OUTSIDE_V4}"),
-        format!("route add default via {OUTSIDE_V6}"),
-    ];
-    if topology == Topology::Bridge {
-        commands.extend([
-            "link add cni0 type bridge".to_owned(),
-            format!("addr add {BRIDGE_V4}/24 dev cni0"),
-            format!("addr add {BRIDGE_V6}/64 dev cni0 nodad"),
-            "link set cni0 up".to_owned(),
-        ]);
-    }
-    tool::ip(Some(&node), &commands)?;
-    let mut commands = vec![
-        "link set lo up".to_owned(),
-        format!("addr add {OUTSIDE_V4}/16 dev eth0"),
-        format!("addr add {OUTSIDE_V6}/64 dev eth0 nodad"),
-        "link set eth0 up".to_owned(),
-        // The world can reach pods by their own addresses, as the rest of a private network can.
-        format!("route add {} via {NODE_V4}", POD_CIDRS[0]),
-        format!("route add {} via {NODE_V6}", POD_CIDRS[1]),
-    ];
+/// Makes the netns of the nodes and of the world, which is the router between them.
+pub fn make_nodes(layout: &Layout, state: &State) -> Result<()> {
+    let world = layout.world_netns();
+    tool::ip(None, &[format!("netns add {world}")])?;
+    netns::sysctl(&world, &NO_DAD)?;
+    netns::sysctl(&world, &ROUTER)?;
+    let mut commands = vec!["link set lo up".to_owned()];
     for (_, v4, v6) in WORLD {
         commands.push(format!("addr add {v4}/32 dev lo"));
         commands.push(format!("addr add {v6}/128 dev lo nodad"));
     }
     tool::ip(Some(&world), &commands)?;
-    wait_ready(&node, &["eth0"])?;
-    wait_ready(&world, &["eth0"])
+    for node in &state.nodes {
+        make_node(layout, state.topology, node.node)?;
+    }
+    Ok(())
 }
 
-/// Makes the netns of new pods and joins them to the node.
+fn make_node(layout: &Layout, topology: Topology, place: Node) -> Result<()> {
+    let (node, world) = (layout.node_netns(place), layout.world_netns());
+    let link = format!("eth{}", place.index());
+    let ([v4, v6], [router_v4, router_v6]) = (place.addresses(), place.router());
+    tool::ip(None, &[format!("netns add {node}")])?;
+    netns::sysctl(&node, &NO_DAD)?;
+    netns::sysctl(&node, &ROUTER)?;
+    let mut commands = vec![
+        "link set lo up".to_owned(),
+        format!("link add eth0 type veth peer name {link} netns {world}"),
+        format!("addr add {v4}/16 dev eth0"),
+        format!("addr add {v6}/64 dev eth0 nodad"),
+        "link set eth0 up".to_owned(),
+        format!("route add default via {router_v4}"),
+        format!("route add default via {router_v6}"),
+    ];
+    if topology == Topology::Bridge {
+        let [bridge_v4, bridge_v6] = place.bridge();
+        commands.extend([
+            // A bridge without an address of its own takes the lowest of its ports' addresses, and
+            // changes it when a pod comes or goes: pods would go on sending to the old one.
+            format!("link add cni0 address {} type bridge", place.bridge_mac()),
+            format!("addr add {bridge_v4}/24 dev cni0"),
+            format!("addr add {bridge_v6}/64 dev cni0 nodad"),
+            "link set cni0 up".to_owned(),
+        ]);
+    }
+    tool::ip(Some(&node), &commands)?;
+    let [pods_v4, pods_v6] = place.pod_cidrs();
+    let commands = [
+        format!("addr add {router_v4}/16 dev {link}"),
+        format!("addr add {router_v6}/64 dev {link} nodad"),
+        format!("link set {link} up"),
+        // The world can reach pods by their own addresses, as the rest of a private network can.
+        format!("route add {pods_v4} via {v4}"),
+        format!("route add {pods_v6} via {v6}"),
+    ];
+    tool::ip(Some(&world), &commands)?;
+    wait_ready(&node, &["eth0"])?;
+    wait_ready(&world, &[&link])
+}
+
+/// Makes the netns of new pods and joins them to their nodes.
 pub fn make_pods(layout: &Layout, topology: Topology, pods: &[&Pod]) -> Result<()> {
+    for node in Node::all(node::MOST) {
+        let here: Vec<&Pod> = pods
+            .iter()
+            .copied()
+            .filter(|pod| pod.node == node)
+            .collect();
+        if !here.is_empty() {
+            make_pods_of(layout, topology, node, &here)?;
+        }
+    }
+    Ok(())
+}
+
+fn make_pods_of(layout: &Layout, topology: Topology, node: Node, pods: &[&Pod]) -> Result<()> {
     let pods: Vec<(&Pod, &str)> = pods
         .iter()
         .filter_map(|pod| Some((*pod, pod.interface.as_deref()?)))
@@ -113,7 +138,7 @@ pub fn make_pods(layout: &Layout, topology: Topology, pods: &[&Pod]) -> Result<(
             }
         }
     }
-    tool::ip(Some(&layout.node_netns()), &on_node)?;
+    tool::ip(Some(&layout.node_netns(node)), &on_node)?;
     for (pod, _) in &pods {
         tool::ip(Some(&pod.netns), &inside_pod(topology, pod))?;
     }
@@ -121,7 +146,7 @@ pub fn make_pods(layout: &Layout, topology: Topology, pods: &[&Pod]) -> Result<(
         wait_ready(&pod.netns, &["eth0"])?;
     }
     let interfaces: Vec<&str> = pods.iter().map(|(_, interface)| *interface).collect();
-    wait_ready(&layout.node_netns(), &interfaces)
+    wait_ready(&layout.node_netns(node), &interfaces)
 }
 
 /// Waits until IPv6 works on interfaces. The kernel hears of a carrier up to a second later and
@@ -158,16 +183,14 @@ pub fn remove_pods(layout: &Layout, pods: &[Pod]) -> Result<()> {
         let Some(interface) = &pod.interface else {
             continue;
         };
-        let link = netns::inside(&layout.node_netns(), || {
+        let node = layout.node_netns(pod.node);
+        let link = netns::inside(&node, || {
             Ok(Path::new("/proc/sys/net/ipv4/conf")
                 .join(interface)
                 .exists())
         })?;
         if link {
-            tool::ip(
-                Some(&layout.node_netns()),
-                &[format!("link del {interface}")],
-            )?;
+            tool::ip(Some(&node), &[format!("link del {interface}")])?;
         }
         netns::delete(&pod.netns)?;
     }
@@ -183,10 +206,7 @@ fn route_to(commands: &mut Vec<String>, pod: &Pod, interface: &str) {
     commands.push(format!("link set {interface} up"));
     for address in &pod.addresses {
         // The node speaks to its pods from its own address.
-        let node = match address {
-            IpAddr::V4(_) => IpAddr::V4(NODE_V4),
-            IpAddr::V6(_) => IpAddr::V6(NODE_V6),
-        };
+        let node = pod.node.address_like(address);
         commands.push(format!("route add {address} dev {interface} src {node}"));
     }
 }
@@ -212,8 +232,8 @@ fn inside_pod(topology: Topology, pod: &Pod) -> Vec<String> {
             format!("route add default via {GATEWAY_V6} dev eth0"),
         ]),
         Topology::Bridge => commands.extend([
-            format!("route add default via {BRIDGE_V4}"),
-            format!("route add default via {BRIDGE_V6}"),
+            format!("route add default via {}", pod.node.bridge()[0]),
+            format!("route add default via {}", pod.node.bridge()[1]),
         ]),
     }
     commands

@@ -22,6 +22,7 @@ const ALIASES: &[(&str, &[&str])] = &[
         &["ds", "daemonset", "daemonsets", "daemonset.apps"],
     ),
     ("Service", &["svc", "service", "services"]),
+    ("Ingress", &["ing", "ingress", "ingresses"]),
     (
         "NetworkPolicy",
         &[

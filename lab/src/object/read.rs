@@ -39,6 +39,15 @@ pub fn text(content: &str, source: &str, namespace: &str) -> Result<Vec<Object>>
         .collect()
 }
 
+/// One value of YAML or JSON, as it is given on a command line.
+pub fn value_from_yaml(text: &str) -> Result<Value> {
+    serde_yaml_ng::from_str(text).with_context(|| format!("not YAML: {text:?}"))
+}
+
+pub fn value_to_yaml(value: &Value) -> Result<String> {
+    serde_yaml_ng::to_string(value).context("cannot write YAML")
+}
+
 fn object(mut value: Value, place: &str, namespace: &str) -> Result<Object> {
     if !value.is_object() {
         bail!("{place}: not a Kubernetes object: a mapping with apiVersion and kind is wanted");
@@ -108,6 +117,8 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
         .with_context(|| format!("cannot list {}", path.display()))?;
     let mut entries: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
     entries.sort();
+    // A scenario's folder holds manifests and one file about them.
+    entries.retain(|entry| entry.file_name().is_none_or(|name| name != "scenario.yaml"));
     entries.retain(|entry| {
         let extension = entry.extension().and_then(|e| e.to_str());
         matches!(extension, Some("yaml" | "yml" | "json")) && entry.is_file()

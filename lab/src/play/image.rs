@@ -23,6 +23,7 @@ pub enum Role {
         kind: &'static str,
         tcp: Vec<u16>,
         udp: Vec<u16>,
+        sctp: Vec<u16>,
     },
     /// The container's own command, with the machine's program.
     Command(Vec<String>),
@@ -68,6 +69,7 @@ fn role(container: &Container) -> Role {
         }
     }
     let (mut tcp, udp) = (ports(container, "TCP"), ports(container, "UDP"));
+    let sctp = ports(container, "SCTP");
     if let Some(("agnhost", _)) = known
         && let Some(port) = argument(&command, "--http-port")
     {
@@ -78,13 +80,19 @@ fn role(container: &Container) -> Role {
             if tcp.is_empty() {
                 tcp.push(default);
             }
-            Role::BuiltIn { kind, tcp, udp }
+            Role::BuiltIn {
+                kind,
+                tcp,
+                udp,
+                sctp,
+            }
         }
-        None if tcp.is_empty() && udp.is_empty() => Role::Idle,
+        None if tcp.is_empty() && udp.is_empty() && sctp.is_empty() => Role::Idle,
         None => Role::BuiltIn {
             kind: "echo",
             tcp,
             udp,
+            sctp,
         },
     }
 }
@@ -97,6 +105,7 @@ fn server(image: &str) -> Option<(&'static str, u16)> {
     [
         ("httpbin", "httpbin", 80),
         ("coredns", "dns", 53),
+        ("ingress", "ingress", 80),
         ("nginx", "nginx", 80),
         ("mysql", "mysql", 3306),
         ("mariadb", "mysql", 3306),
@@ -157,6 +166,7 @@ mod tests {
             kind,
             tcp: tcp.to_vec(),
             udp: udp.to_vec(),
+            sctp: Vec::new(),
         }
     }
 

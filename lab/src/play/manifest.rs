@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::endpoints::{Ready, pod_port, selected};
 use super::pods::PodPlan;
 use super::service::ServicePlan;
-use crate::layout::{NODE_NAME, NODE_V4, NODE_V6, POD_CIDRS};
 use crate::names;
+use crate::node::Node;
 use crate::object::{Key, Object, kind};
 use crate::state;
 
@@ -18,6 +18,7 @@ const INTERFACE: &str = "weir.dev/interface";
 
 /// Everything that the agent should see, by file name.
 pub fn render(
+    nodes: &[Node],
     objects: &[Object],
     services: &[ServicePlan],
     plans: &[PodPlan],
@@ -28,7 +29,9 @@ pub fn render(
     let mut put = |kind: &str, namespace: Option<&str>, name: &str, value: Value| {
         files.insert(Key::new(kind, namespace, name).file_name(), value);
     };
-    put("Node", None, NODE_NAME, node());
+    for node in nodes {
+        put("Node", None, node.name(), render_node(*node));
+    }
     for (name, value) in namespaces(objects) {
         put("Namespace", None, &name, value);
     }
@@ -64,20 +67,21 @@ pub fn render(
     files
 }
 
-fn node() -> Value {
+fn render_node(node: Node) -> Value {
+    let [v4, v6] = node.addresses();
     json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
-            "name": NODE_NAME,
-            "labels": { "kubernetes.io/hostname": NODE_NAME, "kubernetes.io/os": "linux" },
+            "name": node.name(),
+            "labels": { "kubernetes.io/hostname": node.name(), "kubernetes.io/os": "linux" },
         },
-        "spec": { "podCIDR": POD_CIDRS[0], "podCIDRs": POD_CIDRS },
+        "spec": { "podCIDR": node.pod_cidrs()[0], "podCIDRs": node.pod_cidrs() },
         "status": {
             "addresses": [
-                { "type": "InternalIP", "address": NODE_V4 },
-                { "type": "InternalIP", "address": NODE_V6 },
-                { "type": "Hostname", "address": NODE_NAME },
+                { "type": "InternalIP", "address": v4 },
+                { "type": "InternalIP", "address": v6 },
+                { "type": "Hostname", "address": node.name() },
             ],
             "conditions": [{ "type": "Ready", "status": "True" }],
         },
@@ -116,7 +120,7 @@ fn pod(plan: &PodPlan, running: &state::Pod) -> Value {
         annotations.insert(INTERFACE.to_owned(), interface.clone());
     }
     let mut spec = serde_json::to_value(&plan.spec).unwrap_or_default();
-    spec["nodeName"] = json!(NODE_NAME);
+    spec["nodeName"] = json!(plan.node.name());
     let addresses = |addresses: &[IpAddr]| -> Vec<Value> {
         addresses.iter().map(|ip| json!({ "ip": ip })).collect()
     };
@@ -140,8 +144,8 @@ fn pod(plan: &PodPlan, running: &state::Pod) -> Value {
             "phase": "Running",
             "podIP": running.addresses.first(),
             "podIPs": addresses(&running.addresses),
-            "hostIP": NODE_V4,
-            "hostIPs": addresses(&[NODE_V4.into(), NODE_V6.into()]),
+            "hostIP": plan.node.addresses()[0],
+            "hostIPs": addresses(&plan.node.addresses()),
             "conditions": conditions,
         },
     });
@@ -192,7 +196,7 @@ fn slices(service: &ServicePlan, ready: &[Ready<'_>]) -> Vec<(String, Value)> {
             groups.entry(numbers).or_default().push(json!({
                 "addresses": [address],
                 "conditions": { "ready": true, "serving": true, "terminating": false },
-                "nodeName": NODE_NAME,
+                "nodeName": pod.plan.node.name(),
                 "targetRef": {
                     "kind": "Pod", "namespace": pod.plan.namespace, "name": pod.plan.name,
                 },

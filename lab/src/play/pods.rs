@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use crate::names;
+use crate::node::Node;
 use crate::object::{Key, Object};
 
 /// A pod that should exist.
@@ -23,6 +24,8 @@ pub struct PodPlan {
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
     pub spec: PodSpec,
+    /// Where it runs: what `spec.nodeName` says, or the first node.
+    pub node: Node,
     /// Where a mistake in it is.
     pub source: String,
     pub fingerprint: u64,
@@ -210,6 +213,15 @@ fn one(naming: &Naming<'_>, index: i32, metadata: ObjectMeta, spec: PodSpec) -> 
             }
         }
     }
+    let node = match spec.node_name.as_deref() {
+        None => Node::FIRST,
+        Some(name) => Node::by_name(name).ok_or_else(|| {
+            object.wrong(
+                &format!("{field}.nodeName"),
+                format!("there is no node {name}"),
+            )
+        })?,
+    };
     let content = serde_json::to_value(&spec).unwrap_or(Value::Null);
     Ok(PodPlan {
         namespace: object.key.namespace.clone().unwrap_or_default(),
@@ -219,6 +231,7 @@ fn one(naming: &Naming<'_>, index: i32, metadata: ObjectMeta, spec: PodSpec) -> 
         annotations: metadata.annotations.unwrap_or_default(),
         fingerprint: names::hash(&[&content.to_string(), &slot, &naming.incarnation(index)]),
         slot,
+        node,
         spec,
         source: object.source.clone(),
     })

@@ -8,7 +8,11 @@ use k8s_openapi::api::core::v1 as api;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::address::Pool;
+use crate::names;
 use crate::object::Object;
+
+/// The first of the ports that the API server gives.
+const NODE_PORTS: u16 = 30000;
 
 #[derive(Debug, Clone)]
 pub struct ServicePlan {
@@ -22,6 +26,9 @@ pub struct ServicePlan {
     pub families: [bool; 2],
     pub selector: BTreeMap<String, String>,
     pub ports: Vec<ServicePort>,
+    /// `externalTrafficPolicy: Local`: the client's address stays, and only pods of the node that
+    /// it asked are reached.
+    pub external_local: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -30,6 +37,8 @@ pub struct ServicePort {
     pub protocol: String,
     pub port: u16,
     pub target: Target,
+    /// The port of every node that leads here.
+    pub node_port: Option<u16>,
 }
 
 /// Where in a pod a service port leads.
@@ -144,8 +153,9 @@ fn one(object: &Object, spec: &api::ServiceSpec) -> Result<ServicePlan> {
             .iter()
             .flatten()
             .enumerate()
-            .map(|(index, port)| service_port(object, index, port))
+            .map(|(index, port)| service_port(object, spec, index, port))
             .collect::<Result<_>>()?,
+        external_local: spec.external_traffic_policy.as_deref() == Some("Local"),
     })
 }
 
@@ -160,7 +170,12 @@ fn families(spec: &api::ServiceSpec) -> [bool; 2] {
     }
 }
 
-fn service_port(object: &Object, index: usize, port: &api::ServicePort) -> Result<ServicePort> {
+fn service_port(
+    object: &Object,
+    spec: &api::ServiceSpec,
+    index: usize,
+    port: &api::ServicePort,
+) -> Result<ServicePort> {
     let number = |field: &str, number: i32| {
         u16::try_from(number)
             .ok()
@@ -179,11 +194,21 @@ fn service_port(object: &Object, index: usize, port: &api::ServicePort) -> Resul
             Err(_) => Target::Name(name.clone()),
         },
     };
+    let exposed = matches!(spec.type_.as_deref(), Some("NodePort" | "LoadBalancer"));
+    let node_port = match port.node_port {
+        _ if !exposed => None,
+        Some(chosen) => Some(number("nodePort", chosen)?),
+        // Always the same, so that a command that was written down works again.
+        None => Some(
+            NODE_PORTS + (names::hash(&[&object.key.to_string(), &own.to_string()]) % 2768) as u16,
+        ),
+    };
     Ok(ServicePort {
         name: port.name.clone(),
         protocol: port.protocol.clone().unwrap_or_else(|| "TCP".into()),
         port: own,
         target,
+        node_port,
     })
 }
 

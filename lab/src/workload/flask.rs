@@ -59,8 +59,11 @@ pub async fn answer(asked: &Asked, database: &Database) -> Answer {
         Ok(()) => json_answer(
             StatusCode::OK,
             &json!([
-                { "id": 1, "title": "First post", "content": "Pods talk to pods" },
-                { "id": 2, "title": "Second post", "content": "Until a policy says which" },
+                ["K8s is fun", "K8s allows to orchestrate application"],
+                [
+                    "Network Policy",
+                    "it provides network security using selector/label"
+                ],
             ]),
         ),
         Err(error) => json_answer(

@@ -1,6 +1,7 @@
 //! HTTP/1 servers with keep-alive and an access log of one line a request.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Options, flask, httpbin, pages};
+use super::{Options, flask, httpbin, ingress, pages};
 
 pub type Answer = Response<Full<Bytes>>;
 
@@ -24,6 +25,7 @@ pub enum Site {
     Httpbin,
     Nginx,
     Flask(flask::Database),
+    Ingress { routes: PathBuf },
     Agnhost { pod: String },
     Echo { pod: String },
 }
@@ -43,6 +45,9 @@ impl Site {
         Ok(match options.kind.as_str() {
             "httpbin" => Site::Httpbin,
             "nginx" => Site::Nginx,
+            "ingress" => Site::Ingress {
+                routes: ingress::routes_beside(&options.zone),
+            },
             "flask" => Site::Flask(flask::Database::of(options)),
             "agnhost" => Site::Agnhost { pod },
             "echo" => Site::Echo { pod },
@@ -54,6 +59,7 @@ impl Site {
         match self {
             Site::Httpbin => httpbin::answer(asked).await,
             Site::Nginx => pages::nginx(asked),
+            Site::Ingress { routes } => ingress::answer(asked, routes).await,
             Site::Flask(database) => flask::answer(asked, database).await,
             Site::Agnhost { pod } => pages::agnhost(asked, pod),
             Site::Echo { pod } => pages::echo(asked, pod),
