@@ -12,6 +12,7 @@
 #![deny(missing_docs)]
 
 pub mod compile;
+pub mod explain;
 pub mod http;
 pub mod l7;
 pub mod model;
