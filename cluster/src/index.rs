@@ -13,7 +13,8 @@ mod workloads;
 /// What a reader wants besides the objects as they are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Give pods without an address one of each family, always the same for the same objects.
+    /// Give pods and services without an address one of each family, always the same for the
+    /// same objects.
     pub assign_addresses: bool,
     /// Make the pods of Deployments, ReplicaSets, StatefulSets and DaemonSets.
     pub expand_workloads: bool,
@@ -73,7 +74,7 @@ impl Index {
         if options.assign_addresses {
             addresses::assign(&mut pods, &world.nodes);
         }
-        world.services = backends::services(&self.objects, &pods);
+        world.services = backends::services(&self.objects, &pods, options.assign_addresses);
         let (pods, placements) = pods.into_iter().map(|pod| (pod.pod, pod.placement)).unzip();
         world.pods = pods;
         (world, placements)

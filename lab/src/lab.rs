@@ -254,6 +254,11 @@ impl Lab {
         agent::sync(&self.layout, &self.state()?)
     }
 
+    /// The control socket of this lab's agent.
+    pub fn agent_socket(&self) -> PathBuf {
+        self.layout.agent_socket()
+    }
+
     /// What the agent would do with a flow, and why.
     pub fn explain(&self, question: &Question) -> Result<Value> {
         agent::explain(&self.layout, &self.state()?, question)

@@ -2,8 +2,11 @@
 
 mod agent;
 mod agent_command;
+mod explain_command;
 mod lab_command;
+mod manifests;
 mod proxy_command;
+mod screen;
 mod simulate_command;
 
 use std::process::ExitCode;
@@ -15,6 +18,7 @@ const EXAMPLES: &str = "Examples:
   weir lab demo                                 watch a policy workshop happen on this machine
   weir lab up -f manifests/                     play a cluster of network namespaces
   weir simulate -f manifests/ --flows flows.jsonl
+  weir explain -f manifests/ --from deploy/sleep --to svc/httpbin --port 8000 --http 'GET /ip'
   weir agent --manifests /etc/weir/manifests    enforce on this node
 ";
 
@@ -32,6 +36,7 @@ enum Command {
     Proxy(proxy_command::ProxyCommand),
     Lab(lab_command::LabCommand),
     Simulate(simulate_command::SimulateCommand),
+    Explain(explain_command::ExplainCommand),
     Cleanup(agent_command::CleanupCommand),
 }
 
@@ -50,6 +55,7 @@ fn main() -> ExitCode {
         Command::Proxy(command) => command.run().map(done),
         Command::Lab(command) => command.run(),
         Command::Simulate(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Cleanup(command) => command.run().map(done),
     };
     result.unwrap_or_else(|error| {

@@ -114,7 +114,7 @@ pub fn resolve<'a>(
 
 /// Writes the flow's destination as the simulator takes it; tells the service it goes by.
 pub(super) fn destination(world: &World, flow: &mut Flow) -> Result<Option<Via>, TargetError> {
-    let (service, address) = match resolve(world, "to", &flow.to)? {
+    let (service, address, named) = match resolve(world, "to", &flow.to)? {
         Target::End(name) => {
             let address: Option<IpAddr> = name.parse().ok();
             flow.to = name;
@@ -123,7 +123,7 @@ pub(super) fn destination(world: &World, flow: &mut Flow) -> Result<Option<Via>,
                 world.services.iter().find(of)
             });
             match (service, address) {
-                (Some(service), Some(address)) => (service, address),
+                (Some(service), Some(address)) => (service, address, false),
                 _ => return Ok(None),
             }
         }
@@ -143,7 +143,7 @@ pub(super) fn destination(world: &World, flow: &mut Flow) -> Result<Option<Via>,
                 });
             };
             flow.to = address.to_string();
-            (service, address)
+            (service, address, true)
         }
     };
     let Some(port) = flow.port else {
@@ -156,6 +156,10 @@ pub(super) fn destination(world: &World, flow: &mut Flow) -> Result<Option<Via>,
         .iter()
         .find(|candidate| candidate.protocol == protocol && candidate.port == port);
     let Some(found) = found else {
+        if !named {
+            // Nothing translates it: the address itself is the other end.
+            return Ok(None);
+        }
         let ports: Vec<String> = service
             .ports
             .iter()
@@ -175,6 +179,9 @@ pub(super) fn destination(world: &World, flow: &mut Flow) -> Result<Option<Via>,
         .filter(|(backend, _)| backend.is_ipv6() == address.is_ipv6())
         .collect();
     if backends.is_empty() {
+        if !named {
+            return Ok(None);
+        }
         return Err(TargetError::NoBackend {
             name,
             protocol,
