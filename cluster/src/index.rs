@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use weir_policy::model::{Pod, World};
+use weir_policy::model::{Namespace, Pod, World};
 
-use crate::objects::{Kind, Object, ObjectKey, PodObject, PodPlacement};
+use crate::objects::{Kind, NAMESPACE_NAME_LABEL, Object, ObjectKey, PodObject, PodPlacement};
 
 mod addresses;
 mod backends;
@@ -68,6 +68,9 @@ impl Index {
         if options.expand_workloads {
             workloads::expand(&self.objects, &world.nodes, &mut pods);
         }
+        for pod in &pods {
+            named_namespace(&mut world, &pod.pod.namespace);
+        }
         for pod in &mut pods {
             host_addresses(&mut pod.pod, &world);
         }
@@ -85,6 +88,16 @@ impl Index {
         kind: Kind,
     ) -> impl Iterator<Item = (&ObjectKey, &Object)> {
         objects.iter().filter(move |(key, _)| key.kind == kind)
+    }
+}
+
+/// A namespace that only its pods tell of has the label that a cluster gives every namespace.
+fn named_namespace(world: &mut World, name: &str) {
+    let namespaces = &mut world.namespaces;
+    if !namespaces.contains_key(name) {
+        let labels = [(NAMESPACE_NAME_LABEL.to_owned(), name.to_owned())];
+        let labels = labels.into_iter().collect();
+        namespaces.insert(name.to_owned(), Namespace { labels });
     }
 }
 

@@ -236,3 +236,10 @@ fn services_get_an_address_where_a_cluster_would_give_one() {
     let (plain, _) = world(&text, Options::default());
     assert!(plain.services[2].addresses.is_empty());
 }
+
+#[test]
+fn a_namespace_that_only_pods_tell_of_has_its_name_as_a_label() {
+    let (world, _) = world(PODS, Options::default());
+    let labels = &world.namespaces["default"].labels;
+    assert_eq!(labels["kubernetes.io/metadata.name"], "default");
+}
