@@ -15,6 +15,7 @@ pub mod compile;
 pub mod explain;
 pub mod http;
 pub mod l7;
+pub mod lint;
 pub mod model;
 pub mod objects;
 #[cfg(any(test, feature = "testing"))]
