@@ -14,7 +14,10 @@ use weir_policy::{
     verdict::{Flow, HttpRequest},
 };
 
-use crate::{manifests, screen::Output};
+use crate::{
+    manifests,
+    screen::{self, Output},
+};
 
 const EXAMPLES: &str = "Examples:
   weir explain -f manifests/ --from default/sleep --to default/httpbin --port 80
@@ -83,8 +86,8 @@ impl ExplainCommand {
             }
         };
         match self.output {
-            Output::Json => println!("{}", serde_json::to_string_pretty(&explanation)?),
-            Output::Text => show::explanation(&explanation),
+            Output::Json => screen::emit_json(&explanation)?,
+            Output::Text => screen::emit(&show::lines(&explanation).join("\n"))?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -4,6 +4,7 @@ mod agent;
 mod agent_command;
 mod explain_command;
 mod lab_command;
+mod lint_command;
 mod manifests;
 mod proxy_command;
 mod screen;
@@ -19,6 +20,7 @@ const EXAMPLES: &str = "Examples:
   weir lab up -f manifests/                     play a cluster of network namespaces
   weir simulate -f manifests/ --flows flows.jsonl
   weir explain -f manifests/ --from deploy/sleep --to svc/httpbin --port 8000 --http 'GET /ip'
+  weir lint -f manifests/                       find mistakes in policies
   weir agent --manifests /etc/weir/manifests    enforce on this node
 ";
 
@@ -37,6 +39,7 @@ enum Command {
     Lab(lab_command::LabCommand),
     Simulate(simulate_command::SimulateCommand),
     Explain(explain_command::ExplainCommand),
+    Lint(lint_command::LintCommand),
     Cleanup(agent_command::CleanupCommand),
 }
 
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Lab(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Lint(command) => command.run(),
         Command::Cleanup(command) => command.run().map(done),
     };
     result.unwrap_or_else(|error| {

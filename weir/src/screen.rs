@@ -1,6 +1,9 @@
 //! How commands look: aligned, and coloured only on a terminal.
 
-use std::fmt::Display;
+use std::{
+    fmt::Display,
+    io::{self, Write as _},
+};
 
 use clap::ValueEnum;
 use owo_colors::{OwoColorize as _, Stream::Stdout};
@@ -12,6 +15,27 @@ pub enum Output {
     Text,
     /// For programs
     Json,
+}
+
+/// Writes all of a command's output. A reader that has gone (`| head`) is no fault.
+pub fn emit(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let written = out
+        .write_all(text.as_bytes())
+        .and_then(|()| match text.ends_with('\n') || text.is_empty() {
+            true => Ok(()),
+            false => out.write_all(b"\n"),
+        })
+        .and_then(|()| out.flush());
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// Writes a value as JSON for programs.
+pub fn emit_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    Ok(emit(&serde_json::to_string_pretty(value)?)?)
 }
 
 /// What matters most.

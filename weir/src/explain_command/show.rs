@@ -5,12 +5,6 @@ use serde_json::Value;
 
 use crate::screen::{aside, bad, bold, doubtful, good};
 
-pub fn explanation(told: &Value) {
-    for line in lines(told) {
-        println!("{line}");
-    }
-}
-
 /// The explanation, line by line; `weir test` shows it too.
 pub fn lines(told: &Value) -> Vec<String> {
     let flow = &told["flow"];

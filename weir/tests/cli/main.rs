@@ -1,0 +1,5 @@
+//! The commands that need no cluster and no privileges, as a shell runs them.
+
+mod common;
+mod explain;
+mod lint;
