@@ -20,4 +20,5 @@ pub mod model;
 pub mod objects;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod unit;
 pub mod verdict;

@@ -1,7 +1,7 @@
 //! `weir explain`: the verdict on one flow, and everything that led to it.
 
 mod ask;
-mod show;
+pub mod show;
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 

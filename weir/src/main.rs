@@ -9,6 +9,7 @@ mod manifests;
 mod proxy_command;
 mod screen;
 mod simulate_command;
+mod test_command;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ const EXAMPLES: &str = "Examples:
   weir simulate -f manifests/ --flows flows.jsonl
   weir explain -f manifests/ --from deploy/sleep --to svc/httpbin --port 8000 --http 'GET /ip'
   weir lint -f manifests/                       find mistakes in policies
+  weir test policy-tests.yaml                   unit tests for policies
   weir agent --manifests /etc/weir/manifests    enforce on this node
 ";
 
@@ -40,6 +42,7 @@ enum Command {
     Simulate(simulate_command::SimulateCommand),
     Explain(explain_command::ExplainCommand),
     Lint(lint_command::LintCommand),
+    Test(test_command::TestCommand),
     Cleanup(agent_command::CleanupCommand),
 }
 
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Simulate(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Lint(command) => command.run(),
+        Command::Test(command) => command.run(),
         Command::Cleanup(command) => command.run().map(done),
     };
     result.unwrap_or_else(|error| {

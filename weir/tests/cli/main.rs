@@ -3,3 +3,4 @@
 mod common;
 mod explain;
 mod lint;
+mod unit;
