@@ -12,12 +12,14 @@
 #![deny(missing_docs)]
 
 pub mod compile;
+pub mod diff;
 pub mod explain;
 pub mod http;
 pub mod l7;
 pub mod lint;
 pub mod model;
 pub mod objects;
+pub mod record;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod unit;
