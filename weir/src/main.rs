@@ -2,6 +2,7 @@
 
 mod agent;
 mod agent_command;
+mod diff_command;
 mod explain_command;
 mod lab_command;
 mod lint_command;
@@ -23,6 +24,7 @@ const EXAMPLES: &str = "Examples:
   weir explain -f manifests/ --from deploy/sleep --to svc/httpbin --port 8000 --http 'GET /ip'
   weir lint -f manifests/                       find mistakes in policies
   weir test policy-tests.yaml                   unit tests for policies
+  weir diff -f old/ -f new/                     what other policies would change
   weir agent --manifests /etc/weir/manifests    enforce on this node
 ";
 
@@ -43,6 +45,7 @@ enum Command {
     Explain(explain_command::ExplainCommand),
     Lint(lint_command::LintCommand),
     Test(test_command::TestCommand),
+    Diff(diff_command::DiffCommand),
     Cleanup(agent_command::CleanupCommand),
 }
 
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Lint(command) => command.run(),
         Command::Test(command) => command.run(),
+        Command::Diff(command) => command.run(),
         Command::Cleanup(command) => command.run().map(done),
     };
     result.unwrap_or_else(|error| {
