@@ -20,6 +20,7 @@ pub mod lint;
 pub mod model;
 pub mod objects;
 pub mod record;
+pub mod suggest;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod unit;

@@ -10,6 +10,7 @@ mod manifests;
 mod proxy_command;
 mod screen;
 mod simulate_command;
+mod suggest_command;
 mod test_command;
 
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ const EXAMPLES: &str = "Examples:
   weir lint -f manifests/                       find mistakes in policies
   weir test policy-tests.yaml                   unit tests for policies
   weir diff -f old/ -f new/                     what other policies would change
+  weir suggest --flows seen.jsonl               policies from recorded traffic
   weir agent --manifests /etc/weir/manifests    enforce on this node
 ";
 
@@ -46,6 +48,7 @@ enum Command {
     Lint(lint_command::LintCommand),
     Test(test_command::TestCommand),
     Diff(diff_command::DiffCommand),
+    Suggest(suggest_command::SuggestCommand),
     Cleanup(agent_command::CleanupCommand),
 }
 
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Lint(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Diff(command) => command.run(),
+        Command::Suggest(command) => command.run(),
         Command::Cleanup(command) => command.run().map(done),
     };
     result.unwrap_or_else(|error| {

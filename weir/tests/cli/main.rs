@@ -4,4 +4,5 @@ mod common;
 mod diff;
 mod explain;
 mod lint;
+mod suggest;
 mod unit;
