@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use weir_policy::model::{Pod, World};
+use weir_policy::model::{Namespace, Pod, World};
 
-use crate::objects::{Kind, Object, ObjectKey, PodObject, PodPlacement};
+use crate::objects::{Kind, NAMESPACE_NAME_LABEL, Object, ObjectKey, PodObject, PodPlacement};
 
 mod addresses;
 mod backends;
@@ -13,7 +13,8 @@ mod workloads;
 /// What a reader wants besides the objects as they are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Give pods without an address one of each family, always the same for the same objects.
+    /// Give pods and services without an address one of each family, always the same for the
+    /// same objects.
     pub assign_addresses: bool,
     /// Make the pods of Deployments, ReplicaSets, StatefulSets and DaemonSets.
     pub expand_workloads: bool,
@@ -67,13 +68,16 @@ impl Index {
         if options.expand_workloads {
             workloads::expand(&self.objects, &world.nodes, &mut pods);
         }
+        for pod in &pods {
+            named_namespace(&mut world, &pod.pod.namespace);
+        }
         for pod in &mut pods {
             host_addresses(&mut pod.pod, &world);
         }
         if options.assign_addresses {
             addresses::assign(&mut pods, &world.nodes);
         }
-        world.services = backends::services(&self.objects, &pods);
+        world.services = backends::services(&self.objects, &pods, options.assign_addresses);
         let (pods, placements) = pods.into_iter().map(|pod| (pod.pod, pod.placement)).unzip();
         world.pods = pods;
         (world, placements)
@@ -84,6 +88,16 @@ impl Index {
         kind: Kind,
     ) -> impl Iterator<Item = (&ObjectKey, &Object)> {
         objects.iter().filter(move |(key, _)| key.kind == kind)
+    }
+}
+
+/// A namespace that only its pods tell of has the label that a cluster gives every namespace.
+fn named_namespace(world: &mut World, name: &str) {
+    let namespaces = &mut world.namespaces;
+    if !namespaces.contains_key(name) {
+        let labels = [(NAMESPACE_NAME_LABEL.to_owned(), name.to_owned())];
+        let labels = labels.into_iter().collect();
+        namespaces.insert(name.to_owned(), Namespace { labels });
     }
 }
 

@@ -19,7 +19,7 @@ pub use service::{ServiceObject, ServicePortObject, SliceObject, SlicePort, Targ
 pub use workload::{Workload, WorkloadKind};
 
 /// The label that every namespace carries with its own name.
-const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+pub(crate) const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// The kinds that are read; every other is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,8 +1,12 @@
 //! YAML (and JSON) files as documents that know where they stand.
 
+mod lines;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
+
+pub use lines::{Place, place_of};
 
 /// One object and where it stands.
 #[derive(Debug, Clone, PartialEq)]

@@ -277,6 +277,13 @@ impl Lab {
         agent::sync(&self.layout, &self.state()?)
     }
 
+    /// The control socket of the agent of this lab's first node.
+    pub fn agent_socket(&self) -> Result<PathBuf> {
+        let state = self.state()?;
+        let node = state.nodes.first().context("a lab without nodes")?;
+        Ok(self.layout.agent_socket(node.node))
+    }
+
     /// What the agent would do with a flow, and why.
     pub fn explain(&self, question: &Question) -> Result<Value> {
         agent::explain(&self.layout, &self.state()?, question)

@@ -12,11 +12,17 @@
 #![deny(missing_docs)]
 
 pub mod compile;
+pub mod diff;
+pub mod explain;
 pub mod http;
 pub mod l7;
+pub mod lint;
 pub mod model;
 pub mod names;
 pub mod objects;
+pub mod record;
+pub mod suggest;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod unit;
 pub mod verdict;

@@ -3,6 +3,7 @@
 
 pub mod generate;
 pub mod naive;
+pub mod sample;
 
 use std::net::IpAddr;
 

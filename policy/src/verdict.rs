@@ -11,6 +11,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use side::{kind, slot};
+
 use crate::{
     compile::{Compiler, Local, Snapshot},
     model::{Direction, Pod, Protocol, World},
@@ -159,9 +161,9 @@ pub struct Simulator<'a> {
 
 /// One end of a flow.
 #[derive(Debug, Clone, Copy)]
-struct End<'a> {
-    pod: Option<&'a Pod>,
-    address: IpAddr,
+pub(crate) struct End<'a> {
+    pub pod: Option<&'a Pod>,
+    pub address: IpAddr,
 }
 
 fn get() -> String {
@@ -329,7 +331,7 @@ impl<'a> Simulator<'a> {
         side::judge(snapshot, flow, direction, pod, peer.address, port)
     }
 
-    fn snapshot(&mut self, node: &str) -> &Snapshot {
+    pub(crate) fn snapshot(&mut self, node: &str) -> &Snapshot {
         let world = self.world;
         self.snapshots
             .entry(node.to_owned())
@@ -337,7 +339,7 @@ impl<'a> Simulator<'a> {
     }
 
     /// Both ends, with addresses of one family.
-    fn ends(&self, from: &str, to: &str) -> Result<(End<'a>, End<'a>), FlowError> {
+    pub(crate) fn ends(&self, from: &str, to: &str) -> Result<(End<'a>, End<'a>), FlowError> {
         let from_end = self.find("from", from)?;
         let to_end = self.find("to", to)?;
         let pick = |field, found: &Found<'a>, v6: Option<bool>| match found {

@@ -2,9 +2,16 @@
 
 mod agent;
 mod agent_command;
+mod diff_command;
+mod explain_command;
 mod lab_command;
+mod lint_command;
+mod manifests;
 mod proxy_command;
+mod screen;
 mod simulate_command;
+mod suggest_command;
+mod test_command;
 
 use std::process::ExitCode;
 
@@ -15,6 +22,11 @@ const EXAMPLES: &str = "Examples:
   weir lab demo                                 watch a policy workshop happen on this machine
   weir lab up -f manifests/                     play a cluster of network namespaces
   weir simulate -f manifests/ --flows flows.jsonl
+  weir explain -f manifests/ --from deploy/sleep --to svc/httpbin --port 8000 --http 'GET /ip'
+  weir lint -f manifests/                       find mistakes in policies
+  weir test policy-tests.yaml                   unit tests for policies
+  weir diff -f old/ -f new/                     what other policies would change
+  weir suggest --flows seen.jsonl               policies from recorded traffic
   weir agent --manifests /etc/weir/manifests    enforce on this node
 ";
 
@@ -32,6 +44,11 @@ enum Command {
     Proxy(proxy_command::ProxyCommand),
     Lab(lab_command::LabCommand),
     Simulate(simulate_command::SimulateCommand),
+    Explain(explain_command::ExplainCommand),
+    Lint(lint_command::LintCommand),
+    Test(test_command::TestCommand),
+    Diff(diff_command::DiffCommand),
+    Suggest(suggest_command::SuggestCommand),
     Cleanup(agent_command::CleanupCommand),
 }
 
@@ -50,6 +67,11 @@ fn main() -> ExitCode {
         Command::Proxy(command) => command.run().map(done),
         Command::Lab(command) => command.run(),
         Command::Simulate(command) => command.run(),
+        Command::Explain(command) => command.run(),
+        Command::Lint(command) => command.run(),
+        Command::Test(command) => command.run(),
+        Command::Diff(command) => command.run(),
+        Command::Suggest(command) => command.run(),
         Command::Cleanup(command) => command.run().map(done),
     };
     result.unwrap_or_else(|error| {

@@ -11,6 +11,8 @@ use crate::objects::PodObject;
 
 const FIRST_V4: u32 = u32::from_be_bytes([10, 244, 0, 0]);
 const FIRST_V6: u128 = 0xfd00_0010_0244 << 80;
+const FIRST_SERVICE_V4: u32 = u32::from_be_bytes([10, 96, 0, 0]);
+const FIRST_SERVICE_V6: u128 = 0xfd00_0010_0096 << 80;
 
 /// Gives each pod without an address one of 10.244.0.0/16 and one of fd00:10:244::/48, in the
 /// order of their names. Pods are sorted by their keys already; made ones come after.
@@ -31,7 +33,7 @@ pub(super) fn assign(pods: &mut [PodObject], nodes: &[Node]) {
         }
         let pair = loop {
             number += 1;
-            let pair = addresses(number);
+            let pair = addresses(FIRST_V4, FIRST_V6, number);
             // `.0` and `.255` look like network addresses to people.
             let plain = !matches!(number % 256, 0 | 255);
             if plain && pair.iter().all(|address| !used.contains(address)) {
@@ -43,9 +45,16 @@ pub(super) fn assign(pods: &mut [PodObject], nodes: &[Node]) {
     }
 }
 
-fn addresses(number: u32) -> [IpAddr; 2] {
+/// Addresses of 10.96.0.0/16 and fd00:10:96::/48 that no service has.
+pub(super) fn of_services(used: BTreeSet<IpAddr>) -> impl Iterator<Item = [IpAddr; 2]> {
+    (1..=u32::from(u16::MAX))
+        .map(|number| addresses(FIRST_SERVICE_V4, FIRST_SERVICE_V6, number))
+        .filter(move |pair| pair.iter().all(|address| !used.contains(address)))
+}
+
+fn addresses(v4: u32, v6: u128, number: u32) -> [IpAddr; 2] {
     [
-        IpAddr::V4(Ipv4Addr::from(FIRST_V4.wrapping_add(number))),
-        IpAddr::V6(Ipv6Addr::from(FIRST_V6 + u128::from(number))),
+        IpAddr::V4(Ipv4Addr::from(v4.wrapping_add(number))),
+        IpAddr::V6(Ipv6Addr::from(v6 + u128::from(number))),
     ]
 }

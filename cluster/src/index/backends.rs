@@ -4,13 +4,23 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use weir_policy::model::{Service, ServicePort};
 
-use super::Index;
+use super::{Index, addresses};
 use crate::objects::{
     Kind, Object, ObjectKey, PodObject, ServiceObject, ServicePortObject, SliceObject, TargetPort,
 };
 
-/// All services; those without a virtual address lead somewhere all the same.
-pub(super) fn services(objects: &BTreeMap<ObjectKey, Object>, pods: &[PodObject]) -> Vec<Service> {
+/// All services; those without a virtual address lead somewhere all the same. With `assign`, those
+/// get one that a cluster would give one.
+pub(super) fn services(
+    objects: &BTreeMap<ObjectKey, Object>,
+    pods: &[PodObject],
+    assign: bool,
+) -> Vec<Service> {
+    let given = Index::of_kind(objects, Kind::Service).flat_map(|(_, object)| match object {
+        Object::Service(service) => service.addresses.as_slice(),
+        _ => &[],
+    });
+    let mut free = addresses::of_services(given.copied().collect());
     let mut slices: BTreeMap<(&str, &str), Vec<&SliceObject>> = BTreeMap::new();
     for (key, object) in Index::of_kind(objects, Kind::EndpointSlice) {
         if let Object::EndpointSlice(slice) = object {
@@ -23,6 +33,10 @@ pub(super) fn services(objects: &BTreeMap<ObjectKey, Object>, pods: &[PodObject]
         let Object::Service(service) = object else {
             continue;
         };
+        let mut addresses = service.addresses.clone();
+        if addresses.is_empty() && assign && service.virtual_address {
+            addresses.extend(free.next().into_iter().flatten());
+        }
         let slices = slices.get(&(key.namespace.as_str(), key.name.as_str()));
         let ports = service
             .ports
@@ -46,7 +60,7 @@ pub(super) fn services(objects: &BTreeMap<ObjectKey, Object>, pods: &[PodObject]
             namespace: key.namespace.clone(),
             name: key.name.clone(),
             labels: service.labels.clone(),
-            addresses: service.addresses.clone(),
+            addresses,
             ports,
             client_affinity: service.client_affinity,
         });

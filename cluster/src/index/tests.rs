@@ -203,3 +203,43 @@ fn only_change_is_change() {
     assert!(index.remove(&key));
     assert!(!index.remove(&key));
 }
+
+#[test]
+fn services_get_an_address_where_a_cluster_would_give_one() {
+    let text = format!(
+        "{PODS}---
+{{apiVersion: v1, kind: Service, metadata: {{name: fixed}}, spec: {{clusterIP: 10.96.0.1, ports: [{{port: 80}}], selector: {{app: web}}}}}}
+---
+{{apiVersion: v1, kind: Service, metadata: {{name: headless}}, spec: {{clusterIP: None, ports: [{{port: 80}}]}}}}
+---
+{{apiVersion: v1, kind: Service, metadata: {{name: plain}}, spec: {{ports: [{{port: 80}}], selector: {{app: web}}}}}}
+"
+    );
+    let options = Options {
+        assign_addresses: true,
+        ..Options::default()
+    };
+    let (assigned, _) = world(&text, options);
+    let found: Vec<_> = assigned
+        .services
+        .iter()
+        .map(|service| (service.name.as_str(), service.addresses.first().copied()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("fixed", Some(ip("10.96.0.1"))),
+            ("headless", None),
+            ("plain", Some(ip("10.96.0.2"))),
+        ]
+    );
+    let (plain, _) = world(&text, Options::default());
+    assert!(plain.services[2].addresses.is_empty());
+}
+
+#[test]
+fn a_namespace_that_only_pods_tell_of_has_its_name_as_a_label() {
+    let (world, _) = world(PODS, Options::default());
+    let labels = &world.namespaces["default"].labels;
+    assert_eq!(labels["kubernetes.io/metadata.name"], "default");
+}

@@ -16,6 +16,8 @@ pub struct ServiceObject {
     pub labels: Labels,
     /// Virtual addresses; empty for headless and external services.
     pub addresses: Vec<IpAddr>,
+    /// Neither headless nor external: a cluster gives it an address.
+    pub virtual_address: bool,
     pub ports: Vec<ServicePortObject>,
     /// The pods behind it; `None` where something else fills the slices.
     pub selector: Option<Labels>,
@@ -141,6 +143,7 @@ pub(super) fn service(_key: &ObjectKey, raw: Raw<RawSpec, Value>) -> Result<Obje
     let spec = raw.spec;
     let mut addresses = Vec::new();
     let given = std::iter::once(&spec.cluster_ip).chain(&spec.cluster_ips);
+    let headless = given.clone().any(|text| text == "None");
     for text in given.filter(|text| !matches!(text.as_str(), "" | "None")) {
         let address = address(text, || "spec.clusterIPs".to_owned())?;
         if !addresses.contains(&address) {
@@ -167,6 +170,7 @@ pub(super) fn service(_key: &ObjectKey, raw: Raw<RawSpec, Value>) -> Result<Obje
     Ok(Object::Service(ServiceObject {
         labels: raw.metadata.labels,
         addresses,
+        virtual_address: !headless && spec.kind != "ExternalName",
         ports,
         selector: Some(spec.selector).filter(|selector| !selector.is_empty()),
         client_affinity: spec.session_affinity == "ClientIP",

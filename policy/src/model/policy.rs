@@ -364,6 +364,18 @@ impl fmt::Display for Protocol {
     }
 }
 
+// === impl Rule ===
+
+impl Rule {
+    /// Its HTTP rules, if it is about requests.
+    pub fn http(&self) -> Option<&[HttpRule]> {
+        match &self.l7 {
+            Some(L7::Http(rules)) => Some(rules),
+            _ => None,
+        }
+    }
+}
+
 // === impl L7 ===
 
 impl L7 {

@@ -151,7 +151,7 @@ pub(super) fn judge(
 }
 
 /// The slot of a protocol; ICMP is another one for IPv6.
-fn slot(protocol: Protocol, peer: IpAddr) -> Slot {
+pub(crate) fn slot(protocol: Protocol, peer: IpAddr) -> Slot {
     match protocol {
         Protocol::Icmp if peer.is_ipv6() => Slot::Icmpv6,
         other => Slot::of(other),
@@ -159,7 +159,7 @@ fn slot(protocol: Protocol, peer: IpAddr) -> Slot {
 }
 
 /// The destination port, or the message type: a flow that is ICMP is an echo.
-fn kind(flow: &Flow, peer: IpAddr, port: u16) -> u16 {
+pub(crate) fn kind(flow: &Flow, peer: IpAddr, port: u16) -> u16 {
     match slot(flow.protocol, peer) {
         Slot::Icmp => ICMP_ECHO,
         Slot::Icmpv6 => ICMPV6_ECHO,

@@ -10,7 +10,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
     sync::{mpsc, oneshot},
 };
-use weir_policy::verdict::{Flow, Simulator};
+use weir_policy::{explain::Explainer, verdict::Flow};
 
 use super::{Agent, status::status};
 
@@ -114,8 +114,8 @@ impl Agent {
                 }
             }
             Command::Status => status(self),
-            Command::Explain(flow) => match Simulator::new(&self.state.world).judge(&flow) {
-                Ok(verdict) => json!(verdict),
+            Command::Explain(flow) => match Explainer::new(&self.state.world).explain(&flow) {
+                Ok(explanation) => json!(explanation),
                 Err(error) => failure(&error.to_string()),
             },
         };

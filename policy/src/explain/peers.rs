@@ -1,0 +1,270 @@
+//! Why the other end is none of a rule's peers.
+
+use super::misses::{Miss, MissKind, View, distance};
+use crate::{
+    compile::subject,
+    model::{
+        Entity, Key, Labels, NamespaceScope, ObjectRef, Operator, Peer, Peers, Pod, PodSelector,
+        PolicyKind, Requirement, Selector, WhichServices,
+    },
+};
+
+/// What the nearest peer lacks; empty where one fits.
+pub(super) fn misses(view: &View<'_>, object: &ObjectRef, peers: &Peers) -> Vec<Miss> {
+    let Peers::OneOf(peers) = peers else {
+        return Vec::new();
+    };
+    peers
+        .iter()
+        .map(|peer| of_peer(view, object, peer))
+        .min_by_key(|misses| distance(misses))
+        .unwrap_or_else(|| vec![Miss::new(MissKind::Peer, "the rule names nobody")])
+}
+
+fn of_peer(view: &View<'_>, object: &ObjectRef, peer: &Peer) -> Vec<Miss> {
+    if let Peer::Pods(selector) = peer {
+        return match view.peer.filter(|pod| !pod.host_network) {
+            Some(pod) => of_pods(view, object, selector, pod),
+            None => vec![Miss::new(
+                MissKind::Peer,
+                format!(
+                    "the rule means pods, and {} is {}",
+                    view.address,
+                    what(view, false)
+                ),
+            )],
+        };
+    }
+    if let Peer::Cidr {
+        cidr,
+        except,
+        cluster_too,
+    } = peer
+    {
+        let text = if !cidr.contains(&view.address) {
+            format!("`{}` is not in `{cidr}`", view.address)
+        } else if let Some(part) = except.iter().find(|part| part.contains(&view.address)) {
+            format!("`{}` is in `{part}`, an `except` of `{cidr}`", view.address)
+        } else if !cluster_too && is_cluster(view) {
+            let text = format!(
+                "`{}` is {}, and a CIDR of a Cilium policy never means pods or nodes",
+                view.address,
+                what(view, false)
+            );
+            return vec![
+                Miss::new(MissKind::Cidr, text)
+                    .hint("use `fromEndpoints`, `toEndpoints` or an entity"),
+            ];
+        } else {
+            return Vec::new();
+        };
+        return vec![Miss::new(MissKind::Cidr, text)];
+    }
+    if let Peer::Entity(entity) = peer {
+        return match is_entity(view, *entity) {
+            true => Vec::new(),
+            false => vec![Miss::new(
+                MissKind::Peer,
+                format!(
+                    "{} is {}, not `{}`",
+                    view.address,
+                    what(view, true),
+                    entity_name(*entity)
+                ),
+            )],
+        };
+    }
+    if let Peer::Service(services) = peer
+        && !services.contains(&view.world.services, view.address)
+    {
+        let which = match &services.which {
+            WhichServices::Named(name) => format!("service `{name}`"),
+            WhichServices::Matching(_) => "the services that the rule selects".to_owned(),
+        };
+        let place = services
+            .namespace
+            .as_ref()
+            .map(|name| format!(" of namespace `{name}`"));
+        return vec![Miss::new(
+            MissKind::Peer,
+            format!(
+                "{} is no backend of {which}{}",
+                view.address,
+                place.unwrap_or_default()
+            ),
+        )];
+    }
+    Vec::new()
+}
+
+fn of_pods(view: &View<'_>, object: &ObjectRef, selector: &PodSelector, pod: &Pod) -> Vec<Miss> {
+    let no_labels = Labels::new();
+    let subject = subject(view.world, pod, &no_labels);
+    let mut misses = Vec::new();
+    match &selector.namespaces {
+        NamespaceScope::All => {}
+        NamespaceScope::Named(name) if *name == pod.namespace => {}
+        NamespaceScope::Named(name) => misses.push(other_namespace(object, name, pod)),
+        NamespaceScope::Matching(wanted) => misses.extend(
+            wanted
+                .requirements()
+                .filter(|one| {
+                    !Selector::new([(*one).clone()]).matches_labels(subject.namespace_labels)
+                })
+                .map(|one| {
+                    let whose = format!("namespace `{}`", pod.namespace);
+                    let value = match &one.key {
+                        Key::Label(key) => subject.namespace_labels.get(key).map(String::as_str),
+                        _ => None,
+                    };
+                    Miss::new(MissKind::Namespace, lacks(&whose, one, value))
+                }),
+        ),
+    }
+    for one in selector.pods.requirements() {
+        if Selector::new([one.clone()]).matches(subject) {
+            continue;
+        }
+        let (kind, whose, value) = match &one.key {
+            Key::Label(key) => (MissKind::Label, pod.full_name(), subject.labels.get(key)),
+            Key::NamespaceLabel(key) => (
+                MissKind::Namespace,
+                format!("namespace `{}`", pod.namespace),
+                subject.namespace_labels.get(key),
+            ),
+            Key::NamespaceName => (MissKind::Namespace, pod.full_name(), Some(&pod.namespace)),
+            Key::ServiceAccount => (MissKind::Label, pod.full_name(), Some(&pod.service_account)),
+        };
+        misses.push(Miss::new(
+            kind,
+            lacks(&whose, one, value.map(String::as_str)),
+        ));
+    }
+    misses
+}
+
+fn other_namespace(object: &ObjectRef, name: &str, pod: &Pod) -> Miss {
+    if object.namespace != name {
+        let text = format!(
+            "{} is in namespace `{}`, not `{name}`",
+            pod.full_name(),
+            pod.namespace
+        );
+        return Miss::new(MissKind::Namespace, text);
+    }
+    let (what, hint) = match object.kind {
+        PolicyKind::NetworkPolicy => (
+            "a `podSelector` without a `namespaceSelector`",
+            format!(
+                "beside it, in the same list item: `namespaceSelector: {{matchLabels: \
+                 {{kubernetes.io/metadata.name: {}}}}}`",
+                pod.namespace
+            ),
+        ),
+        _ => (
+            "a selector that names no namespace",
+            format!(
+                "add the label `io.kubernetes.pod.namespace: {}`",
+                pod.namespace
+            ),
+        ),
+    };
+    let text = format!(
+        "{what} means the policy's own namespace, `{name}`, and {} is in `{}`",
+        pod.full_name(),
+        pod.namespace
+    );
+    Miss::new(MissKind::Namespace, text).hint(hint)
+}
+
+/// Why a requirement is not met by a value.
+fn lacks(whose: &str, requirement: &Requirement, value: Option<&str>) -> String {
+    let key = match &requirement.key {
+        Key::Label(key) | Key::NamespaceLabel(key) => format!("label `{key}`"),
+        Key::NamespaceName => "namespace".to_owned(),
+        Key::ServiceAccount => "service account".to_owned(),
+    };
+    let values: Vec<String> = requirement
+        .values
+        .iter()
+        .map(|value| format!("`{value}`"))
+        .collect();
+    let values = values.join(" or ");
+    match (requirement.operator, value) {
+        (Operator::In, Some(value)) => format!("{key} of {whose} is `{value}`, not {values}"),
+        (Operator::In, None) => format!("{whose} has no {key}; {values} is wanted"),
+        (Operator::Exists, _) => format!("{whose} has no {key}"),
+        (Operator::NotIn, value) => format!(
+            "{key} of {whose} is `{}`, which the rule leaves out",
+            value.unwrap_or("")
+        ),
+        (Operator::DoesNotExist, _) => format!("{whose} has a {key}, and must not"),
+    }
+}
+
+fn is_node(view: &View<'_>) -> Option<bool> {
+    let nodes = &view.world.nodes;
+    let found = nodes
+        .iter()
+        .find(|node| node.addresses.contains(&view.address));
+    let own = view.own.host_addresses.contains(&view.address);
+    match found {
+        Some(node) => Some(own || node.name == view.own.node),
+        None if own => Some(true),
+        None => {
+            let of_pod = |pod: &Pod| pod.host_addresses.contains(&view.address);
+            view.world.pods.iter().any(of_pod).then_some(false)
+        }
+    }
+}
+
+fn is_cluster(view: &View<'_>) -> bool {
+    view.peer.is_some() || is_node(view).is_some()
+}
+
+fn is_apiserver(view: &View<'_>) -> bool {
+    let services = view.world.services.iter();
+    services
+        .filter(|service| service.is_apiserver())
+        .any(|service| service.leads_to(view.address))
+}
+
+fn is_entity(view: &View<'_>, entity: Entity) -> bool {
+    let pod = view.peer.is_some_and(|pod| !pod.host_network);
+    match entity {
+        Entity::All => true,
+        Entity::Cluster => is_cluster(view) || is_apiserver(view),
+        Entity::KubeApiserver => is_apiserver(view),
+        Entity::World => !is_cluster(view),
+        Entity::WorldIpv4 => !is_cluster(view) && view.address.is_ipv4(),
+        Entity::WorldIpv6 => !is_cluster(view) && view.address.is_ipv6(),
+        Entity::Host => !pod && is_node(view) == Some(true),
+        Entity::RemoteNode => !pod && is_node(view) == Some(false),
+    }
+}
+
+/// What the other end is, in a word; an outside address with its family where asked for.
+fn what(view: &View<'_>, family: bool) -> String {
+    let pod = view.peer.filter(|pod| !pod.host_network);
+    match (pod, is_node(view)) {
+        (Some(pod), _) => format!("a pod, {}", pod.full_name()),
+        (None, Some(true)) => "the pod's own node".to_owned(),
+        (None, Some(false)) => "another node".to_owned(),
+        (None, None) if family && view.address.is_ipv6() => "an outside IPv6 address".to_owned(),
+        (None, None) if family => "an outside IPv4 address".to_owned(),
+        (None, None) => "an outside address".to_owned(),
+    }
+}
+
+fn entity_name(entity: Entity) -> &'static str {
+    match entity {
+        Entity::All => "all",
+        Entity::World => "world",
+        Entity::WorldIpv4 => "world-ipv4",
+        Entity::WorldIpv6 => "world-ipv6",
+        Entity::Cluster => "cluster",
+        Entity::Host => "host",
+        Entity::RemoteNode => "remote-node",
+        Entity::KubeApiserver => "kube-apiserver",
+    }
+}

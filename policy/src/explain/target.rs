@@ -1,0 +1,277 @@
+//! Ends of flows as people write them.
+
+use std::net::IpAddr;
+
+use crate::{
+    model::{Pod, Protocol, Service, World},
+    verdict::Flow,
+};
+
+/// What an end's name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// `NAMESPACE/POD` or an address.
+    End(String),
+    /// A service.
+    Service(&'a Service),
+}
+
+/// A name that stands for nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// No pod or workload of this name.
+    #[error(
+        "`{field}`: no pod `{name}`{}; give NAMESPACE/POD, NAMESPACE/WORKLOAD, an address, or svc/NAME",
+        known(candidates)
+    )]
+    NoPod {
+        /// `from` or `to`.
+        field: &'static str,
+        /// As written.
+        name: String,
+        /// Pods that may be meant.
+        candidates: Vec<String>,
+    },
+    /// No service of this name with an address.
+    #[error("`{field}`: no service `{name}` with a virtual address; name its pod or its address")]
+    NoService {
+        /// `from` or `to`.
+        field: &'static str,
+        /// As written.
+        name: String,
+    },
+    /// A service opens no connections.
+    #[error("`from`: `{name}` is a service, which opens no connections; name a pod")]
+    NoClient {
+        /// The service.
+        name: String,
+    },
+    /// The service has no such port.
+    #[error("`port`: service {name} has no port {protocol}/{port}; it has {ports}")]
+    NoServicePort {
+        /// The service.
+        name: String,
+        /// The flow's protocol.
+        protocol: Protocol,
+        /// The flow's port.
+        port: u16,
+        /// Those it has.
+        ports: String,
+    },
+    /// The service leads nowhere.
+    #[error("`to`: port {protocol}/{port} of service {name} has no ready backend")]
+    NoBackend {
+        /// The service.
+        name: String,
+        /// The flow's protocol.
+        protocol: Protocol,
+        /// The flow's port.
+        port: u16,
+    },
+}
+
+/// A service by whose way a flow goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Via {
+    /// `NAMESPACE/NAME:PORT`.
+    pub shown: String,
+    /// Where it leads; never empty.
+    pub backends: Vec<(IpAddr, u16)>,
+}
+
+/// What a name stands for: an address, `[NAMESPACE/]POD`, a workload's name in place of its
+/// pod's, `[NAMESPACE/]deploy/NAME`, `[NAMESPACE/]svc/NAME`, `svc/NAME.NAMESPACE`.
+///
+/// # Errors
+/// [`TargetError`] where nothing has this name.
+pub fn resolve<'a>(
+    world: &'a World,
+    field: &'static str,
+    text: &str,
+) -> Result<Target<'a>, TargetError> {
+    if text.parse::<IpAddr>().is_ok() {
+        return Ok(Target::End(text.to_owned()));
+    }
+    let parts: Vec<&str> = text.split('/').collect();
+    match parts.as_slice() {
+        ["svc" | "service", name] => {
+            let (name, namespace) = name.split_once('.').unwrap_or((name, "default"));
+            service(world, field, namespace, name)
+        }
+        [namespace, "svc" | "service", name] => service(world, field, namespace, name),
+        [kind, name] if is_workload(kind) => pod(world, field, "default", name, text),
+        [namespace, kind, name] if is_workload(kind) => pod(world, field, namespace, name, text),
+        [namespace, name] => pod(world, field, namespace, name, text),
+        [name] => pod(world, field, "default", name, text),
+        _ => Err(TargetError::NoPod {
+            field,
+            name: text.to_owned(),
+            candidates: Vec::new(),
+        }),
+    }
+}
+
+/// Writes the flow's destination as the simulator takes it; tells the service it goes by.
+pub(super) fn destination(world: &World, flow: &mut Flow) -> Result<Option<Via>, TargetError> {
+    let (service, address, named) = match resolve(world, "to", &flow.to)? {
+        Target::End(name) => {
+            let address: Option<IpAddr> = name.parse().ok();
+            flow.to = name;
+            let service = address.and_then(|address| {
+                let of = |service: &&Service| service.addresses.contains(&address);
+                world.services.iter().find(of)
+            });
+            match (service, address) {
+                (Some(service), Some(address)) => (service, address, false),
+                _ => return Ok(None),
+            }
+        }
+        Target::Service(service) => {
+            // Its name is what a client sends as the host.
+            let port = flow.port.filter(|port| *port != 80);
+            let host = port.map_or(service.name.clone(), |port| {
+                format!("{}:{port}", service.name)
+            });
+            if let Some(http) = &mut flow.http {
+                http.host.get_or_insert(host);
+            }
+            let Some(address) = family(service, &flow.from) else {
+                return Err(TargetError::NoService {
+                    field: "to",
+                    name: service.name.clone(),
+                });
+            };
+            flow.to = address.to_string();
+            (service, address, true)
+        }
+    };
+    let Some(port) = flow.port else {
+        return Ok(None);
+    };
+    let name = format!("{}/{}", service.namespace, service.name);
+    let protocol = flow.protocol;
+    let found = service
+        .ports
+        .iter()
+        .find(|candidate| candidate.protocol == protocol && candidate.port == port);
+    let Some(found) = found else {
+        if !named {
+            // Nothing translates it: the address itself is the other end.
+            return Ok(None);
+        }
+        let ports: Vec<String> = service
+            .ports
+            .iter()
+            .map(|port| format!("{}/{}", port.protocol, port.port))
+            .collect();
+        return Err(TargetError::NoServicePort {
+            name,
+            protocol,
+            port,
+            ports: ports.join(", "),
+        });
+    };
+    let backends: Vec<_> = found
+        .backends
+        .iter()
+        .copied()
+        .filter(|(backend, _)| backend.is_ipv6() == address.is_ipv6())
+        .collect();
+    if backends.is_empty() {
+        if !named {
+            return Ok(None);
+        }
+        return Err(TargetError::NoBackend {
+            name,
+            protocol,
+            port,
+        });
+    }
+    Ok(Some(Via {
+        shown: format!("{name}:{port}"),
+        backends,
+    }))
+}
+
+/// An address as people name it: its pod's name where it is a pod's.
+pub(super) fn name_of(world: &World, address: IpAddr) -> String {
+    world
+        .pods
+        .iter()
+        .find(|pod| !pod.host_network && pod.addresses.contains(&address))
+        .map_or_else(|| address.to_string(), Pod::full_name)
+}
+
+/// The service's address of the client's family; any where the client is a pod.
+fn family(service: &Service, from: &str) -> Option<IpAddr> {
+    let wanted = from.parse::<IpAddr>().ok().map(|from| from.is_ipv6());
+    service
+        .addresses
+        .iter()
+        .copied()
+        .find(|address| wanted.is_none_or(|v6| address.is_ipv6() == v6))
+}
+
+fn is_workload(word: &str) -> bool {
+    matches!(
+        word,
+        "deploy" | "deployment" | "sts" | "statefulset" | "ds" | "daemonset" | "rs" | "replicaset"
+    )
+}
+
+fn service<'a>(
+    world: &'a World,
+    field: &'static str,
+    namespace: &str,
+    name: &str,
+) -> Result<Target<'a>, TargetError> {
+    world
+        .services
+        .iter()
+        .find(|service| service.namespace == namespace && service.name == name)
+        .map(Target::Service)
+        .ok_or_else(|| TargetError::NoService {
+            field,
+            name: format!("{namespace}/{name}"),
+        })
+}
+
+/// The pod of this name, or else the first pod of the workload of this name.
+fn pod<'a>(
+    world: &'a World,
+    field: &'static str,
+    namespace: &str,
+    name: &str,
+    text: &str,
+) -> Result<Target<'a>, TargetError> {
+    let of_namespace = || world.pods.iter().filter(|pod| pod.namespace == namespace);
+    let made = |pod: &&Pod| {
+        pod.name
+            .strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with('-'))
+    };
+    let found = of_namespace()
+        .find(|pod| pod.name == name)
+        .or_else(|| of_namespace().find(made));
+    found
+        .map(|pod| Target::End(pod.full_name()))
+        .ok_or_else(|| TargetError::NoPod {
+            field,
+            name: text.to_owned(),
+            candidates: world
+                .pods
+                .iter()
+                .filter(|pod| pod.namespace == namespace || pod.name.starts_with(name))
+                .map(Pod::full_name)
+                .take(5)
+                .collect(),
+        })
+}
+
+fn known(candidates: &[String]) -> String {
+    match candidates {
+        [] => String::new(),
+        some => format!(" (there is {})", some.join(", ")),
+    }
+}

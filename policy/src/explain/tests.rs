@@ -1,0 +1,235 @@
+//! Nearest misses in words, and the explanation against the simulator.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::{
+    SideFlow,
+    generate::world_and_flows,
+    sample::{Sample, cilium_policy, headers_policy, network_policy},
+};
+
+fn explain(sample: &Sample, flow: Value) -> Explanation {
+    let flow = serde_json::from_value(flow).expect("a flow");
+    Explainer::new(&sample.world)
+        .explain(&flow)
+        .expect("known ends")
+}
+
+/// The nearest miss of the server's side.
+fn miss(sample: &Sample, flow: Value) -> String {
+    let explanation = explain(sample, flow);
+    let miss = explanation.ingress.nearest_miss.expect("a nearest miss");
+    miss.text
+}
+
+fn workshop() -> Sample {
+    Sample::workshop().policy(&headers_policy(json!([
+        {"method": "POST", "path": "/post"},
+        {"method": "GET", "path": "/headers"},
+    ])))
+}
+
+fn get(path: &str) -> Value {
+    json!({"from": "deploy/sleep", "to": "svc/httpbin", "protocol": "TCP", "port": 8000,
+           "http": {"path": path}})
+}
+
+#[test]
+fn a_request_that_misses_by_its_path_is_told_so() {
+    let sample = workshop();
+    assert_eq!(
+        miss(&sample, get("/headers?x=1")),
+        "rule 1 of CiliumNetworkPolicy/default/allow-get-headers \
+         (spec.ingress[0].toPorts[0].rules.http[1]) would match but for path: `/headers?x=1` is \
+         not fully matched by `/headers` (the path includes the query string: `/headers(\\?.*)?`)"
+    );
+    assert!(miss(&sample, get("/headers/")).contains("`/headers/?`"));
+    let mut head = get("/headers");
+    head["http"]["method"] = json!("HEAD");
+    assert!(miss(&sample, head).ends_with(
+        "method: `HEAD` is not fully matched by `GET` (GET does not include HEAD: `GET|HEAD`)"
+    ));
+}
+
+#[test]
+fn the_rule_that_decided_is_named_and_services_lead_to_their_pods() {
+    let explanation = explain(&workshop(), get("/headers"));
+    assert_eq!(explanation.verdict, Outcome::Allow);
+    assert_eq!(explanation.flow.to, "default/httpbin-0");
+    assert_eq!(explanation.flow.port, Some(80));
+    assert_eq!(
+        explanation.flow.service.as_deref(),
+        Some("default/httpbin:8000")
+    );
+    let [decided] = explanation.ingress.decided_by.as_slice() else {
+        panic!("one rule decides: {:?}", explanation.ingress.decided_by);
+    };
+    assert_eq!(decided.field, "spec.ingress[0].toPorts[0].rules.http[1]");
+    assert_eq!(explanation.ingress.selected_by.len(), 1);
+    assert_eq!(explanation.egress.selected_by, []);
+}
+
+#[test]
+fn a_pod_selector_reaches_its_own_namespace_only() {
+    let rule = |peer: Value| {
+        let spec = json!({"podSelector": {}, "ingress": [{"from": [peer]}]});
+        Sample::workshop().policy(&network_policy("p", spec))
+    };
+    let flow = json!({"from": "sleep/visitor", "to": "default/httpbin-0", "protocol": "ICMP"});
+    let own = rule(json!({"podSelector": {"matchLabels": {"app": "visitor"}}}));
+    assert_eq!(
+        miss(&own, flow.clone()),
+        "rule 1 of NetworkPolicy/default/p (spec.ingress[0]) would match but for namespace: a \
+         `podSelector` without a `namespaceSelector` means the policy's own namespace, `default`, \
+         and sleep/visitor is in `sleep` (beside it, in the same list item: `namespaceSelector: \
+         {matchLabels: {kubernetes.io/metadata.name: sleep}}`)"
+    );
+    let label = rule(json!({"namespaceSelector": {"matchLabels": {"name": "sleep"}}}));
+    assert!(
+        miss(&label, flow.clone())
+            .ends_with("namespace: namespace `sleep` has no label `name`; `sleep` is wanted")
+    );
+    let cilium = Sample::workshop().policy(&cilium_policy(
+        "p",
+        json!({"endpointSelector": {}, "ingress": [{"fromEndpoints": [{"matchLabels": {"app": "visitor"}}]}]}),
+    ));
+    assert!(miss(&cilium, flow).contains("`io.kubernetes.pod.namespace: sleep`"));
+}
+
+#[test]
+fn labels_ports_protocols_and_prefixes_are_told_apart() {
+    let sample = |rule: Value| {
+        let spec = json!({"podSelector": {"matchLabels": {"app": "httpbin"}}, "ingress": [rule]});
+        Sample::workshop().policy(&network_policy("p", spec))
+    };
+    let flow = |protocol: &str| json!({"from": "sleep", "to": "httpbin", "protocol": protocol, "port": 80});
+    let wrong = sample(json!({"from": [{"podSelector": {"matchLabels": {"app": "web"}}}]}));
+    assert!(
+        miss(&wrong, flow("TCP"))
+            .ends_with("label: label `app` of default/sleep-0 is `sleep`, not `web`")
+    );
+    let service = sample(json!({"ports": [{"port": 8000}]}));
+    assert!(miss(&service, flow("TCP")).ends_with(
+        "port: TCP/80 is not among TCP/8000 (8000 is the port of service default/httpbin; \
+         policies mean the pod's own, 80)"
+    ));
+    assert!(
+        miss(&service, flow("UDP"))
+            .ends_with("protocol: the flow is UDP, the rule allows TCP/8000")
+    );
+    let named = sample(json!({"ports": [{"port": "web"}]}));
+    assert!(miss(&named, flow("TCP")).contains("default/httpbin-0 has no TCP port named `web`"));
+    let block = sample(
+        json!({"from": [{"ipBlock": {"cidr": "192.0.2.0/24", "except": ["192.0.2.64/26"]}}]}),
+    );
+    let outside =
+        |from: &str| json!({"from": from, "to": "httpbin", "protocol": "TCP", "port": 80});
+    assert!(
+        miss(&block, outside("192.0.2.77")).ends_with(
+            "address: `192.0.2.77` is in `192.0.2.64/26`, an `except` of `192.0.2.0/24`"
+        )
+    );
+    assert!(
+        miss(&block, outside("203.0.113.1")).ends_with("`203.0.113.1` is not in `192.0.2.0/24`")
+    );
+}
+
+#[test]
+fn what_is_denied_by_a_rule_has_no_nearest_miss() {
+    let deny = cilium_policy(
+        "deny",
+        json!({"endpointSelector": {}, "ingressDeny": [{"fromEntities": ["all"]}]}),
+    );
+    let sample = workshop().policy(&deny);
+    let explanation = explain(&sample, get("/headers"));
+    assert_eq!(explanation.verdict, Outcome::Deny);
+    assert_eq!(explanation.ingress.nearest_miss, None);
+    assert_eq!(
+        explanation.ingress.decided_by[0].field,
+        "spec.ingressDeny[0]"
+    );
+}
+
+#[test]
+fn ends_that_are_not_known_are_refused_with_a_word() {
+    let sample = workshop();
+    let mut explainer = Explainer::new(&sample.world);
+    let mut reason = |flow: Value| {
+        let flow = serde_json::from_value(flow).expect("a flow");
+        explainer.explain(&flow).expect_err("an error").to_string()
+    };
+    assert_eq!(
+        reason(json!({"from": "default/slep", "to": "httpbin", "protocol": "TCP", "port": 1})),
+        "`from`: no pod `default/slep` (there is default/sleep-0, default/httpbin-0); give \
+         NAMESPACE/POD, NAMESPACE/WORKLOAD, an address, or svc/NAME"
+    );
+    assert_eq!(
+        reason(json!({"from": "sleep", "to": "svc/httpbin", "protocol": "TCP", "port": 80})),
+        "`port`: service default/httpbin has no port TCP/80; it has TCP/8000"
+    );
+    assert!(
+        reason(json!({"from": "svc/httpbin", "to": "sleep", "protocol": "ICMP"}))
+            .contains("opens no connections")
+    );
+    assert!(
+        reason(json!({"from": "sleep", "to": "svc/web", "protocol": "TCP", "port": 1}))
+            .contains("no service `default/web`")
+    );
+}
+
+fn ends(world: &crate::model::World, flow: SideFlow) -> (String, String) {
+    let own = world.pods[flow.pod].full_name();
+    match flow.direction {
+        Direction::Ingress => (flow.peer.to_string(), own),
+        Direction::Egress => (own, flow.peer.to_string()),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// The verdict is the simulator's, and what is said of each rule adds up to it.
+    #[test]
+    fn explanations_agree_with_the_simulator(
+        (world, flows) in world_and_flows(40),
+        path in prop::option::of(prop::sample::select(vec!["/", "/a", "/a/1", "/b?x=1", "/a/../b"])),
+        method in prop::sample::select(vec!["GET", "POST", "HEAD"]),
+    ) {
+        let mut simulator = Simulator::new(&world);
+        let mut explainer = Explainer::new(&world);
+        for flow in flows {
+            let (from, to) = ends(&world, flow);
+            let http = path.filter(|_| flow.protocol == Protocol::Tcp).map(|path| HttpRequest {
+                method: method.into(),
+                path: path.into(),
+                host: Some("h".into()),
+                ..HttpRequest::default()
+            });
+            let question = Flow { from, to, protocol: flow.protocol, port: Some(flow.port), http };
+            let verdict = simulator.judge(&question).expect("a verdict");
+            let told = explainer.explain(&question).expect("an explanation");
+            prop_assert_eq!(told.verdict, verdict.verdict, "{:?}", question);
+            let sides = [
+                (&told.egress, verdict.egress),
+                (&told.ingress, verdict.ingress),
+            ];
+            for (side, expected) in sides {
+                prop_assert_eq!(&side.side, &expected);
+                let rules = side.selected_by.iter().flat_map(|policy| &policy.rules);
+                for rule in rules.clone() {
+                    let made_up = rule.misses.iter().any(|miss| miss.kind == MissKind::Other);
+                    prop_assert!(!made_up, "the words miss what the engine sees: {:?} {:?}", rule, question);
+                    prop_assert_eq!(rule.matches, rule.misses.is_empty());
+                }
+                // A default denial has a nearest rule wherever some rule allows anything.
+                let denied = side.side.verdict != Outcome::Allow || side.side.audit;
+                let explicit = !side.decided_by.is_empty();
+                let allows = rules.clone().any(|r| r.action == Action::Allow);
+                let expected = denied && !explicit && allows;
+                prop_assert_eq!(side.nearest_miss.is_some(), expected, "{:?} {:?}", question, side);
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! HTTP rules that match less than they seem to.
+
+use super::{
+    Report,
+    context::Context,
+    registry::{GET_WITHOUT_HEAD, PATH_LIKE_PREFIX, PATH_WITHOUT_QUERY},
+};
+use crate::{model::HttpRule, objects::pattern};
+
+pub(super) fn check(context: &Context<'_>, report: &mut Report) {
+    for rule in context.rules() {
+        let entries = rule.rule.http().unwrap_or_default();
+        for entry in entries {
+            path(entry, report);
+            method(entry, entries, report);
+        }
+    }
+}
+
+fn path(entry: &HttpRule, report: &mut Report) {
+    let Some(path) = &entry.path else {
+        return;
+    };
+    let field = format!("{}.path", entry.place);
+    if let Some(stem) = path.strip_suffix("/*") {
+        report.add(
+            &PATH_LIKE_PREFIX,
+            field,
+            format!("`{path}` is a regular expression: `/*` means any number of slashes"),
+            format!("write `{stem}/.*` for everything below `{stem}/`"),
+        );
+    } else if path.ends_with('/') && path.len() > 1 && is_plain(path) {
+        report.add(
+            &PATH_LIKE_PREFIX,
+            field,
+            format!("`{path}` must match in full, so it means this one path and nothing below it"),
+            format!("write `{path}.*` for everything below it"),
+        );
+    } else if is_plain(path) {
+        report.add(
+            &PATH_WITHOUT_QUERY,
+            field,
+            format!("the path includes the query string: `{path}?x=1` is denied"),
+            format!("write `{path}(\\?.*)?` if queries are to pass"),
+        );
+    } else if path.starts_with("^/") && path.ends_with('$') || path.starts_with('/') {
+        // A pattern that someone has thought about.
+    } else if !matches_some_path(path) {
+        report.add(
+            &PATH_LIKE_PREFIX,
+            field,
+            format!("`{path}` matches no path, because every path begins with `/`"),
+            format!("write `/{}`", path.trim_start_matches('^')),
+        );
+    }
+}
+
+/// GET for a path that no entry allows HEAD for.
+fn method(entry: &HttpRule, entries: &[HttpRule], report: &mut Report) {
+    let allows = |entry: &HttpRule, method: &str| {
+        entry.method.as_deref().is_none_or(|wanted| {
+            pattern::compile(wanted).is_ok_and(|pattern| pattern.is_match(method))
+        })
+    };
+    let head = entries
+        .iter()
+        .any(|other| other.path == entry.path && allows(other, "HEAD"));
+    if entry.method.is_some() && allows(entry, "GET") && !head {
+        report.add(
+            &GET_WITHOUT_HEAD,
+            format!("{}.method", entry.place),
+            "GET does not include HEAD, which health checks and caches send",
+            "write `GET|HEAD` if both are to pass",
+        );
+    }
+}
+
+/// No character with a meaning in a pattern; a dot is most often meant as a dot.
+fn is_plain(path: &str) -> bool {
+    path.starts_with('/')
+        && !path.contains([
+            '\\', '+', '*', '?', '(', ')', '|', '[', ']', '{', '}', '^', '$',
+        ])
+}
+
+/// Whether a pattern that does not begin with a slash can match a path at all, as far as
+/// trying tells.
+fn matches_some_path(pattern: &str) -> bool {
+    let wild = ['.', '(', '[', '^', '*', '|', '\\', '?', '{'];
+    pattern.starts_with(wild)
+        || pattern::compile(pattern).is_ok_and(|pattern| pattern.is_match("/"))
+}

@@ -1,0 +1,74 @@
+//! HTTP rules that decide nothing, because something beside them allows the whole connection.
+
+use super::{Report, context::Context, registry::HTTP_SHADOWED};
+use crate::{
+    compile::{CompiledPort, CompiledRule, Compiler, DirectionSet, Local, Slot, Snapshot, Verdict},
+    model::{Direction, Protocol},
+};
+
+pub(super) fn check(context: &Context<'_>, report: &mut Report) {
+    if !context.rules().any(|rule| rule.rule.l7.is_some()) {
+        return;
+    }
+    let snapshot = Compiler::new().compile(context.world(), Local::Everywhere { node: "" });
+    let own = context.policy.object.to_string();
+    for spec in &context.policy.specs {
+        let Some(pod) = context.selected(&spec.subject).into_iter().next() else {
+            continue;
+        };
+        let set = snapshot
+            .endpoint(&pod.namespace, &pod.name)
+            .and_then(|endpoint| snapshot.sets.get(&endpoint.set));
+        let Some(set) = set else { continue };
+        for (direction, side) in [
+            (Direction::Ingress, &set.ingress),
+            (Direction::Egress, &set.egress),
+        ] {
+            let places = spec.section(direction).rules.iter().map(|rule| &rule.place);
+            let places: Vec<&String> = places.collect();
+            let own_rules = side.rules.iter().filter(|rule| {
+                rule.l7.is_some() && *rule.object == own && places.contains(&&rule.place)
+            });
+            for rule in own_rules {
+                if let Some(why) = shadowed(&snapshot, side, rule) {
+                    report.add(
+                        &HTTP_SHADOWED,
+                        format!("{}.rules.http", rule.place),
+                        why,
+                        "narrow the other rule, or drop these HTTP rules",
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// What allows the rule's connections without asking for their requests.
+fn shadowed(snapshot: &Snapshot, side: &DirectionSet, rule: &CompiledRule) -> Option<String> {
+    let port = rule.ports.iter().find_map(|port| match port {
+        CompiledPort::Range(Protocol::Tcp, first, _) => Some(*first),
+        _ => None,
+    });
+    let port = port.or(rule.ports.is_empty().then_some(1))?;
+    let classes = snapshot.classes.values();
+    let decisions: Vec<_> = classes
+        .filter(|atoms| rule.peers.matches(atoms))
+        .map(|atoms| side.decide(atoms, Slot::Tcp, port))
+        .collect();
+    let shadows = decisions.iter().filter(|d| d.verdict == Verdict::Allow);
+    let first = shadows.clone().next()?;
+    let all = shadows.count() == decisions.len();
+    let whom = if all { "" } else { " for some of its peers" };
+    Some(
+        match first.rules.first().and_then(|index| side.rules.get(*index)) {
+            Some(other) => format!(
+                "{} of {} allows port {port} without HTTP rules, so these decide nothing{whom}",
+                other.place, other.object
+            ),
+            None => {
+                "the direction is open by default (`enableDefaultDeny`), so these decide nothing"
+                    .to_owned()
+            }
+        },
+    )
+}

@@ -1,0 +1,182 @@
+//! `weir diff`: what another set of policies would change.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use serde::Serialize;
+use weir_policy::{
+    diff::{Diff, RecordedDiff, diff, recorded},
+    record::{self, Recorded},
+    verdict::Outcome,
+};
+
+use crate::{
+    manifests,
+    screen::{self, Output, aside, bad, bold, doubtful, good},
+};
+
+const EXAMPLES: &str = "Examples:
+  weir diff -f old/ -f new/
+  weir diff -f main/policies/ -f branch/policies/ --with workloads/
+  hubble observe --last 100000 -o jsonpb > seen.jsonl
+  weir diff -f old/ -f new/ --flows seen.jsonl --exit-code
+
+Without --flows, every pair of differently labelled pods is asked for the ports and requests that
+the policies mention, and for one that they do not. With it, for the traffic that was recorded.
+";
+
+/// Say which pairs, ports and requests get another verdict under other manifests.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct DiffCommand {
+    /// The old manifests, then the new ones: a file or folder each
+    #[arg(short = 'f', long = "file", required = true, value_name = "PATH")]
+    files: Vec<PathBuf>,
+    /// Manifests that both sides have: workloads, namespaces
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    with: Vec<PathBuf>,
+    /// Recorded flows (`hubble observe -o jsonpb`); `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    flows: Option<PathBuf>,
+    /// Fail with 2 where anything changes
+    #[arg(long)]
+    exit_code: bool,
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+impl DiffCommand {
+    pub fn run(self) -> Result<ExitCode> {
+        let [old, new] = self.files.as_slice() else {
+            bail!("give -f twice: the old manifests, then the new ones");
+        };
+        let side = |path: &PathBuf| {
+            let mut paths = vec![path.clone()];
+            paths.extend(self.with.iter().cloned());
+            manifests::world(&paths)
+        };
+        let (old, new) = (side(old)?, side(new)?);
+        let changed = match &self.flows {
+            Some(path) => {
+                let found = recorded(&old, &new, &read_flows(path)?);
+                self.emit(&found, &of_recorded(&found))?;
+                !found.changes.is_empty()
+            }
+            None => {
+                let found = diff(&old, &new);
+                self.emit(&found, &of_pairs(&found))?;
+                !found.is_empty()
+            }
+        };
+        Ok(match self.exit_code && changed {
+            true => ExitCode::from(2),
+            false => ExitCode::SUCCESS,
+        })
+    }
+
+    fn emit(&self, found: &impl Serialize, text: &str) -> Result<()> {
+        match self.output {
+            Output::Json => screen::emit_json(found),
+            Output::Text => Ok(screen::emit(text)?),
+        }
+    }
+}
+
+/// Recorded flows, one a line; what says nothing to policy is passed over.
+pub fn read_flows(path: &Path) -> Result<Vec<Recorded>> {
+    let shown = path.display();
+    let reader: Box<dyn BufRead> = match path == Path::new("-") {
+        true => Box::new(io::stdin().lock()),
+        false => {
+            let file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
+            Box::new(BufReader::new(file))
+        }
+    };
+    let mut flows = Vec::new();
+    for (number, line) in reader.lines().enumerate() {
+        let line = line.with_context(|| format!("{shown}:{}: cannot be read", number + 1))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let flow = record::read(&line).with_context(|| format!("{shown}:{}", number + 1))?;
+        flows.extend(flow);
+    }
+    Ok(flows)
+}
+
+fn of_pairs(found: &Diff) -> String {
+    let mut text = String::new();
+    for (side, groups) in [("old", &found.only_in_old), ("new", &found.only_in_new)] {
+        if !groups.is_empty() {
+            text.push_str(&aside(format!(
+                "only in the {side} manifests: {}\n",
+                groups.join("; ")
+            )));
+        }
+    }
+    for change in &found.changes {
+        let (last, others) = match change.from.split_last() {
+            Some(split) => split,
+            None => continue,
+        };
+        for from in others {
+            text.push_str(&format!("{}\n", bold(from)));
+        }
+        text.push_str(&bold(format!("{last} -> {}\n", change.to)));
+        for kind in &change.verdicts {
+            text.push_str(&format!(
+                "  {}  {}\n",
+                turn(kind.before, kind.after),
+                kind.flows.join(", ")
+            ));
+        }
+    }
+    match found.is_empty() {
+        true => text + &good(format!("nothing changes ({} questions)", found.questions)),
+        false => text,
+    }
+}
+
+fn of_recorded(found: &RecordedDiff) -> String {
+    let mut text = String::new();
+    for change in &found.changes {
+        text.push_str(&format!(
+            "{}  {:>6}x  {} -> {}  {}\n    {}\n",
+            turn(change.before, change.after),
+            change.count,
+            change.from,
+            change.to,
+            change.flow,
+            aside(&change.reason)
+        ));
+    }
+    let flows: usize = found.changes.iter().map(|change| change.count).sum();
+    text.push_str(&format!(
+        "{flows} of {} recorded flows change",
+        found.judged
+    ));
+    if found.not_judged > 0 {
+        text.push_str(&format!(
+            "; {} could not be judged: their pods are not in the manifests",
+            found.not_judged
+        ));
+    }
+    text
+}
+
+/// `allow -> deny`, in the colour of what is new and in a column of its own.
+fn turn(before: Outcome, after: Outcome) -> String {
+    let text = format!("{:<22}", format!("{before} -> {after}"));
+    match after {
+        Outcome::Allow => good(text),
+        Outcome::HttpDeny => doubtful(text),
+        Outcome::Deny => bad(text),
+    }
+}

@@ -1,0 +1,144 @@
+//! `weir explain`: the verdict on one flow, and everything that led to it.
+
+mod ask;
+pub mod show;
+
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use weir_policy::{
+    explain::Explainer,
+    model::Protocol,
+    verdict::{Flow, HttpRequest},
+};
+
+use crate::{
+    manifests,
+    screen::{self, Output},
+};
+
+const EXAMPLES: &str = "Examples:
+  weir explain -f manifests/ --from default/sleep --to default/httpbin --port 80
+  weir explain -f manifests/ --from deploy/sleep --to svc/httpbin --port 8000 --http 'GET /headers?x=1'
+  weir explain -f manifests/ --from sleep/visitor --to 192.0.2.7 --port 53 --protocol udp -o json
+  weir explain --name weir --from default/sleep --to default/httpbin --port 80   # a running agent
+
+An end is NAMESPACE/POD, NAMESPACE/WORKLOAD, deploy/NAME, svc/NAME (destination only) or an address;
+the namespace is `default` where none is written.
+";
+
+/// Say which verdict a flow gets, which rule decided, and which rule came nearest to allowing it.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ExplainCommand {
+    /// Manifests: files or folders; `-` is standard input
+    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1..)]
+    #[arg(required_unless_present_any = ["name", "lab"], conflicts_with_all = ["name", "lab"])]
+    files: Vec<PathBuf>,
+    /// Ask the running agent of this instance
+    #[arg(long, value_name = "INSTANCE", conflicts_with = "lab")]
+    name: Option<String>,
+    /// Ask the agent of this lab
+    #[arg(long, value_name = "LAB")]
+    lab: Option<String>,
+    /// Who opens the connection
+    #[arg(long, value_name = "END")]
+    from: String,
+    /// To whom
+    #[arg(long, value_name = "END")]
+    to: String,
+    /// Destination port: the pod's own, or the service's where `--to` is a service
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// Protocol
+    #[arg(long, value_enum, default_value_t = ProtocolName::Tcp, ignore_case = true)]
+    protocol: ProtocolName,
+    /// A request on it: `METHOD PATH`, or a path
+    #[arg(long, value_name = "REQUEST")]
+    http: Option<String>,
+    /// A header of the request: `Name: value`
+    #[arg(long = "header", value_name = "HEADER", requires = "http")]
+    headers: Vec<String>,
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ProtocolName {
+    Tcp,
+    Udp,
+    Sctp,
+    Icmp,
+}
+
+impl ExplainCommand {
+    pub fn run(self) -> Result<ExitCode> {
+        let flow = self.flow()?;
+        let explanation: Value = match (&self.name, &self.lab) {
+            (Some(name), _) => ask::agent(name, &flow)?,
+            (None, Some(lab)) => ask::lab(lab, &flow)?,
+            (None, None) => {
+                let world = manifests::world(&self.files)?;
+                json!(Explainer::new(&world).explain(&flow)?)
+            }
+        };
+        match self.output {
+            Output::Json => screen::emit_json(&explanation)?,
+            Output::Text => screen::emit(&show::lines(&explanation).join("\n"))?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn flow(&self) -> Result<Flow> {
+        let mut http = self.http.as_deref().map(request).transpose()?;
+        for text in &self.headers {
+            let (name, value) = text
+                .split_once(':')
+                .with_context(|| format!("--header {text:?}: write `Name: value`"))?;
+            let name = name.trim().to_owned();
+            if name.eq_ignore_ascii_case("host") {
+                if let Some(http) = &mut http {
+                    http.host = Some(value.trim().to_owned());
+                }
+            } else if let Some(http) = &mut http {
+                http.headers.insert(name, value.trim().to_owned());
+            }
+        }
+        let protocol = match self.protocol {
+            ProtocolName::Tcp => Protocol::Tcp,
+            ProtocolName::Udp => Protocol::Udp,
+            ProtocolName::Sctp => Protocol::Sctp,
+            ProtocolName::Icmp => Protocol::Icmp,
+        };
+        if protocol != Protocol::Icmp && self.port.is_none() {
+            bail!("--port is missing: {protocol} needs one");
+        }
+        Ok(Flow {
+            from: self.from.clone(),
+            to: self.to.clone(),
+            protocol,
+            port: self.port,
+            http,
+        })
+    }
+}
+
+/// `METHOD PATH`, or a path alone for GET.
+fn request(text: &str) -> Result<HttpRequest> {
+    let (method, path) = match text.trim().split_once(' ') {
+        Some((method, path)) => (method, path.trim()),
+        None => ("GET", text.trim()),
+    };
+    if !path.starts_with('/') && path != "*" {
+        bail!("--http {text:?}: write `METHOD /PATH`, or `/PATH` for GET");
+    }
+    Ok(HttpRequest {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        host: None,
+        headers: BTreeMap::new(),
+    })
+}

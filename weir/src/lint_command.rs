@@ -1,0 +1,252 @@
+//! `weir lint`: mistakes in policies, with their places and their fixes.
+
+mod sarif;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use weir_cluster::{
+    FolderSource,
+    folder::{SourceProblem, read_documents},
+    index::Options,
+    yaml::{Document, Place, place_of},
+};
+use weir_policy::{
+    lint::{Finding, Input, LINTS, Lint, Severity, lint},
+    objects,
+};
+
+use crate::{
+    manifests,
+    screen::{self, aside, bad, bold, doubtful, good},
+};
+
+const EXAMPLES: &str = "Examples:
+  weir lint -f manifests/
+  weir lint -f manifests/ --fail-on warning
+  weir lint -f manifests/ -o sarif > weir.sarif     # for a code host
+  weir lint --list                                  # what is looked for
+
+To silence a lint in one policy: annotation `weir.dev/lint-ignore: W009,path-without-query`.
+";
+
+/// Look for mistakes in policies: what applies without a word and does something else than it says.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct LintCommand {
+    /// Manifests: files or folders, with the pods or workloads that the policies are about
+    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1..)]
+    #[arg(required_unless_present = "list")]
+    files: Vec<PathBuf>,
+    /// The least severity that makes the command fail
+    #[arg(long, value_enum, default_value_t = FailOn::Error, value_name = "SEVERITY")]
+    fail_on: FailOn,
+    /// List the lints
+    #[arg(long)]
+    list: bool,
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value_t = Form::Text)]
+    output: Form,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// For code hosts: SARIF 2.1.0
+    Sarif,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    Note,
+    Warning,
+    Error,
+    Never,
+}
+
+/// A finding with its place.
+#[derive(Debug, Serialize)]
+struct Placed {
+    file: Option<String>,
+    line: Option<usize>,
+    #[serde(flatten)]
+    finding: Finding,
+}
+
+impl LintCommand {
+    pub fn run(self) -> Result<ExitCode> {
+        if self.list {
+            return list(self.output);
+        }
+        if self.files.iter().any(|path| path == Path::new("-")) {
+            bail!("`-` cannot be linted: findings name files and lines; give a file");
+        }
+        let reading = manifests::reading(&self.files)?;
+        let documents = read_documents(&self.files).unwrap_or_default();
+        let policies: Vec<&Document> = documents
+            .iter()
+            .filter(|document| objects::kind_of(&document.value).is_some())
+            .collect();
+        let findings = lint(&Input {
+            pod_addresses: real_addresses(&self.files),
+            world: reading.world,
+            policies: policies.iter().map(|document| &document.value).collect(),
+        });
+        tell_others(&reading.problems, &findings);
+        let findings: Vec<Placed> = findings
+            .into_iter()
+            .map(|finding| placed(finding, &policies))
+            .collect();
+        match self.output {
+            Form::Text => screen::emit(&show(&findings, policies.len()))?,
+            Form::Json => screen::emit_json(&findings)?,
+            Form::Sarif => screen::emit_json(&sarif::log(&findings))?,
+        }
+        let fails = findings
+            .iter()
+            .any(|placed| self.fail_on.counts(placed.finding.severity));
+        Ok(ExitCode::from(u8::from(fails)))
+    }
+}
+
+impl FailOn {
+    fn counts(self, severity: Severity) -> bool {
+        match self {
+            Self::Note => true,
+            Self::Warning => severity >= Severity::Warning,
+            Self::Error => severity >= Severity::Error,
+            Self::Never => false,
+        }
+    }
+}
+
+/// Pod addresses as the manifests give them, without those that are made up.
+fn real_addresses(files: &[PathBuf]) -> BTreeSet<std::net::IpAddr> {
+    let options = Options {
+        assign_addresses: false,
+        expand_workloads: false,
+    };
+    let world = FolderSource::new(files.iter().cloned(), options)
+        .read()
+        .world;
+    let pods = world.pods.into_iter().filter(|pod| !pod.host_network);
+    pods.flat_map(|pod| pod.addresses).collect()
+}
+
+/// What is wrong and no finding: pods, services, objects that stand twice.
+fn tell_others(problems: &[SourceProblem], findings: &[Finding]) {
+    for problem in problems {
+        let told = findings
+            .iter()
+            .any(|finding| finding.object == problem.object && finding.field == problem.field);
+        if !told {
+            eprintln!("{problem}");
+        }
+    }
+}
+
+fn placed(finding: Finding, policies: &[&Document]) -> Placed {
+    let place = policies
+        .get(finding.policy)
+        .and_then(|document| place_of(document, &finding.field));
+    let (file, line) = match place {
+        Some(Place { file, line }) => (Some(file.display().to_string()), Some(line)),
+        None => (None, None),
+    };
+    Placed {
+        file,
+        line,
+        finding,
+    }
+}
+
+fn show(findings: &[Placed], policies: usize) -> String {
+    let mut text = String::new();
+    let mut counts: BTreeMap<Severity, usize> = BTreeMap::new();
+    for placed in findings {
+        let finding = &placed.finding;
+        *counts.entry(finding.severity).or_default() += 1;
+        text.push_str(&format!(
+            "{}  {}  {} {}\n    {} {}\n    {}\n    fix: {}\n\n",
+            bold(placed.place()),
+            in_colour(finding.severity),
+            finding.id,
+            finding.lint,
+            finding.object,
+            finding.field,
+            finding.why,
+            finding.fix
+        ));
+    }
+    let policies = match policies {
+        1 => "1 policy".to_owned(),
+        n => format!("{n} policies"),
+    };
+    if findings.is_empty() {
+        return good(format!("{policies}: nothing found"));
+    }
+    let counts: Vec<String> = counts
+        .iter()
+        .rev()
+        .map(|(severity, count)| match count {
+            1 => format!("1 {severity}"),
+            n => format!("{n} {severity}s"),
+        })
+        .collect();
+    text + &format!("{policies}: {}", counts.join(", "))
+}
+
+fn in_colour(severity: Severity) -> String {
+    match severity {
+        Severity::Error => bad(severity),
+        Severity::Warning => doubtful(severity),
+        Severity::Note => aside(severity),
+    }
+}
+
+fn list(form: Form) -> Result<ExitCode> {
+    if form == Form::Sarif {
+        bail!("-o sarif is for findings; --list has -o text and -o json");
+    }
+    if form == Form::Json {
+        let lints: Vec<_> = LINTS
+            .iter()
+            .map(|lint| {
+                serde_json::json!({
+                    "id": lint.id,
+                    "name": lint.name,
+                    "severity": lint.severity,
+                    "summary": lint.summary,
+                })
+            })
+            .collect();
+        screen::emit_json(&lints)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let row = |lint: &&Lint| {
+        let severity = lint.severity.to_string();
+        let id = bold(lint.id);
+        format!("{id}  {:<20}  {severity:<7}  {}\n", lint.name, lint.summary)
+    };
+    screen::emit(&LINTS.iter().map(row).collect::<String>())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Placed {
+    fn place(&self) -> String {
+        match (&self.file, self.line) {
+            (Some(file), Some(line)) => format!("{file}:{line}"),
+            (Some(file), None) => file.clone(),
+            (None, _) => self.finding.object.clone(),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Findings as SARIF 2.1.0, which code hosts show beside the lines.
+
+use serde::Serialize;
+use weir_policy::lint::{LINTS, Severity};
+
+use super::Placed;
+
+const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
+
+#[derive(Debug, Serialize)]
+pub struct Log {
+    #[serde(rename = "$schema")]
+    schema: &'static str,
+    version: &'static str,
+    runs: [Run; 1],
+}
+
+#[derive(Debug, Serialize)]
+struct Run {
+    tool: Tool,
+    results: Vec<SarifResult>,
+}
+
+#[derive(Debug, Serialize)]
+struct Tool {
+    driver: Driver,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Driver {
+    name: &'static str,
+    version: &'static str,
+    rules: Vec<Rule>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Rule {
+    id: &'static str,
+    name: &'static str,
+    short_description: Message,
+    default_configuration: Configuration,
+}
+
+#[derive(Debug, Serialize)]
+struct Configuration {
+    level: Severity,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SarifResult {
+    rule_id: &'static str,
+    rule_index: usize,
+    level: Severity,
+    message: Message,
+    locations: Vec<Location>,
+}
+
+#[derive(Debug, Serialize)]
+struct Message {
+    text: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Location {
+    physical_location: PhysicalLocation,
+    logical_locations: [LogicalLocation; 1],
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PhysicalLocation {
+    artifact_location: ArtifactLocation,
+    region: Region,
+}
+
+#[derive(Debug, Serialize)]
+struct ArtifactLocation {
+    uri: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Region {
+    start_line: usize,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LogicalLocation {
+    fully_qualified_name: String,
+}
+
+pub fn log(findings: &[Placed]) -> Log {
+    let rules = LINTS
+        .iter()
+        .map(|lint| Rule {
+            id: lint.id,
+            name: lint.name,
+            short_description: message(lint.summary.to_owned()),
+            default_configuration: Configuration {
+                level: lint.severity,
+            },
+        })
+        .collect();
+    Log {
+        schema: SCHEMA,
+        version: "2.1.0",
+        runs: [Run {
+            tool: Tool {
+                driver: Driver {
+                    name: "weir",
+                    version: env!("CARGO_PKG_VERSION"),
+                    rules,
+                },
+            },
+            results: findings.iter().map(result).collect(),
+        }],
+    }
+}
+
+fn result(placed: &Placed) -> SarifResult {
+    let finding = &placed.finding;
+    let location = placed.file.as_ref().map(|file| Location {
+        physical_location: PhysicalLocation {
+            artifact_location: ArtifactLocation { uri: uri(file) },
+            region: Region {
+                start_line: placed.line.unwrap_or(1),
+            },
+        },
+        logical_locations: [LogicalLocation {
+            fully_qualified_name: format!("{} {}", finding.object, finding.field),
+        }],
+    });
+    SarifResult {
+        rule_id: finding.id,
+        rule_index: LINTS
+            .iter()
+            .position(|lint| lint.id == finding.id)
+            .unwrap_or(0),
+        level: finding.severity,
+        message: message(format!("{}. Fix: {}.", finding.why, finding.fix)),
+        locations: location.into_iter().collect(),
+    }
+}
+
+/// A path as a relative reference: what a URI gives a meaning is escaped.
+fn uri(file: &str) -> String {
+    let mut uri = String::with_capacity(file.len());
+    for byte in file.trim_start_matches("./").bytes() {
+        match byte {
+            b'%' | b'?' | b'#' | b' ' | b'"' | b'<' | b'>' | b'\\' | 0..0x20 | 0x7f.. => {
+                uri.push_str(&format!("%{byte:02X}"));
+            }
+            plain => uri.push(char::from(plain)),
+        }
+    }
+    uri
+}
+
+fn message(text: String) -> Message {
+    Message { text }
+}

@@ -1,0 +1,110 @@
+//! `weir suggest`: policies from recorded traffic.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use weir_policy::{
+    model::{Direction, World},
+    suggest::{Options, Suggestion, suggest},
+};
+
+use crate::{diff_command::read_flows, manifests, screen};
+
+const EXAMPLES: &str = "Examples:
+  hubble observe --last 100000 -o jsonpb > seen.jsonl
+  weir suggest --flows seen.jsonl > proposal.yaml
+  weir suggest --flows seen.jsonl -f manifests/ --direction ingress --namespace shop
+  weir diff -f policies/ -f proposal.yaml --with workloads/ --flows seen.jsonl
+
+What is printed is a proposal: it knows what was seen, not what is right. Record for long enough.
+";
+
+/// Propose the smallest policies that allow recorded traffic.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct SuggestCommand {
+    /// Recorded flows (`hubble observe -o jsonpb`); `-` is standard input
+    #[arg(long, required = true, value_name = "FILE", num_args = 1..)]
+    flows: Vec<PathBuf>,
+    /// Manifests with the pods: they tell which labels tell workloads apart
+    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1..)]
+    files: Vec<PathBuf>,
+    /// Limit one direction only
+    #[arg(long, value_enum)]
+    direction: Option<DirectionName>,
+    /// Only for workloads of these namespaces [default: all but the system's]
+    #[arg(short, long = "namespace", value_name = "NAMESPACE", num_args = 1..)]
+    namespaces: Vec<String>,
+    /// Allow flows that were dropped, too
+    #[arg(long)]
+    allow_denied: bool,
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value_t = Form::Yaml)]
+    output: Form,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DirectionName {
+    Ingress,
+    Egress,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// Objects with comments, to be looked at and applied
+    Yaml,
+    /// For programs
+    Json,
+}
+
+impl SuggestCommand {
+    pub fn run(self) -> Result<ExitCode> {
+        let world = match self.files.is_empty() {
+            true => World::default(),
+            false => manifests::world(&self.files)?,
+        };
+        let mut flows = Vec::new();
+        for path in &self.flows {
+            flows.extend(read_flows(path)?);
+        }
+        let options = Options {
+            direction: self.direction.map(|direction| match direction {
+                DirectionName::Ingress => Direction::Ingress,
+                DirectionName::Egress => Direction::Egress,
+            }),
+            namespaces: self.namespaces,
+            denied_too: self.allow_denied,
+        };
+        let found = suggest(&flows, &world, &options);
+        for text in &found.left_out {
+            eprintln!("left out: {text}");
+        }
+        match self.output {
+            Form::Json => screen::emit_json(&found)?,
+            Form::Yaml => screen::emit(&yaml(&found)?)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn yaml(found: &Suggestion) -> Result<String> {
+    if found.proposals.is_empty() {
+        return Ok(
+            "# No recorded flow is about a workload that a policy could select.\n".to_owned(),
+        );
+    }
+    let mut text = String::new();
+    for proposal in &found.proposals {
+        text.push_str("---\n");
+        text.push_str(&format!(
+            "# A proposal by weir suggest, from {} recorded flows: look at it before you apply it.\n",
+            proposal.flows
+        ));
+        for note in &proposal.notes {
+            text.push_str(&format!("# Note: {}.\n", note.escape_debug()));
+        }
+        text.push_str(&serde_yaml_ng::to_string(&proposal.policy)?);
+    }
+    Ok(text)
+}

@@ -1,0 +1,92 @@
+//! `weir lint`, over the workshop's policies.
+
+use std::fs;
+
+use crate::common::{LAB, Ran, weir};
+
+fn lint(rest: &str) -> Ran {
+    weir(&format!(
+        "lint -f {LAB}/sleep.yaml -f {LAB}/httpbin.yaml -f {LAB}/visitor.yaml {rest}"
+    ))
+}
+
+fn found(policy: &str) -> Vec<String> {
+    let findings = lint(&format!("-f {LAB}/policies/{policy}.yaml -o json")).json();
+    let list = findings.as_array().expect("a list");
+    list.iter()
+        .map(|finding| {
+            let line = finding["line"].as_u64().expect("a line");
+            format!("{}:{line}", finding["id"].as_str().expect("an id"))
+        })
+        .collect()
+}
+
+#[test]
+fn the_workshops_policies_have_the_mistakes_that_it_teaches() {
+    let expected: &[(&str, &[&str])] = &[
+        ("allow-dns-egress", &[]),
+        ("allow-get-headers", &["W015:21", "W016:20"]),
+        ("allow-ingress-from-sleep", &[]),
+        // The pods of the visitors' namespace are not labelled as the workshop's are.
+        ("allow-ingress-from-sleep-narrowed", &["W003:13"]),
+        ("allow-ingress-to-httpbin", &[]),
+        ("allow-ns-ingress", &[]),
+        ("default-deny-ingress", &[]),
+        ("deny-sleep-egress", &[]),
+        ("deny-sleep-to-httpbin-egress", &["W009:11"]),
+    ];
+    for (policy, ids) in expected {
+        assert_eq!(found(policy), *ids, "{policy}");
+    }
+    let all = lint(&format!("-f {LAB}/policies -o json")).json();
+    let ids = all.to_string();
+    assert!(!ids.contains("W009"), "another policy allows DNS");
+    assert!(
+        ids.contains("W013"),
+        "another policy allows what HTTP rules would decide"
+    );
+}
+
+#[test]
+fn the_exit_code_says_whether_it_is_bad() {
+    let warns = format!("-f {LAB}/policies/deny-sleep-to-httpbin-egress.yaml");
+    assert_eq!(lint(&warns).code, 0);
+    assert_eq!(lint(&format!("{warns} --fail-on warning")).code, 1);
+    assert_eq!(lint(&format!("{warns} --fail-on never")).code, 0);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("p.yaml");
+    fs::write(
+        &file,
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata:\n  name: p\nspec:\n  podSelector: {}\n  ingres: []\n",
+    )
+    .expect("written");
+    let bad = lint(&format!("-f {}", file.display()));
+    assert_eq!(bad.code, 1);
+    assert!(
+        bad.out.contains("p.yaml:7  error  W001 refused"),
+        "{}",
+        bad.out
+    );
+    assert!(bad.out.contains("unknown field"), "{}", bad.out);
+}
+
+#[test]
+fn sarif_names_rule_file_and_line() {
+    let sarif = lint(&format!(
+        "-f {LAB}/policies/allow-get-headers.yaml -o sarif"
+    ))
+    .json();
+    assert_eq!(sarif["version"], "2.1.0");
+    let run = &sarif["runs"][0];
+    let result = &run["results"][0];
+    assert_eq!(result["ruleId"], "W015");
+    assert_eq!(result["level"], "note");
+    let index = result["ruleIndex"].as_u64().expect("an index") as usize;
+    assert_eq!(run["tool"]["driver"]["rules"][index]["id"], "W015");
+    let place = &result["locations"][0]["physicalLocation"];
+    assert_eq!(
+        place["artifactLocation"]["uri"],
+        "lab/scenarios/s4/policies/allow-get-headers.yaml"
+    );
+    assert_eq!(place["region"]["startLine"], 21);
+}

@@ -1,0 +1,8 @@
+//! The commands that need no cluster and no privileges, as a shell runs them.
+
+mod common;
+mod diff;
+mod explain;
+mod lint;
+mod suggest;
+mod unit;
