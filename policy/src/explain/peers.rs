@@ -94,6 +94,25 @@ fn of_peer(view: &View<'_>, object: &ObjectRef, peer: &Peer) -> Vec<Miss> {
             ),
         )];
     }
+    if let Peer::Name(pattern) = peer {
+        let known: Vec<&str> = view
+            .world
+            .names
+            .iter()
+            .filter(|(_, found)| found.contains(&view.address))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if is_cluster(view) || !known.iter().any(|name| pattern.matches(name)) {
+            let text = match known.first() {
+                Some(name) => format!("{} is `{name}`, not `{pattern}`", view.address),
+                None => format!(
+                    "no endpoint has asked DNS for `{pattern}` and got {}",
+                    view.address
+                ),
+            };
+            return vec![Miss::new(MissKind::Peer, text)];
+        }
+    }
     Vec::new()
 }
 
