@@ -58,7 +58,7 @@ fn names(topology: Topology) {
         lab.dropped(SLEEP, family, &["httpbin:8000/headers"]);
     });
     let tcp = lab.exec(SLEEP, &["dig", "+tcp", "+short", "www.google.com"]);
-    assert_eq!(String::from_utf8_lossy(&tcp.stdout), "142.250.65.68\n");
+    assert_eq!(String::from_utf8_lossy(&tcp.stdout), "198.51.100.68\n");
     let refused = lab.exec(SLEEP, &["dig", "+tcp", "www.example.com"]);
     let said = String::from_utf8_lossy(&refused.stdout);
     assert!(said.contains("status: REFUSED"), "{said}");
