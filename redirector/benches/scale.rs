@@ -126,11 +126,14 @@ fn verdicts(node: &mut Node) {
             headers: &[],
         };
         assert!(table.judge(flow, &request).allowed);
-        let start = Instant::now();
-        for _ in 0..20_000 {
-            std::hint::black_box(table.judge(flow, std::hint::black_box(&request)).allowed);
-        }
-        proxy.push(start.elapsed().as_nanos() as f64 / 20_000.0);
+        let best = (0..10).map(|_| {
+            let start = Instant::now();
+            for _ in 0..20_000 {
+                std::hint::black_box(table.judge(flow, std::hint::black_box(&request)).allowed);
+            }
+            start.elapsed().as_nanos() as f64 / 20_000.0
+        });
+        proxy.push(best.fold(f64::MAX, f64::min));
     }
     for (what, times) in [("kernel, a new flow", kernel), ("proxy, a request", proxy)] {
         println!(

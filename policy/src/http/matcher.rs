@@ -35,6 +35,8 @@ pub struct Matcher {
     beginning_lengths: BTreeSet<usize>,
     /// Rules without a path, and those whose pattern may begin with anything.
     others: Vec<usize>,
+    /// Whether some rule does something to headers.
+    header_actions: bool,
 }
 
 #[derive(Debug)]
@@ -108,7 +110,12 @@ impl Matcher {
                 },
             }
         }
+        let header_actions = rules
+            .iter()
+            .flat_map(|rule| &rule.rule.header_rules)
+            .any(|header| header.mismatch.is_some());
         Ok(Self {
+            header_actions,
             beginning_lengths: beginnings.keys().map(String::len).collect(),
             rules,
             literals,
@@ -130,10 +137,7 @@ impl Matcher {
 
     /// Whether some rule does something to headers.
     pub fn has_header_actions(&self) -> bool {
-        self.rules
-            .iter()
-            .flat_map(|rule| &rule.rule.header_rules)
-            .any(|header| header.mismatch.is_some())
+        self.header_actions
     }
 
     /// What the header rules of all matching rules do to a request: edits, and the names of the
