@@ -98,6 +98,9 @@ pub(crate) enum Allowed {
     Dns(Vec<NamePattern>),
 }
 
+/// Rules of a set in one direction, by their places.
+type RuleChoice = (SetId, Direction, Vec<usize>);
+
 // === impl L7Table ===
 
 impl L7Table {
@@ -110,8 +113,7 @@ impl L7Table {
         };
         let mut lists: HashMap<Vec<OwnedRule>, usize> = HashMap::new();
         // Many classes share the rules of a set: those are copied and compared once.
-        let mut list_of: HashMap<(SetId, Direction, Vec<usize>), (usize, Vec<String>)> =
-            HashMap::new();
+        let mut list_of: HashMap<RuleChoice, (usize, Vec<String>)> = HashMap::new();
         let mut done: HashSet<SetId> = HashSet::new();
         for endpoint in &snapshot.endpoints {
             let Some(set) = snapshot.sets.get(&endpoint.set) else {
