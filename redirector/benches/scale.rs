@@ -186,7 +186,9 @@ impl Node {
         // Pods of this node have the numbers 0, 100, 200 and so on.
         let index = |name: &str| -> Option<u16> {
             let number: usize = name.strip_prefix("pod-")?.parse().ok()?;
-            number.is_multiple_of(NODES).then_some((number / NODES) as u16 + 1)
+            number
+                .is_multiple_of(NODES)
+                .then_some((number / NODES) as u16 + 1)
         };
         let table = L7Table::new(&snapshot, |_, name| index(name));
         let sent = serde_json::to_vec(&table).expect("serialises");
