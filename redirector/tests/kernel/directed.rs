@@ -81,6 +81,7 @@ fn world(ingress: Option<Vec<Rule>>, egress: Option<Vec<Rule>>) -> World {
                 name: "p".into(),
             },
             specs: vec![PolicySpec {
+                tier: Default::default(),
                 subject: PodSelector {
                     namespaces: NamespaceScope::All,
                     pods: Selector::new([weir_policy::model::Requirement::equals(
