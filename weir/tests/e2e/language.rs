@@ -287,7 +287,7 @@ fn tiers(topology: Topology) {
     lab.apply(&cluster("Admin", "Pass"));
     reached(true);
     lab.apply(crate::policies::DENY_INGRESS);
-    lab.delete("NetworkPolicy", "allow-ingress-from-sleep");
+    lab.delete("NetworkPolicy", "allow-ingress-to-httpbin");
     lab.apply(&cluster("Admin", "Accept"));
     reached(true);
 }
