@@ -187,6 +187,57 @@ pub fn reverse(ctx: &TcContext, packet: &mut Packet, service: &Address, port: u1
     rewrite(ctx, packet, false, service, port)
 }
 
+/// Gives the packet that an ICMP error quotes the service's address back: the endpoint would not
+/// know it otherwise, and a path's MTU would be lost. The quoted IP header keeps a right checksum,
+/// so only the port changes the checksum of the error over it.
+#[inline(always)]
+pub fn reverse_quote(
+    ctx: &TcContext,
+    error: &Packet,
+    quoted: &Packet,
+    service: &Address,
+    port: u16,
+) -> bool {
+    let checksum = error.transport as usize + 2;
+    let inner = error.transport as usize + 8;
+    let mut ok = true;
+    if error.v6 {
+        let old = quoted.destination;
+        // SAFETY: both are 16 readable bytes.
+        let difference = unsafe {
+            bpf_csum_diff(
+                old.as_ptr().cast_mut().cast(),
+                16,
+                service.as_ptr().cast_mut().cast(),
+                16,
+                0,
+            )
+        };
+        ok &= difference >= 0;
+        ok &= ctx
+            .l4_csum_replace(checksum, 0, difference as u64, 0)
+            .is_ok();
+        ok &= ctx.store(inner + 24, service, 0).is_ok();
+    } else {
+        ok &= ctx
+            .l3_csum_replace(inner + 10, word(&quoted.destination), word(service), 4)
+            .is_ok();
+        let v4 = [service[12], service[13], service[14], service[15]];
+        ok &= ctx.store(inner + 16, &v4, 0).is_ok();
+    }
+    ok &= ctx
+        .l4_csum_replace(
+            checksum,
+            quoted.destination_port.to_be() as u64,
+            port.to_be() as u64,
+            2,
+        )
+        .is_ok();
+    ok && ctx
+        .store(quoted.transport as usize + 2, &port.to_be_bytes(), 0)
+        .is_ok()
+}
+
 /// Puts an address and port in place of the destination's or the source's, checksums included.
 #[inline(always)]
 fn rewrite(

@@ -393,6 +393,45 @@ fn translated_datagrams_keep_right_checksums() {
     }
 }
 
+/// An error about a packet to a service quotes what left the node; the pod knows the service only.
+#[test]
+fn icmp_errors_of_translated_flows_quote_the_service() {
+    let mut bench = Bench::new();
+    bench.install(&world(None, None), 0);
+    for family in EVERY_FAMILY {
+        for protocol in [Protocol::Udp, Protocol::Tcp] {
+            let (pod, service, backend) =
+                (ip(POD[family]), ip(SERVICE[family]), ip(BACKEND[family]));
+            let dial = Craft::new(pod, service, protocol).ports(8010, 8000).build();
+            let (_, sent) = bench.run_on(Way::FromPod, &dial, 9);
+            let mut error = Craft::new(backend, pod, Protocol::Icmp)
+                .ports(0, 0)
+                .detail(if family == 0 { 3 } else { 1 });
+            error.payload = sent[14..].to_vec();
+            let mut error = error.build();
+            let (transport, network) = if family == 0 { (34, 20) } else { (54, 40) };
+            let sum = |error: &[u8]| match family {
+                0 => checksum(&error[transport..], 0),
+                _ => pseudo_checksum(backend, pod, 58, &error[transport..]),
+            };
+            let right = sum(&error).to_be_bytes();
+            error[transport + 2..transport + 4].copy_from_slice(&right);
+            let (result, out) = bench.run_on(Way::ToPod, &error, 9);
+            assert_eq!(result, Result::Pass);
+            assert_eq!(sum(&out), 0, "{protocol}: checksum of the error");
+            let quote = &out[transport + 8..];
+            let header = quote.len() - (dial.len() - 14);
+            assert_eq!(header, 0, "{protocol}: nothing else changes");
+            // Addresses and ports as the pod sent them, and a right IP header.
+            assert_eq!(quote[..network], dial[14..14 + network], "{protocol}");
+            assert_eq!(
+                quote[network..network + 4],
+                dial[14 + network..18 + network]
+            );
+        }
+    }
+}
+
 #[test]
 fn a_new_revision_rejudges_tracked_flows() {
     let mut bench = Bench::new();
