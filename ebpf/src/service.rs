@@ -62,9 +62,14 @@ pub fn forward(ctx: &TcContext, packet: &mut Packet, key: &ConnectionKey) -> Tra
             *known
         }
         (_, Some(service)) => {
-            let Some(backend) = choose(service, &packet.source) else {
+            let affine = service.flags & CLIENT_AFFINITY != 0;
+            let chosen = if affine { kept(service, key) } else { None };
+            let Some(backend) = chosen.or_else(|| choose(service, &packet.source)) else {
                 return Translated::Failed;
             };
+            if affine {
+                keep(service, key, &backend);
+            }
             let translation = Translation {
                 backend: backend.address,
                 service: service.id,
@@ -87,6 +92,55 @@ pub fn forward(ctx: &TcContext, packet: &mut Packet, key: &ConnectionKey) -> Tra
         return Translated::Failed;
     }
     Translated::Yes
+}
+
+/// Backends that are looked through for the one that a client had before they changed.
+const AFFINE: u32 = 64;
+
+/// Where the choice for a client is kept: the entry of a flow without a port of its own.
+#[inline(always)]
+fn affinity(key: &ConnectionKey) -> ConnectionKey {
+    ConnectionKey {
+        local_port: 0,
+        ..*key
+    }
+}
+
+/// The backend that a client has had, as long as the service has it.
+#[inline(always)]
+fn kept(service: &Service, key: &ConnectionKey) -> Option<Backend> {
+    // SAFETY: entries are plain integers.
+    let before = unsafe { TRANSLATIONS.get(affinity(key)) }.copied()?;
+    let backend = Backend {
+        address: before.backend,
+        port: before.port,
+        reserved: 0,
+    };
+    if before.service == service.id {
+        return Some(backend);
+    }
+    for slot in 0..AFFINE {
+        if slot >= service.backends as u32 {
+            break;
+        }
+        let other = self::backend(service.id, slot)?;
+        if other.address == backend.address && other.port == backend.port {
+            return Some(backend);
+        }
+    }
+    None
+}
+
+/// Keeps the choice for a client. Where the table takes no entry the next choice may be another.
+#[inline(always)]
+fn keep(service: &Service, key: &ConnectionKey, backend: &Backend) {
+    let translation = Translation {
+        backend: backend.address,
+        service: service.id,
+        port: backend.port,
+        reserved: 0,
+    };
+    let _ = TRANSLATIONS.insert(affinity(key), translation, 0);
 }
 
 /// A backend of a service: by the client where it wants affinity, else at random. A client that

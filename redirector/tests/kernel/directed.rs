@@ -393,6 +393,55 @@ fn translated_datagrams_keep_right_checksums() {
     }
 }
 
+#[test]
+fn a_client_keeps_its_backend_where_the_service_wants_affinity() {
+    for family in EVERY_FAMILY {
+        let mut bench = Bench::new();
+        let mut world = world(None, None);
+        let backend = |number: u8| {
+            let address = ["192.0.2.", "2001:db8::"][family].to_owned() + &number.to_string();
+            (ip(&address), 80)
+        };
+        world.services[0].client_affinity = true;
+        let mut port = 2000;
+        let mut dial = |bench: &mut Bench| {
+            let mut seen = std::collections::BTreeSet::new();
+            for _ in 0..20 {
+                port += 1;
+                let dial = Craft::new(ip(POD[family]), ip(SERVICE[family]), Protocol::Tcp);
+                let (_, out) = bench.run_on(Way::FromPod, &dial.ports(port, 8000).build(), 9);
+                let destination = if family == 0 {
+                    &out[30..34]
+                } else {
+                    &out[38..54]
+                };
+                seen.insert(*destination.last().unwrap());
+            }
+            assert_eq!(seen.len(), 1, "one backend: {seen:?}");
+            seen.pop_first().unwrap()
+        };
+        world.services[0].ports[0].backends = (1..6).map(backend).collect();
+        bench.install(&world, 0);
+        let chosen = dial(&mut bench);
+        // Others come and go.
+        world.services[0].ports[0].backends = (1..9)
+            .filter(|number| *number == chosen || number % 2 == 0)
+            .map(backend)
+            .collect();
+        bench.install(&world, 0);
+        assert_eq!(dial(&mut bench), chosen);
+        // Its own goes.
+        world.services[0].ports[0].backends = (1..9)
+            .filter(|number| *number != chosen)
+            .map(backend)
+            .collect();
+        bench.install(&world, 0);
+        let next = dial(&mut bench);
+        assert_ne!(next, chosen);
+        assert_eq!(dial(&mut bench), next);
+    }
+}
+
 /// An error about a packet to a service quotes what left the node; the pod knows the service only.
 #[test]
 fn icmp_errors_of_translated_flows_quote_the_service() {
