@@ -1,6 +1,6 @@
 # Each target installs what this machine lacks (scripts/setup.sh), so that it works on a fresh one.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint fmt demo bench fuzz soak clean
+.PHONY: help setup build test lint fmt demo bench scale fuzz soak clean
 
 # Rustup's Rust before Debian's, which is for the kernel programs only.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
@@ -31,6 +31,9 @@ bench: ## Measure Weir beside direct traffic; needs root
 	@scripts/setup.sh bench
 	@cargo build --release --locked -p weir
 	@bench/run.py $(BENCH)
+
+scale: setup ## Measure changes and verdicts with 10,000 pods; needs root
+	@cargo bench --locked -p weir-redirector --bench scale
 
 fuzz: setup ## Fuzz each parser for SECONDS (10)
 	@scripts/fuzz.sh $(or $(SECONDS),10)

@@ -42,6 +42,10 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
         ctx.set_mark(0);
         return pass(counter::PASS_INJECTED);
     }
+    if !FROM_POD && skb_mark == mark::HAIRPIN {
+        ctx.set_mark(0);
+        return pass(counter::PASS_ITSELF);
+    }
     let direction = if FROM_POD { EGRESS } else { INGRESS };
     let Some(Scratch {
         packet,
@@ -66,6 +70,13 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
         return pass(counter::PASS_RELATED);
     }
     *key = packet.key(endpoint.index, FROM_POD);
+    if FROM_POD {
+        match service::from_itself(ctx, packet, key) {
+            Translated::Itself => return send_back(ctx, interface),
+            Translated::Failed => return drop(counter::DROP_TRANSLATION),
+            Translated::No | Translated::Yes => {}
+        }
+    }
     let opens = packet.opens();
     let mut connection = if opens {
         None
@@ -82,6 +93,7 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
                     connection = tracking::find(key, now);
                 }
             }
+            Translated::Itself => return send_back(ctx, interface),
             Translated::Failed => return drop(counter::DROP_TRANSLATION),
         }
     }
@@ -190,6 +202,23 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
     pass(reason)
 }
 
+/// Sends a packet of a pod to itself back by its own veth. A pod may always reach itself.
+#[inline(always)]
+fn send_back(ctx: &TcContext, interface: u32) -> i32 {
+    let Ok(frame) = ctx.load::<[u8; 12]>(0) else {
+        return drop(counter::DROP_MALFORMED);
+    };
+    let mut swapped = [0u8; 12];
+    swapped[..6].copy_from_slice(&frame[6..]);
+    swapped[6..].copy_from_slice(&frame[..6]);
+    if ctx.store(0, &swapped, 0).is_err() {
+        return drop(counter::DROP_MALFORMED);
+    }
+    ctx.set_mark(mark::HAIRPIN);
+    // SAFETY: no preconditions; what the helper cannot do it reports by dropping.
+    unsafe { bpf_redirect(interface, 0) as i32 }
+}
+
 /// Judges a tracked flow under a new revision, in the direction that opened it. A flow that now
 /// needs the proxy and does not run through it is handed to it all the same: the proxy's network
 /// namespace has no socket for it and answers with a reset.
@@ -280,7 +309,15 @@ fn related<const FROM_POD: bool>(
     }
     // What an error towards the pod quotes was sent by the pod, and the other way round.
     *key = quoted.key(endpoint.index, !FROM_POD);
-    tracking::find(key, now).is_some_and(|tracked| tracked.flags & DENIED == 0)
+    let Some(tracked) = tracking::find(key, now) else {
+        return false;
+    };
+    if tracked.flags & DENIED != 0 {
+        return false;
+    }
+    FROM_POD
+        || tracked.flags & TRANSLATED == 0
+        || service::reverse_quote(ctx, packet, quoted, &tracked.service, tracked.service_port)
 }
 
 /// Whether the pod sends from an address that is not its own. Link-local addresses are not listed.

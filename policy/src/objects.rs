@@ -16,6 +16,7 @@ use crate::model::{NamespaceScope, ObjectRef, Policy, PolicyKind, PolicySpec, Pr
 
 mod cidr;
 mod cilium;
+mod cluster_policy;
 mod field;
 mod labels;
 mod network_policy;
@@ -72,6 +73,9 @@ pub fn kind_of(value: &Value) -> Option<PolicyKind> {
         ("CiliumClusterwideNetworkPolicy", "cilium.io" | "") => {
             Some(PolicyKind::CiliumClusterwideNetworkPolicy)
         }
+        ("ClusterNetworkPolicy", "policy.networking.k8s.io" | "") => {
+            Some(PolicyKind::ClusterNetworkPolicy)
+        }
         _ => None,
     }
 }
@@ -86,7 +90,7 @@ pub fn reference(kind: PolicyKind, value: &Value) -> ObjectRef {
         _ => String::new(),
     };
     let namespace = match (kind, text("namespace")) {
-        (PolicyKind::CiliumClusterwideNetworkPolicy, _) => String::new(),
+        (kind, _) if kind.is_cluster_wide() => String::new(),
         (_, namespace) if namespace.is_empty() => DEFAULT_NAMESPACE.to_owned(),
         (_, namespace) => namespace,
     };
@@ -118,6 +122,7 @@ pub fn parse(kind: PolicyKind, value: &Value) -> Result<Parsed, Box<Refused>> {
         PolicyKind::CiliumNetworkPolicy | PolicyKind::CiliumClusterwideNetworkPolicy => {
             cilium::specs(&root, &scope, &mut faults)
         }
+        PolicyKind::ClusterNetworkPolicy => cluster_policy::specs(&root, &mut faults),
     };
     let refused = wrong_head || specs.refused;
     let audit = audit(&root, &mut faults);
@@ -191,12 +196,13 @@ fn stand_in(kind: PolicyKind, value: &Value, scope: &NamespaceScope) -> Vec<Poli
         PolicyKind::CiliumNetworkPolicy | PolicyKind::CiliumClusterwideNetworkPolicy => {
             cilium::closed_all(value, scope)
         }
+        PolicyKind::ClusterNetworkPolicy => vec![cluster_policy::closed(value)],
     }
 }
 
 /// The namespaces whose pods an object is about. A namespace that is no string at all may mean any.
 fn scope(object: &ObjectRef, value: &Value) -> NamespaceScope {
-    if object.kind == PolicyKind::CiliumClusterwideNetworkPolicy {
+    if object.kind.is_cluster_wide() {
         return NamespaceScope::All;
     }
     let metadata = value.get("metadata");
@@ -213,6 +219,7 @@ fn head(kind: PolicyKind, root: &Field<'_>) -> Result<(), Fault> {
         PolicyKind::CiliumNetworkPolicy | PolicyKind::CiliumClusterwideNetworkPolicy => {
             "cilium.io/v2"
         }
+        PolicyKind::ClusterNetworkPolicy => "policy.networking.k8s.io/v1alpha2",
     };
     let object = root.object()?;
     object.only(

@@ -4,6 +4,7 @@
 //! one after the other. The order of a change is: proxy first (it then judges by the new snapshot
 //! and still serves what the kernel sends it), kernel second.
 
+mod check;
 mod control;
 mod flows;
 mod names;
@@ -53,6 +54,9 @@ pub struct Agent {
     proxy: ProxyState,
     requests: mpsc::Receiver<Request>,
     names: watch::Sender<Arc<Names>>,
+    /// What the self-check derives verdicts from, and what came of it.
+    basis: watch::Sender<Arc<check::Basis>>,
+    checks: Arc<check::Counts>,
     learnt: names::Names,
     /// The objects as they were read last.
     reading: Reading,
@@ -87,7 +91,10 @@ impl Agent {
         let link = AgentEnd::bind(&instance.proxy_socket())
             .with_context(|| format!("cannot listen on {}", instance.proxy_socket().display()))?;
         let (names, seen) = watch::channel(Arc::default());
-        tokio::spawn(flows::report(redirector.take_events()?, seen));
+        let (basis, checked_against) = watch::channel(Arc::default());
+        let checks = Arc::<check::Counts>::default();
+        let check = check::SelfCheck::new(checked_against, Arc::clone(&checks));
+        tokio::spawn(flows::report(redirector.take_events()?, seen, check));
         let (sender, requests) = mpsc::channel(16);
         let mut agent = Self {
             node,
@@ -99,6 +106,8 @@ impl Agent {
             proxy: ProxyState::default(),
             requests,
             names,
+            basis,
+            checks,
             learnt: names::Names::load(&instance.run_dir().join("names.json")),
             reading,
             state: State::default(),
@@ -231,6 +240,8 @@ impl Agent {
             .await;
         self.names
             .send_replace(Arc::new(Names::new(&reading.world, &snapshot, &places)));
+        self.basis
+            .send_replace(Arc::new(check::Basis::new(&snapshot, &places)));
         let applied = tokio::task::block_in_place(|| {
             self.redirector
                 .apply(&snapshot, &reading.world.services, &places)

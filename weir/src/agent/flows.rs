@@ -14,6 +14,8 @@ use weir_policy::{
 };
 use weir_redirector::{Places, maps::address};
 
+use super::check::SelfCheck;
+
 /// What the numbers in events mean, at one revision.
 #[derive(Debug, Default)]
 pub struct Names {
@@ -79,7 +81,11 @@ impl Names {
 const GATHER: Duration = Duration::from_millis(20);
 
 /// Reads events until the agent ends.
-pub async fn report(events: RingBuf<MapData>, names: watch::Receiver<Arc<Names>>) {
+pub async fn report(
+    events: RingBuf<MapData>,
+    names: watch::Receiver<Arc<Names>>,
+    mut check: SelfCheck,
+) {
     // SAFETY: the ring owns its descriptor and keeps it open and the same as long as it lives.
     let mut events = match unsafe { AsyncFd::register(events) } {
         Ok(events) => events,
@@ -95,6 +101,7 @@ pub async fn report(events: RingBuf<MapData>, names: watch::Receiver<Arc<Names>>
             if item.len() >= size_of::<Event>() {
                 // SAFETY: the ring holds only whole events of this plain type.
                 let event = unsafe { std::ptr::read_unaligned(item.as_ptr().cast::<Event>()) };
+                check.sample(&event);
                 log(&event, &names);
             }
         }
