@@ -113,11 +113,9 @@ pub fn parse(kind: PolicyKind, value: &Value) -> Result<Parsed, Box<Refused>> {
     let object = reference(kind, value);
     let root = Field::root(value);
     let mut faults = Vec::new();
-    let mut refused = false;
-    if let Err(fault) = head(kind, &root) {
-        faults.push(fault);
-        refused = true;
-    }
+    let wrong_head = head(kind, &root)
+        .map_err(|fault| faults.push(fault))
+        .is_err();
     let scope = scope(&object, value);
     let specs = match kind {
         PolicyKind::NetworkPolicy => network_policy::specs(&root, &scope, &mut faults),
@@ -126,14 +124,14 @@ pub fn parse(kind: PolicyKind, value: &Value) -> Result<Parsed, Box<Refused>> {
         }
         PolicyKind::ClusterNetworkPolicy => cluster_policy::specs(&root, &mut faults),
     };
-    refused |= specs.refused;
+    let refused = wrong_head || specs.refused;
     let audit = audit(&root, &mut faults);
     let problems: Vec<Problem> = faults
         .into_iter()
         .map(|fault| fault.problem(&object))
         .collect();
-    let specs = if refused && !specs.refused {
-        // The head is wrong and the rest may mean something else than it says: close all of it.
+    let specs = if wrong_head {
+        // The rest may mean something else than it says: close all of it, the good parts too.
         stand_in(kind, value, &scope)
     } else {
         specs.specs

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     Specs, cidr,
-    field::{Fault, Field, Object},
+    field::{Fault, Field, Object, quoted},
     labels, none_of, ports,
 };
 use crate::{
@@ -216,7 +216,7 @@ fn protocol(field: &Field<'_>) -> Result<Vec<PortMatch>, Fault> {
     if let Some(name) = object.get("destinationNamedPort") {
         let text = name.text()?;
         if !ports::is_service_name(text) {
-            return Err(name.fault(format!("`{text}` is not a port name")));
+            return Err(name.fault(format!("{} is not a port name", quoted(text))));
         }
         let every = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
         return Ok(every

@@ -1,7 +1,7 @@
 //! One client connection, request after request.
 
 mod forward;
-mod tls;
+pub(super) mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 

@@ -57,6 +57,19 @@ fn tiers_subjects_peers_and_ports_are_read() {
     ));
 }
 
+/// Found by fuzzing: the name stood in the message as it was.
+#[test]
+fn a_problem_is_one_line_whatever_the_port_name() {
+    let parsed = read(&with_egress(
+        json!({"action": "Accept", "to": [{"namespaces": {}}],
+        "protocols": [{"destinationNamedPort": "a\nb"}]}),
+    ));
+    assert_eq!(
+        parsed.unwrap().problems[0].reason,
+        r"`a\nb` is not a port name"
+    );
+}
+
 #[test]
 fn a_bad_accept_is_left_out_and_a_bad_deny_or_pass_denies_everything() {
     for (action, left) in [("Accept", 0), ("Deny", 1), ("Pass", 1)] {
