@@ -248,7 +248,8 @@ fn objects_without_name_and_foreign_policies_are_told() {
             "a.yaml:1: NetworkPolicy/default/unnamed: metadata.name: must be a string, not nothing",
             "a.yaml:6: NetworkPolicy/default/unnamed: metadata.name: must be a string, not nothing",
             "b.yaml:1: projectcalico.org/v3 NetworkPolicy: kind: is not enforced here: NetworkPolicy \
-             (networking.k8s.io/v1), CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy (cilium.io/v2) are",
+             (networking.k8s.io/v1), CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy (cilium.io/v2), \
+             and ClusterNetworkPolicy (policy.networking.k8s.io/v1alpha2) are",
             "b.yaml:3: kind: is missing: a Kubernetes object has `apiVersion` and `kind`",
         ]
     );
