@@ -42,6 +42,10 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
         ctx.set_mark(0);
         return pass(counter::PASS_INJECTED);
     }
+    if !FROM_POD && skb_mark == mark::HAIRPIN {
+        ctx.set_mark(0);
+        return pass(counter::PASS_ITSELF);
+    }
     let direction = if FROM_POD { EGRESS } else { INGRESS };
     let Some(Scratch {
         packet,
@@ -66,6 +70,13 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
         return pass(counter::PASS_RELATED);
     }
     *key = packet.key(endpoint.index, FROM_POD);
+    if FROM_POD {
+        match service::from_itself(ctx, packet, key) {
+            Translated::Itself => return send_back(ctx, interface),
+            Translated::Failed => return drop(counter::DROP_TRANSLATION),
+            Translated::No | Translated::Yes => {}
+        }
+    }
     let opens = packet.opens();
     let mut connection = if opens {
         None
@@ -82,6 +93,7 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
                     connection = tracking::find(key, now);
                 }
             }
+            Translated::Itself => return send_back(ctx, interface),
             Translated::Failed => return drop(counter::DROP_TRANSLATION),
         }
     }
@@ -188,6 +200,23 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
         return to_proxy::<FROM_POD>(ctx, &endpoint, packet, direction);
     }
     pass(reason)
+}
+
+/// Sends a packet of a pod to itself back by its own veth. A pod may always reach itself.
+#[inline(always)]
+fn send_back(ctx: &TcContext, interface: u32) -> i32 {
+    let Ok(frame) = ctx.load::<[u8; 12]>(0) else {
+        return drop(counter::DROP_MALFORMED);
+    };
+    let mut swapped = [0u8; 12];
+    swapped[..6].copy_from_slice(&frame[6..]);
+    swapped[6..].copy_from_slice(&frame[..6]);
+    if ctx.store(0, &swapped, 0).is_err() {
+        return drop(counter::DROP_MALFORMED);
+    }
+    ctx.set_mark(mark::HAIRPIN);
+    // SAFETY: no preconditions; what the helper cannot do it reports by dropping.
+    unsafe { bpf_redirect(interface, 0) as i32 }
 }
 
 /// Judges a tracked flow under a new revision, in the direction that opened it. A flow that now

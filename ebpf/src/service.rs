@@ -9,7 +9,7 @@ use weir_abi::{
     Address,
     conntrack::{ConnectionKey, Translation},
     protocol,
-    service::{Backend, BackendKey, CLIENT_AFFINITY, Service, ServiceKey},
+    service::{Backend, BackendKey, CLIENT_AFFINITY, HAIRPIN_V4, HAIRPIN_V6, Service, ServiceKey},
 };
 
 use crate::{
@@ -26,6 +26,8 @@ pub enum Translated {
     /// Not to a service, or to one that is left to the node.
     No,
     Yes,
+    /// To the endpoint itself: translated on both sides, to be sent back.
+    Itself,
     Failed,
 }
 
@@ -78,6 +80,9 @@ pub fn forward(ctx: &TcContext, packet: &mut Packet, key: &ConnectionKey) -> Tra
     };
     packet.service = packet.destination;
     packet.service_port = packet.destination_port;
+    if translation.backend == packet.source {
+        return to_itself(ctx, packet, key, &translation);
+    }
     if !rewrite(ctx, packet, true, &translation.backend, translation.port) {
         return Translated::Failed;
     }
@@ -115,6 +120,65 @@ fn choose(service: &Service, client: &Address) -> Option<Backend> {
 fn backend(service: u32, slot: u32) -> Option<Backend> {
     // SAFETY: entries are plain integers.
     unsafe { BACKENDS.get(BackendKey { service, slot }) }.copied()
+}
+
+/// What the endpoint sees as the other end when it reaches itself.
+#[inline(always)]
+fn hairpin(v6: bool) -> Address {
+    if v6 { HAIRPIN_V6 } else { HAIRPIN_V4 }
+}
+
+/// Translates a packet of an endpoint to itself, and remembers the way back.
+#[inline(always)]
+fn to_itself(
+    ctx: &TcContext,
+    packet: &mut Packet,
+    key: &ConnectionKey,
+    translation: &Translation,
+) -> Translated {
+    let other = hairpin(packet.v6);
+    let back = ConnectionKey {
+        remote: other,
+        local_port: translation.port,
+        remote_port: packet.source_port,
+        ..*key
+    };
+    let service = Translation {
+        backend: packet.service,
+        port: packet.service_port,
+        ..*translation
+    };
+    let port = packet.source_port;
+    let good = TRANSLATIONS.insert(back, service, 0).is_ok()
+        && rewrite(ctx, packet, true, &translation.backend, translation.port)
+        && rewrite(ctx, packet, false, &other, port);
+    if good {
+        Translated::Itself
+    } else {
+        Translated::Failed
+    }
+}
+
+/// Translates the answer of an endpoint to itself. `key` is its tracking key.
+#[inline(always)]
+pub fn from_itself(ctx: &TcContext, packet: &mut Packet, key: &ConnectionKey) -> Translated {
+    if packet.destination != hairpin(packet.v6) {
+        return Translated::No;
+    }
+    // SAFETY: entries are plain integers.
+    let Some(service) = (unsafe { TRANSLATIONS.get(key) }) else {
+        return Translated::Failed;
+    };
+    let service = *service;
+    let port = packet.destination_port;
+    let own = packet.source;
+    let good = rewrite(ctx, packet, true, &own, port)
+        && rewrite(ctx, packet, false, &service.backend, service.port);
+    if good {
+        Translated::Itself
+    } else {
+        Translated::Failed
+    }
 }
 
 /// Gives a reply the address of the service that its flow was opened to.

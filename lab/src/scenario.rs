@@ -14,6 +14,7 @@ mod format;
 mod place;
 mod run;
 mod show;
+mod why;
 
 use std::fs;
 use std::path::{Path, PathBuf};

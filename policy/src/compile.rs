@@ -12,11 +12,14 @@
 //! for one more round, so an old policy set judges a new class as it should.
 
 mod decide;
+mod identity;
+mod ids;
 mod intern;
+mod segmenter;
 mod sets;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
     net::IpAddr,
     sync::Arc,
 };
@@ -24,12 +27,12 @@ use std::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 pub use decide::{Decision, Segment, Slot, Verdict};
+pub use segmenter::Segmenter;
 pub use sets::{CompiledPort, CompiledRule, DirectionSet, PeerMatch, PolicySet};
 
-use crate::model::{
-    Entity, Labels, Peer, Pod, Protocol, World,
-    selector::{Labels as NamespaceLabels, Subject},
-};
+use crate::model::{Entity, Labels, Peer, Pod, Protocol, World, selector::Subject};
+use identity::{Identities, Identity};
+use ids::PolicyIds;
 use intern::Interner;
 
 /// One thing that policies tell addresses apart by.
@@ -111,7 +114,9 @@ pub struct Compiler {
     atoms: Interner<Atom>,
     classes: Interner<Arc<[AtomId]>>,
     sets: Interner<sets::SetKey>,
-    policies: Interner<Arc<crate::model::Policy>>,
+    policies: PolicyIds,
+    identities: Identities,
+    built: HashMap<SetId, Arc<PolicySet>>,
     /// Atoms of the last snapshot.
     previous: BTreeSet<AtomId>,
     revision: u64,
@@ -145,7 +150,7 @@ impl Compiler {
             atoms: Interner::after(last),
             classes: Interner::after(last),
             sets: Interner::after(last),
-            policies: Interner::after(last),
+            policies: PolicyIds::after(last),
             ..Self::default()
         }
     }
@@ -153,14 +158,7 @@ impl Compiler {
     /// Compiles a world.
     pub fn compile(&mut self, world: &World, local: Local<'_>) -> Snapshot {
         self.revision += 1;
-        let policies: Vec<_> = world
-            .policies
-            .iter()
-            .map(|policy| {
-                let policy = Arc::new(policy.clone());
-                (self.policies.id(&policy), policy)
-            })
-            .collect();
+        let policies = self.policies.of(&world.policies);
         let sets = sets::Builder::new(&policies);
         let mut atoms: BTreeMap<AtomId, Atom> = BTreeMap::new();
         for atom in sets.atoms(world) {
@@ -176,14 +174,23 @@ impl Compiler {
             revision: self.revision,
             ..Snapshot::default()
         };
+        self.identities.begin(world, &atoms);
         self.place_addresses(world, local, &atoms, &mut snapshot);
+        self.identities.end();
+        let mut set_of: HashMap<Identity, SetId> = HashMap::new();
         for pod in world.pods.iter().filter(|pod| local.owns(pod)) {
-            let key = sets.key(world, pod);
-            let id = self.sets.id(&key);
-            snapshot
-                .sets
-                .entry(id)
-                .or_insert_with(|| Arc::new(sets.build(&key, &mut self.atoms)));
+            let id = *set_of.entry(Identity::of(pod)).or_insert_with(|| {
+                let key = sets.key(world, pod);
+                let id = self.sets.id(&key);
+                if let Entry::Vacant(place) = snapshot.sets.entry(id) {
+                    let built = match self.built.get(&id) {
+                        Some(built) if !built.names_ports_of_peers() => Arc::clone(built),
+                        _ => Arc::new(sets.build(&key, &mut self.atoms)),
+                    };
+                    place.insert(built);
+                }
+                id
+            });
             snapshot.endpoints.push(Endpoint {
                 namespace: pod.namespace.clone(),
                 name: pod.name.clone(),
@@ -200,6 +207,11 @@ impl Compiler {
             .collect();
         snapshot.atoms = atoms;
         self.previous = current;
+        self.built = snapshot
+            .sets
+            .iter()
+            .map(|(id, set)| (*id, Arc::clone(set)))
+            .collect();
         self.forget();
         snapshot
     }
@@ -268,21 +280,45 @@ impl Compiler {
                 holding(atoms, holds),
             );
         }
-        let no_labels = NamespaceLabels::new();
+        let by_address: Vec<(AtomId, &Peer)> = atoms
+            .iter()
+            .filter(|(_, atom)| identity::by_address(atom))
+            .filter_map(|(id, atom)| match atom {
+                Atom::Peer(peer) => Some((*id, peer)),
+                Atom::NamedPort(..) => None,
+            })
+            .collect();
+        let mut class_of: HashMap<Arc<Identity>, ClassId> = HashMap::new();
         for (index, pod) in world.pods.iter().enumerate() {
             // The addresses of a host-network pod are its node's.
             if pod.host_network {
                 continue;
             }
-            let subject = subject(world, pod, &no_labels);
+            let identity = Arc::new(Identity::of(pod));
             for address in &pod.addresses {
-                let holds = |atom: &Atom| match atom {
-                    Atom::Peer(peer) => pod_is(peer, subject, *address, world),
-                    Atom::NamedPort(name, protocol, number) => {
-                        sets::named_port(pod, name, *protocol) == Some(*number)
+                let more: Vec<AtomId> = by_address
+                    .iter()
+                    .filter(|(_, peer)| is_address(peer, *address, world))
+                    .map(|(id, _)| *id)
+                    .collect();
+                let class = match class_of.get(&identity).filter(|_| more.is_empty()) {
+                    Some(class) => *class,
+                    None => {
+                        let mut all = self.identities.atoms(&identity, atoms).to_vec();
+                        all.extend(&more);
+                        all.sort_unstable();
+                        let all: Arc<[AtomId]> = all.into();
+                        let class = self.classes.id(&all);
+                        snapshot.classes.insert(class, all);
+                        if more.is_empty() {
+                            class_of.insert(Arc::clone(&identity), class);
+                        }
+                        class
                     }
                 };
-                place((*address).into(), Owner::Pod(index), holding(atoms, holds));
+                let owner = Owner::Pod(index);
+                let entry = AddressEntry { class, owner };
+                snapshot.addresses.insert((*address).into(), entry);
             }
         }
     }
@@ -292,7 +328,6 @@ impl Compiler {
         self.atoms.forget();
         self.classes.forget();
         self.sets.forget();
-        self.policies.forget();
     }
 }
 
@@ -382,14 +417,13 @@ fn is_apiserver(world: &World, address: IpAddr) -> bool {
         .any(|service| service.leads_to(address))
 }
 
-fn pod_is(peer: &Peer, subject: Subject<'_>, address: IpAddr, world: &World) -> bool {
+/// Whether a pod's address is a peer that is told by addresses.
+fn is_address(peer: &Peer, address: IpAddr, world: &World) -> bool {
     match peer {
-        Peer::Pods(selector) => selector.matches(subject),
-        Peer::Name(_) => false,
         Peer::Cidr { cluster_too, .. } => *cluster_too && peer.contains(address),
         Peer::Service(services) => services.contains(&world.services, address),
         Peer::Entity(Entity::KubeApiserver) => is_apiserver(world, address),
-        Peer::Entity(entity) => matches!(entity, Entity::All | Entity::Cluster),
+        Peer::Pods(_) | Peer::Entity(_) | Peer::Name(_) => false,
     }
 }
 

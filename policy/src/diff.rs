@@ -7,6 +7,7 @@ mod ends;
 mod examples;
 mod probes;
 mod recorded;
+mod rules;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +24,8 @@ pub use examples::example;
 pub use recorded::{RecordedChange, RecordedDiff, recorded};
 
 use ends::End;
-use probes::{Probe, Probes};
+use probes::Probe;
+use rules::{OfEnd, Rules};
 
 /// What changes between two worlds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -62,19 +64,28 @@ pub struct VerdictChange {
 
 /// Compares two worlds.
 pub fn diff(old: &World, new: &World) -> Diff {
-    let probes = Probes::of(old, new);
-    let ends = ends::ends(old, new);
+    let mut ends = ends::ends(old, new);
+    let rules = Rules::new(old, new);
+    let rules: Vec<OfEnd<'_>> = ends.both.iter().map(|end| rules.of(end)).collect();
     let mut simulators = (Simulator::new(old), Simulator::new(new));
     let mut questions = 0;
     // Clients by destination and by what changes for them.
     let mut found: BTreeMap<usize, Vec<Clients>> = BTreeMap::new();
-    for (to_index, to) in ends.both.iter().enumerate() {
-        for from in &ends.both {
+    for (to_index, (to, to_rules)) in ends.both.iter().zip(&rules).enumerate() {
+        for (from, from_rules) in ends.both.iter().zip(&rules) {
+            if to_rules.ingress.same && from_rules.egress.same {
+                continue;
+            }
             let Some((from_pods, to_pods)) = pair(from, to) else {
                 continue;
             };
+            let mentioned = to_rules
+                .ingress
+                .mentioned
+                .with(&from_rules.egress.mentioned);
+            let probes = mentioned.probes();
             let mut changes: BTreeMap<(Outcome, Outcome), Vec<&Probe>> = BTreeMap::new();
-            for probe in probes.all() {
+            for probe in &probes {
                 let ask = |(from, to): (&str, &str)| flow(from, to, probe);
                 let before = simulators.0.judge(&ask((from_pods.0, to_pods.0)));
                 let after = simulators.1.judge(&ask((from_pods.1, to_pods.1)));
@@ -96,7 +107,7 @@ pub fn diff(old: &World, new: &World) -> Diff {
                 .map(|((before, after), list)| VerdictChange {
                     before,
                     after,
-                    flows: probes.shown(&list),
+                    flows: probes::shown(&list, &probes),
                 })
                 .collect();
             let of_destination = found.entry(to_index).or_default();
@@ -123,8 +134,8 @@ pub fn diff(old: &World, new: &World) -> Diff {
     Diff {
         questions,
         changes,
-        only_in_old: ends.only_old,
-        only_in_new: ends.only_new,
+        only_in_old: std::mem::take(&mut ends.only_old),
+        only_in_new: std::mem::take(&mut ends.only_new),
     }
 }
 

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    compile::{ClassId, DirectionSet, SetId, Snapshot, Verdict},
+    compile::{ClassId, DirectionSet, Segmenter, SetId, Snapshot, Verdict},
     http::{Judge, NameUse, Request, RequestFlow, RequestVerdict, Speaks, matcher::PatternError},
     model::{Direction, HttpRule, L7, Protocol},
     names::NamePattern,
@@ -98,6 +98,9 @@ pub(crate) enum Allowed {
     Dns(Vec<NamePattern>),
 }
 
+/// Rules of a set in one direction, by their places.
+type RuleChoice = (SetId, Direction, Vec<usize>);
+
 // === impl L7Table ===
 
 impl L7Table {
@@ -109,6 +112,8 @@ impl L7Table {
             ..Data::default()
         };
         let mut lists: HashMap<Vec<OwnedRule>, usize> = HashMap::new();
+        // Many classes share the rules of a set: those are copied and compared once.
+        let mut list_of: HashMap<RuleChoice, (usize, Vec<String>)> = HashMap::new();
         let mut done: HashSet<SetId> = HashSet::new();
         for endpoint in &snapshot.endpoints {
             let Some(set) = snapshot.sets.get(&endpoint.set) else {
@@ -132,8 +137,9 @@ impl L7Table {
                 continue;
             }
             for (direction, side) in sides {
+                let mut segmenter = Segmenter::new(side);
                 for (class, atoms) in &snapshot.classes {
-                    for segment in side.segments(atoms) {
+                    for segment in segmenter.segments(atoms).iter() {
                         let verdict = segment.decision.verdict;
                         let proxied = matches!(verdict, Verdict::Http | Verdict::HttpAudit);
                         let protocol = match segment.slot.protocol() {
@@ -141,8 +147,15 @@ impl L7Table {
                             Some(Protocol::Udp) if proxied => Protocol::Udp,
                             _ => continue,
                         };
-                        let (rules, policies) = owned(side, &segment.decision.rules);
-                        let next = lists.len();
+                        let decided = segment.decision.rules.clone();
+                        let (rules, policies) = list_of
+                            .entry((endpoint.set, direction, decided))
+                            .or_insert_with_key(|(_, _, decided)| {
+                                let (rules, policies) = owned(side, decided);
+                                let next = lists.len();
+                                (*lists.entry(rules).or_insert(next), policies)
+                            })
+                            .clone();
                         data.ports.push(PortVerdict {
                             set: endpoint.set,
                             direction,
@@ -151,7 +164,7 @@ impl L7Table {
                             first: segment.first,
                             last: segment.last,
                             verdict,
-                            rules: *lists.entry(rules).or_insert(next),
+                            rules,
                             policies,
                         });
                     }

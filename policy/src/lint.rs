@@ -16,7 +16,7 @@ mod structure;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{cell::OnceCell, collections::BTreeSet, net::IpAddr};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -65,6 +65,7 @@ pub struct Finding {
 /// Looks at every policy; findings come in order of policy and id.
 pub fn lint(input: &Input<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let compiled = OnceCell::new();
     for (index, value) in input.policies.iter().enumerate() {
         let Some(kind) = objects::kind_of(value) else {
             continue;
@@ -93,6 +94,7 @@ pub fn lint(input: &Input<'_>) -> Vec<Finding> {
                 input,
                 value,
                 policy: &policy,
+                compiled: &compiled,
             };
             structure::check(&context, &mut report);
             peers::check(&context, &mut report);

@@ -13,7 +13,7 @@ use weir_abi::{
     service::{Backend, BackendKey, CLIENT_AFFINITY, ServiceKey},
 };
 use weir_policy::{
-    compile::{DirectionSet, Segment, Slot, Snapshot, Verdict},
+    compile::{DirectionSet, Segment, Segmenter, Slot, Snapshot, Verdict},
     model::{Protocol, Service},
 };
 
@@ -102,9 +102,10 @@ pub fn lower(
             if !side.enforced() {
                 continue;
             }
+            let mut segmenter = Segmenter::new(side);
             for (class, atoms) in &snapshot.classes {
                 let base = PolicyKey::new(endpoint.set, *class, direction, 0, 0);
-                policy_entries(side, &side.segments(atoms), base, &mut desired.policy);
+                policy_entries(side, &segmenter.segments(atoms), base, &mut desired.policy);
             }
         }
     }

@@ -190,14 +190,19 @@ impl Agent {
     }
 
     async fn put_in_force(&mut self) {
-        let mut reading = self.reading.clone();
+        let mut reading = std::mem::take(&mut self.reading);
         reading.world.names = self.learnt.world();
+        self.apply(&reading).await;
+        self.reading = reading;
+    }
+
+    async fn apply(&mut self, reading: &Reading) {
         if reading.problems != self.state.problems {
             for problem in &reading.problems {
                 tracing::warn!(%problem, "not in force as written");
             }
         }
-        self.state.problems = reading.problems;
+        self.state.problems.clone_from(&reading.problems);
         let (pods, mut unmanaged) = interfaces(&reading.placements, &self.node);
         let placed = tokio::task::block_in_place(|| self.redirector.place(&pods));
         let (places, unplaced) = match placed {
@@ -244,7 +249,7 @@ impl Agent {
             refused = self.state.problems.len(),
             "in force"
         );
-        self.state.world = reading.world;
+        self.state.world.clone_from(&reading.world);
         self.state.snapshot = snapshot;
         self.state.places = places;
         self.state.unmanaged = unmanaged;

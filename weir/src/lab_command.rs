@@ -1,6 +1,7 @@
 //! `weir lab`: a Kubernetes node played on this machine, from the command line.
 
 mod change;
+mod list;
 mod run;
 mod run_pod;
 
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
-use weir_lab::{Applied, Lab, Part, Pod, Report, Topology, UpOptions, workload};
+use weir_lab::{Applied, Lab, Part, Report, Topology, UpOptions, workload};
 
 const EXAMPLES: &str = "Examples:
   weir lab up -f manifests/
@@ -62,7 +63,7 @@ enum Command {
     /// Make a pod for one command
     RunPod(run_pod::RunPod),
     /// List the pods
-    Ls(Ls),
+    Ls(list::Ls),
     /// Show the log of the agent, the proxy or a pod
     Logs(Logs),
     /// Start the agent or the proxy again, or make a Deployment's pods anew
@@ -165,14 +166,6 @@ struct Delete {
     all: bool,
     #[arg(short, long, default_value = "default")]
     namespace: String,
-}
-
-#[derive(Debug, Args)]
-struct Ls {
-    #[command(flatten)]
-    lab: Named,
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    output: Output,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -351,20 +344,6 @@ impl Delete {
     }
 }
 
-impl Ls {
-    fn run(self) -> Result<ExitCode> {
-        let pods = Lab::open(&self.lab.name)?.pods()?;
-        match self.output {
-            Output::Json => {
-                let list: Vec<_> = pods.iter().map(describe).collect();
-                println!("{}", serde_json::to_string_pretty(&list)?);
-            }
-            Output::Table => print_table(&pods),
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
 impl Logs {
     fn run(self) -> Result<ExitCode> {
         let lab = Lab::open(&self.lab.name)?;
@@ -440,47 +419,5 @@ fn print_changes(applied: &Applied) {
 fn print_problems(report: &Report) {
     for problem in &report.problems {
         eprintln!("not in force as written: {problem}");
-    }
-}
-
-fn describe(pod: &Pod) -> serde_json::Value {
-    serde_json::json!({
-        "namespace": pod.namespace,
-        "name": pod.name,
-        "addresses": pod.addresses,
-        "labels": pod.labels,
-        "workload": pod.workload,
-        "owner": pod.owner,
-        "netns": pod.netns,
-        "interface": pod.interface,
-    })
-}
-
-fn print_table(pods: &[Pod]) {
-    let head = ["NAMESPACE", "NAME", "IPV4", "IPV6", "WORKLOAD", "LABELS"];
-    let mut rows = vec![head.map(String::from)];
-    for pod in pods {
-        let address = |v6| pod.addresses.iter().find(|a| a.is_ipv6() == v6);
-        let text = |v6| address(v6).map_or_else(String::new, ToString::to_string);
-        let labels: Vec<String> = pod.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        rows.push([
-            pod.namespace.clone(),
-            pod.name.clone(),
-            text(false),
-            text(true),
-            pod.workload.clone(),
-            labels.join(","),
-        ]);
-    }
-    let widths: Vec<usize> = (0..head.len())
-        .map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0))
-        .collect();
-    for row in &rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        println!("{}", cells.join("   ").trim_end());
     }
 }

@@ -10,7 +10,7 @@ macro_rules! counters {
 }
 
 /// Number of slots.
-pub const COUNT: u32 = 28;
+pub const COUNT: u32 = 29;
 
 counters! {
     /// A packet of a tracked flow passed.
@@ -69,4 +69,6 @@ counters! {
     DROP_UNTRACKED = 26, "drop_untracked";
     /// A new flow passed that policies in audit mode would deny.
     PASS_AUDITED = 27, "pass_audited";
+    /// A packet of a pod to itself, by way of a service.
+    PASS_ITSELF = 28, "pass_itself";
 }

@@ -54,4 +54,12 @@ pub struct Backend {
     pub reserved: u16,
 }
 
+/// What a pod that reaches itself by way of a service sees as the other end; its own address would
+/// be dropped by its stack. IPv4: link-local (RFC 3927), IPv6: unique local (RFC 4193).
+pub const HAIRPIN_V4: crate::Address = crate::mapped([169, 254, 42, 1]);
+/// See [`HAIRPIN_V4`].
+pub const HAIRPIN_V6: crate::Address = [
+    0xfd, 0x77, 0x65, 0x69, 0x72, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+];
+
 shared!(ServiceKey = 20, Service = 8, BackendKey = 8, Backend = 20);

@@ -6,7 +6,8 @@ use std::{
 };
 
 use crate::model::{
-    Action, Direction, L7, Peers, Pod, Policy, Port, Protocol, Rule, World, selector::Labels,
+    Action, ContainerPort, Direction, L7, Peers, Pod, Policy, Port, Protocol, Rule, World,
+    selector::Labels,
 };
 
 use super::{Atom, AtomId, PolicyId, intern::Interner, subject};
@@ -78,6 +79,16 @@ pub enum CompiledPort {
     OfPeer(Protocol, Vec<(u16, AtomId)>),
 }
 
+impl PolicySet {
+    /// Whether a rule names ports that its peers have, which change with the peers.
+    pub(super) fn names_ports_of_peers(&self) -> bool {
+        let rules = self.ingress.rules.iter().chain(&self.egress.rules);
+        rules
+            .flat_map(|rule| &rule.ports)
+            .any(|port| matches!(port, CompiledPort::OfPeer(..)))
+    }
+}
+
 /// Builds policy sets of one world.
 pub(super) struct Builder<'a> {
     policies: &'a [(PolicyId, Arc<Policy>)],
@@ -120,7 +131,7 @@ impl<'a> Builder<'a> {
         let mut ports = self.egress_ports.borrow_mut();
         for pod in world.pods.iter().filter(|pod| !pod.host_network) {
             for (name, protocol) in &names {
-                if let Some(number) = named_port(pod, name, *protocol) {
+                if let Some(number) = named_port(&pod.ports, name, *protocol) {
                     ports.insert(((*name).to_owned(), *protocol, number));
                 }
             }
@@ -146,7 +157,7 @@ impl<'a> Builder<'a> {
                 }
                 parts.push((*id, index));
                 for (name, protocol) in spec.ingress.rules.iter().flat_map(named) {
-                    if let Some(number) = named_port(pod, name, protocol) {
+                    if let Some(number) = named_port(&pod.ports, name, protocol) {
                         named_ports.insert((name.to_owned(), protocol, number));
                     }
                 }
@@ -260,8 +271,8 @@ fn named(rule: &Rule) -> impl Iterator<Item = (&str, Protocol)> {
 }
 
 /// The number of a pod's container port by name and protocol.
-pub(super) fn named_port(pod: &Pod, name: &str, protocol: Protocol) -> Option<u16> {
-    pod.ports
+pub(super) fn named_port(ports: &[ContainerPort], name: &str, protocol: Protocol) -> Option<u16> {
+    ports
         .iter()
         .find(|port| port.name == name && port.protocol == protocol)
         .map(|port| port.port)

@@ -1,15 +1,17 @@
 //! Ports and requests to ask for: what the policies mention, and one that they do not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::examples::example;
 use crate::{
-    model::{Direction, HttpRule, Port, PortMatch, Protocol, Rule, World},
+    model::{HttpRule, Port, PortMatch, Protocol, Rule, World},
     verdict::HttpRequest,
 };
 
 /// Asked for where no policy mentions it.
 const OTHER_PATH: &str = "/weir-other";
+/// Requests of a rule without ports are asked for here where no port is mentioned.
+const HTTP_PORT: u16 = 80;
 
 /// A port, with a request or without.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,92 +23,119 @@ pub(super) struct Probe {
     other: bool,
 }
 
-pub(super) struct Probes {
-    all: Vec<Probe>,
-    /// Requests to each port that has HTTP rules.
-    requests: usize,
+/// What some rules mention.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Mentioned {
+    ports: BTreeSet<(Protocol, u16)>,
+    /// Requests by port; those of rules without ports under `None`.
+    requests: BTreeMap<Option<u16>, Vec<HttpRequest>>,
 }
 
-// === impl Probes ===
+// === impl Mentioned ===
 
-impl Probes {
-    pub fn of(old: &World, new: &World) -> Self {
-        let mut ports: BTreeSet<(Protocol, u16)> = BTreeSet::new();
-        let mut http_ports: BTreeSet<u16> = BTreeSet::new();
-        let mut requests: Vec<HttpRequest> = Vec::new();
-        let mut every_port = false;
-        for world in [old, new] {
-            for rule in rules(world) {
-                let of_rule: Vec<_> = rule.ports.iter().flat_map(|p| numbers(world, p)).collect();
-                ports.extend(of_rule.iter().copied());
-                for entry in rule.http().into_iter().flatten() {
-                    for request in request(entry) {
-                        if !requests.contains(&request) {
-                            requests.push(request);
-                        }
-                    }
-                    http_ports.extend(of_rule.iter().map(|(_, port)| *port));
-                    every_port |= rule.ports.is_empty();
-                }
+impl Mentioned {
+    /// Adds what a rule mentions.
+    pub fn add(&mut self, world: &World, rule: &Rule) {
+        let ports: Vec<_> = rule
+            .ports
+            .iter()
+            .flat_map(|port| numbers(world, port))
+            .collect();
+        self.ports.extend(ports.iter().copied());
+        let requests: Vec<HttpRequest> = rule
+            .http()
+            .unwrap_or_default()
+            .iter()
+            .flat_map(request)
+            .collect();
+        if requests.is_empty() {
+            return;
+        }
+        if rule.ports.is_empty() {
+            self.ports.insert((Protocol::Tcp, HTTP_PORT));
+            self.add_requests(None, &requests);
+        }
+        for (_, port) in ports {
+            self.add_requests(Some(port), &requests);
+        }
+    }
+
+    fn add_requests(&mut self, port: Option<u16>, requests: &[HttpRequest]) {
+        let known = self.requests.entry(port).or_default();
+        for request in requests {
+            if !known.contains(request) {
+                known.push(request.clone());
             }
         }
-        if !requests.is_empty() {
-            requests.push(HttpRequest {
+    }
+
+    /// What these and the others mention together.
+    pub fn with(&self, other: &Self) -> Self {
+        let mut both = self.clone();
+        both.ports.extend(&other.ports);
+        for (port, requests) in &other.requests {
+            both.add_requests(*port, requests);
+        }
+        both
+    }
+
+    /// What is to be asked.
+    pub fn probes(&self) -> Vec<Probe> {
+        let mut probes = Vec::new();
+        for (protocol, port) in &self.ports {
+            probes.push(Probe::port(*protocol, *port, false));
+            if *protocol != Protocol::Tcp {
+                continue;
+            }
+            let mut requests: Vec<&HttpRequest> = Vec::new();
+            for list in [self.requests.get(&Some(*port)), self.requests.get(&None)] {
+                requests.extend(list.into_iter().flatten());
+            }
+            let other = HttpRequest {
                 method: "GET".into(),
                 path: OTHER_PATH.into(),
                 ..HttpRequest::default()
-            });
-        }
-        let mut all = Vec::new();
-        for (protocol, port) in &ports {
-            all.push(Probe::port(*protocol, *port, false));
-            if *protocol == Protocol::Tcp && (every_port || http_ports.contains(port)) {
-                all.extend(requests.iter().map(|http| Probe {
-                    http: Some(http.clone()),
-                    ..Probe::port(*protocol, *port, false)
-                }));
+            };
+            if !requests.is_empty() {
+                requests.push(&other);
             }
+            probes.extend(requests.into_iter().map(|http| Probe {
+                http: Some(http.clone()),
+                ..Probe::port(*protocol, *port, false)
+            }));
         }
         for protocol in [Protocol::Tcp, Protocol::Udp] {
-            let free = (1..=u16::MAX)
-                .rev()
-                .find(|port| !ports.contains(&(protocol, *port)));
-            all.extend(free.map(|port| Probe::port(protocol, port, true)));
+            let mut numbers = (1..=u16::MAX).rev();
+            let free = numbers.find(|port| !self.ports.contains(&(protocol, *port)));
+            probes.extend(free.map(|port| Probe::port(protocol, port, true)));
         }
-        all.push(Probe {
+        probes.push(Probe {
             protocol: Protocol::Icmp,
             port: None,
             http: None,
             other: false,
         });
-        Self {
-            all,
-            requests: requests.len(),
-        }
+        probes
     }
+}
 
-    pub fn all(&self) -> &[Probe] {
-        &self.all
-    }
-
-    /// Some probes in words; a port whose requests are all among them stands alone.
-    pub fn shown(&self, probes: &[&Probe]) -> Vec<String> {
-        let mut shown = Vec::new();
-        for probe in probes {
-            let of_port = |other: &&&Probe| {
-                other.protocol == probe.protocol && other.port == probe.port && other.http.is_some()
-            };
-            let alone = probes.iter().any(|other| {
-                other.http.is_none() && (other.protocol, other.port) == (probe.protocol, probe.port)
-            });
-            let whole = probes.iter().filter(of_port).count() == self.requests;
-            match &probe.http {
-                Some(_) if alone && whole => {}
-                _ => shown.push(probe.to_string()),
-            }
-        }
-        shown
-    }
+/// Some of all probes in words; a port whose requests are all among them stands alone.
+pub(super) fn shown(some: &[&Probe], all: &[Probe]) -> Vec<String> {
+    let same = |a: &Probe, b: &Probe| (a.protocol, a.port) == (b.protocol, b.port);
+    let whole = |probe: &Probe| {
+        let of_port = |other: &&Probe| same(other, probe);
+        let alone = some
+            .iter()
+            .copied()
+            .filter(of_port)
+            .any(|p| p.http.is_none());
+        let asked = all.iter().filter(of_port).count();
+        alone && some.iter().copied().filter(of_port).count() == asked
+    };
+    some.iter()
+        .filter(|probe| probe.http.is_none() || !whole(probe))
+        .map(ToString::to_string)
+        .collect()
 }
 
 // === impl Probe ===
@@ -145,13 +174,6 @@ impl std::fmt::Display for Probe {
     }
 }
 
-fn rules(world: &World) -> impl Iterator<Item = &Rule> {
-    let specs = world.policies.iter().flat_map(|policy| &policy.specs);
-    specs
-        .flat_map(|spec| Direction::BOTH.map(|direction| &spec.section(direction).rules))
-        .flatten()
-}
-
 /// First and last of a range; of a name every number that some pod gives it.
 fn numbers(world: &World, port: &PortMatch) -> Vec<(Protocol, u16)> {
     if matches!(port.protocol, Protocol::Icmp | Protocol::Icmpv6) {
@@ -181,18 +203,17 @@ fn request(rule: &HttpRule) -> Vec<HttpRequest> {
     let (Some(method), Some(path)) = (of(&rule.method, "GET"), of(&rule.path, "/")) else {
         return Vec::new();
     };
+    let plain = rule.headers.iter().map(|header| {
+        let value = header.value.clone().unwrap_or_else(|| "x".to_owned());
+        (header.name.clone(), value)
+    });
+    let wanted = rule.header_rules.iter();
+    let wanted = wanted.map(|header| (header.name.to_ascii_lowercase(), header.value.clone()));
     let plain = HttpRequest {
         method,
         path,
         host: rule.host.as_deref().and_then(example),
-        headers: rule
-            .headers
-            .iter()
-            .map(|header| {
-                let value = header.value.clone().unwrap_or_else(|| "x".to_owned());
-                (header.name.clone(), value)
-            })
-            .collect(),
+        headers: plain.chain(wanted).collect(),
     };
     let mut requests = vec![plain.clone()];
     if rule.path.is_some() && !plain.path.contains('?') {

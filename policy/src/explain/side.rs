@@ -16,6 +16,8 @@ struct Pair<'a> {
     rule: &'a Rule,
     /// Which of the policy's rules for the direction it is, counted from 1.
     number: usize,
+    /// Its policy is in audit mode.
+    audit: bool,
     misses: Vec<Miss>,
 }
 
@@ -130,6 +132,7 @@ fn walk<'a>(
                     object: &policy.object,
                     rule,
                     number: selected.rules.len(),
+                    audit: policy.audit,
                     misses,
                 });
             }
@@ -189,10 +192,15 @@ fn nearest(
     }
     let mut candidates: Vec<(&Pair<'_>, &str, Vec<Miss>)> = Vec::new();
     for pair in pairs.iter().filter(|p| p.rule.action == Action::Allow) {
+        let mut lacking = pair.misses.clone();
+        if pair.audit && !side.audit {
+            let text = "its policy is in audit mode, so what it allows is not in force";
+            lacking.push(Miss::new(MissKind::Other, text));
+        }
         match &pair.rule.l7 {
-            None => candidates.push((pair, &pair.rule.place, pair.misses.clone())),
+            None => candidates.push((pair, &pair.rule.place, lacking.clone())),
             Some(l7) if !l7.speaks(flow.protocol) => {
-                let mut misses = pair.misses.clone();
+                let mut misses = lacking.clone();
                 if misses.is_empty() {
                     let text = match l7 {
                         L7::Http(_) => "HTTP rules allow TCP only",
@@ -204,7 +212,7 @@ fn nearest(
                 candidates.push((pair, &pair.rule.place, misses));
             }
             Some(L7::Tls(_) | L7::Dns(_)) => {
-                let mut misses = pair.misses.clone();
+                let mut misses = lacking.clone();
                 if flow.http.is_some() {
                     let text = "it is about names, not about HTTP requests";
                     misses.push(Miss::new(MissKind::Other, text));
@@ -212,13 +220,13 @@ fn nearest(
                 candidates.push((pair, &pair.rule.place, misses));
             }
             Some(L7::Http(entries)) if entries.is_empty() => {
-                let mut misses = pair.misses.clone();
+                let mut misses = lacking.clone();
                 let text = "all of its HTTP rules were refused, so it allows no request";
                 misses.push(Miss::new(MissKind::Other, text));
                 candidates.push((pair, &pair.rule.place, misses));
             }
             Some(L7::Http(entries)) => candidates.extend(entries.iter().map(|entry| {
-                let mut misses = pair.misses.clone();
+                let mut misses = lacking.clone();
                 misses.extend(http::misses(flow, entry));
                 (pair, entry.place.as_str(), misses)
             })),

@@ -153,6 +153,19 @@ fn what_is_denied_by_a_rule_has_no_nearest_miss() {
 }
 
 #[test]
+fn a_policy_in_audit_mode_allows_nothing_yet() {
+    let mut audited = network_policy("audited", json!({"podSelector": {}, "ingress": [{}]}));
+    audited["metadata"]["annotations"] = json!({"weir.dev/mode": "audit"});
+    let deny = network_policy("deny", json!({"podSelector": {}}));
+    let sample = Sample::workshop().policy(&audited).policy(&deny);
+    assert_eq!(
+        miss(&sample, get("/")),
+        "rule 1 of NetworkPolicy/default/audited (spec.ingress[0]) would match but for its \
+         policy is in audit mode, so what it allows is not in force"
+    );
+}
+
+#[test]
 fn ends_that_are_not_known_are_refused_with_a_word() {
     let sample = workshop();
     let mut explainer = Explainer::new(&sample.world);

@@ -1,8 +1,8 @@
 //! Matching one request against many HTTP rules at once.
 //!
-//! Paths decide first, because they differ most: literal paths by hash, `prefix.*` paths by hash
-//! of each prefix length, all other patterns by one automaton. The cost of a verdict therefore
-//! does not grow with the number of rules, only with those whose path fits.
+//! Paths decide first, because they differ most: literal paths by hash, all other patterns by hash
+//! of the literal text that they begin with. The cost of a verdict therefore does not grow with
+//! the number of rules, only with those whose path begins like the request's.
 //!
 //! Patterns match in full, as in Cilium (RE2 full match of `:path` with its query string,
 //! `:method` and `:authority`).
@@ -10,9 +10,10 @@
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashMap},
+    sync::OnceLock,
 };
 
-use regex::{Regex, RegexSet, RegexSetBuilder};
+use regex::Regex;
 
 use super::{HeaderEdit, Request};
 use crate::{
@@ -20,22 +21,22 @@ use crate::{
     objects::pattern,
 };
 
-/// Bound of the automaton of all paths of a rule list in bytes.
-const SET_SIZE: usize = 256 << 20;
+/// Rules that are looked at for the nearest miss, of those that begin like the request and of the
+/// first ones.
+const NEAR: usize = 32;
 
 /// Compiled rules.
 #[derive(Debug)]
 pub struct Matcher {
     rules: Vec<Compiled>,
     literals: HashMap<String, Vec<usize>>,
-    prefixes: HashMap<String, Vec<usize>>,
-    prefix_lengths: BTreeSet<usize>,
-    /// `None` where all of them together are too large: then they are tried one by one.
-    patterns: Option<RegexSet>,
-    /// Rule of each pattern.
-    pattern_rules: Vec<usize>,
-    /// Rules without a path.
-    pathless: Vec<usize>,
+    /// Rules by the literal beginning of their path.
+    beginnings: HashMap<String, Vec<usize>>,
+    beginning_lengths: BTreeSet<usize>,
+    /// Rules without a path, and those whose pattern may begin with anything.
+    others: Vec<usize>,
+    /// Whether some rule does something to headers.
+    header_actions: bool,
 }
 
 #[derive(Debug)]
@@ -50,7 +51,15 @@ struct Compiled {
 enum Pattern {
     Literal(String),
     Prefix(String),
-    Regex(Box<Regex>),
+    /// Compiled when it is first needed: few of many patterns ever are.
+    Regex(Box<Lazy>),
+}
+
+#[derive(Debug)]
+struct Lazy {
+    source: String,
+    /// `None` inside where it does not compile, which it does in a parsed policy.
+    regex: OnceLock<Option<Regex>>,
 }
 
 /// Which field of a rule a request failed.
@@ -84,35 +93,34 @@ impl Matcher {
             .map(Compiled::new)
             .collect::<Result<Vec<_>, _>>()?;
         let mut literals: HashMap<String, Vec<usize>> = HashMap::new();
-        let mut prefixes: HashMap<String, Vec<usize>> = HashMap::new();
-        let (mut sources, mut pattern_rules, mut pathless) = (Vec::new(), Vec::new(), Vec::new());
+        let mut beginnings: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut others = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
             match &rule.path {
-                None => pathless.push(index),
+                None => others.push(index),
                 Some(Pattern::Literal(path)) => {
                     literals.entry(path.clone()).or_default().push(index);
                 }
                 Some(Pattern::Prefix(path)) => {
-                    prefixes.entry(path.clone()).or_default().push(index);
+                    beginnings.entry(path.clone()).or_default().push(index);
                 }
-                Some(Pattern::Regex(regex)) => {
-                    sources.push(regex.as_str().to_owned());
-                    pattern_rules.push(index);
-                }
+                Some(Pattern::Regex(lazy)) => match beginning(&lazy.source) {
+                    Some(text) => beginnings.entry(text.to_owned()).or_default().push(index),
+                    None => others.push(index),
+                },
             }
         }
-        let patterns = RegexSetBuilder::new(&sources)
-            .size_limit(SET_SIZE)
-            .build()
-            .ok();
+        let header_actions = rules
+            .iter()
+            .flat_map(|rule| &rule.rule.header_rules)
+            .any(|header| header.mismatch.is_some());
         Ok(Self {
-            prefix_lengths: prefixes.keys().map(String::len).collect(),
+            header_actions,
+            beginning_lengths: beginnings.keys().map(String::len).collect(),
             rules,
             literals,
-            prefixes,
-            patterns,
-            pattern_rules,
-            pathless,
+            beginnings,
+            others,
         })
     }
 
@@ -120,7 +128,7 @@ impl Matcher {
     pub fn first_match(&self, request: &Request<'_>) -> Option<usize> {
         let mut first: Option<usize> = None;
         self.with_path(request, |index, rule| {
-            if first.is_none_or(|found| index < found) && rule.matches_but_path(request) {
+            if first.is_none_or(|found| index < found) && rule.matches(request) {
                 first = Some(index);
             }
         });
@@ -129,10 +137,7 @@ impl Matcher {
 
     /// Whether some rule does something to headers.
     pub fn has_header_actions(&self) -> bool {
-        self.rules
-            .iter()
-            .flat_map(|rule| &rule.rule.header_rules)
-            .any(|header| header.mismatch.is_some())
+        self.header_actions
     }
 
     /// What the header rules of all matching rules do to a request: edits, and the names of the
@@ -140,7 +145,7 @@ impl Matcher {
     pub fn header_actions(&self, request: &Request<'_>) -> (Vec<HeaderEdit>, Vec<String>) {
         let mut matching = BTreeSet::new();
         self.with_path(request, |index, rule| {
-            if rule.matches_but_path(request) {
+            if rule.matches(request) {
                 matching.insert(index);
             }
         });
@@ -172,53 +177,42 @@ impl Matcher {
         (edits, noted)
     }
 
-    /// Calls back with every rule whose path fits, in no order.
+    /// Calls back with every rule whose path may fit, in no order.
     fn with_path(&self, request: &Request<'_>, mut found: impl FnMut(usize, &Compiled)) {
         let mut consider = |index: usize| {
             if let Some(rule) = self.rules.get(index) {
                 found(index, rule);
             }
         };
-        self.pathless.iter().copied().for_each(&mut consider);
+        self.others.iter().copied().for_each(&mut consider);
         let Some(path) = request.path else {
             return;
         };
         let literal = self.literals.get(path).into_iter().flatten();
         literal.copied().for_each(&mut consider);
-        for length in self.prefix_lengths.range(..=path.len()) {
+        for length in self.beginning_lengths.range(..=path.len()) {
             let Some(start) = path.get(..*length) else {
                 continue;
             };
-            let prefix = self.prefixes.get(start).into_iter().flatten();
-            prefix.copied().for_each(&mut consider);
-        }
-        match &self.patterns {
-            Some(patterns) => {
-                let matching = patterns.matches(path);
-                let rules = matching
-                    .iter()
-                    .filter_map(|place| self.pattern_rules.get(place));
-                rules.copied().for_each(&mut consider);
-            }
-            None => {
-                let fits = |index: &usize| {
-                    let rule = self.rules.get(*index).and_then(|rule| rule.path.as_ref());
-                    rule.is_some_and(|pattern| pattern.matches(path))
-                };
-                self.pattern_rules
-                    .iter()
-                    .copied()
-                    .filter(fits)
-                    .for_each(&mut consider);
-            }
+            let same = self.beginnings.get(start).into_iter().flatten();
+            same.copied().for_each(&mut consider);
         }
     }
 
     /// The rule that failed by the fewest fields, and by which.
     pub fn nearest_miss(&self, request: &Request<'_>) -> Option<NearMiss> {
-        self.rules
-            .iter()
-            .enumerate()
+        // Those that begin like the request, then the first ones: looking at all of very many
+        // rules would make a denial cost more than what it denies.
+        let mut candidates = BTreeSet::new();
+        self.with_path(request, |index, _| {
+            if candidates.len() < NEAR {
+                candidates.insert(index);
+            }
+        });
+        candidates.extend(0..self.rules.len().min(NEAR));
+        candidates
+            .into_iter()
+            .filter_map(|index| Some((index, self.rules.get(index)?)))
             .map(|(rule, compiled)| NearMiss {
                 rule,
                 failed: compiled.failures(request),
@@ -256,8 +250,14 @@ impl Compiled {
         })
     }
 
-    fn matches_but_path(&self, request: &Request<'_>) -> bool {
-        self.method
+    fn matches(&self, request: &Request<'_>) -> bool {
+        let path = match (&self.path, request.path) {
+            (None, _) => true,
+            (Some(pattern), Some(path)) => pattern.matches(path),
+            (Some(_), None) => false,
+        };
+        path && self
+            .method
             .as_ref()
             .is_none_or(|method| method.matches(request.method))
             && self
@@ -367,7 +367,12 @@ impl Pattern {
         {
             return Ok(Self::Prefix(prefix.into()));
         }
-        pattern::compile(pattern).map(|regex| Self::Regex(Box::new(regex)))
+        pattern::check(pattern).map(|()| {
+            Self::Regex(Box::new(Lazy {
+                source: pattern.into(),
+                regex: OnceLock::new(),
+            }))
+        })
     }
 
     fn matches(&self, value: &str) -> bool {
@@ -375,9 +380,29 @@ impl Pattern {
             Self::Literal(literal) => literal == value,
             // `.` does not match a line feed, and neither a path nor a host contains one.
             Self::Prefix(prefix) => value.starts_with(prefix) && !value.contains('\n'),
-            Self::Regex(regex) => regex.is_match(value),
+            Self::Regex(lazy) => lazy
+                .regex
+                .get_or_init(|| pattern::compile(&lazy.source).ok())
+                .as_ref()
+                .is_some_and(|regex| regex.is_match(value)),
         }
     }
+}
+
+/// The literal text that everything begins with that a pattern matches. A character before a
+/// quantifier may be missing, and alternatives begin each in its own way.
+fn beginning(pattern: &str) -> Option<&str> {
+    let end = pattern.find(is_meta)?;
+    if pattern.contains('|') || pattern.contains("(?") {
+        return None;
+    }
+    let text = pattern.get(..end)?;
+    let quantified = pattern.get(end..)?.starts_with(['*', '?', '{']);
+    let text = match quantified {
+        true => text.get(..text.char_indices().next_back()?.0)?,
+        false => text,
+    };
+    (!text.is_empty()).then_some(text)
 }
 
 fn is_meta(c: char) -> bool {
@@ -490,7 +515,7 @@ mod tests {
             rules in prop::collection::vec(
                 (prop::option::of(prop::sample::select(vec!["GET", "POST", "G.T", "GET|PUT"])),
                  prop::option::of(prop::sample::select(vec![
-                    "/", "/a", "/a/.*", "/a.*", ".*", "/a/[0-9]+", "/(a|b)/c", "/a\\?x=.*", "(?i)/A", "a",
+                    "/", "/a", "/a/.*", "/a.*", ".*", "/a/[0-9]+", "/(a|b)/c", "/a\\?x=.*", "(?i)/A", "a", "/ab?", "/ab*(/.*)?", "/a{1,2}", "/a+", "/a$", "/b|/a",
                  ]))), 0..12),
             method in prop::sample::select(vec!["GET", "POST", "PUT", "GxT"]),
             path in "/(a|b|A)?(/[0-9c]{0,2})?(\\?x=1)?",

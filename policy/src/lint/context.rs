@@ -1,10 +1,12 @@
 //! One policy as it is written and as it is understood.
 
+use std::cell::OnceCell;
+
 use serde_json::Value;
 
 use super::Input;
 use crate::{
-    compile::subject,
+    compile::{Compiler, Local, Snapshot, subject},
     model::{
         Direction, Labels, NamespaceScope, Peer, Peers, Pod, PodSelector, Policy, PolicyKind,
         PolicySpec, Rule, World,
@@ -16,6 +18,8 @@ pub(super) struct Context<'a> {
     pub input: &'a Input<'a>,
     pub value: &'a Value,
     pub policy: &'a Policy,
+    /// The world, compiled when a lint first asks for it.
+    pub compiled: &'a OnceCell<Snapshot>,
 }
 
 /// A rule with its surroundings.
@@ -31,6 +35,12 @@ pub(super) struct RuleIn<'a> {
 impl<'a> Context<'a> {
     pub fn world(&self) -> &'a World {
         &self.input.world
+    }
+
+    pub fn snapshot(&self) -> &'a Snapshot {
+        let everywhere = Local::Everywhere { node: "" };
+        self.compiled
+            .get_or_init(|| Compiler::new().compile(self.world(), everywhere))
     }
 
     pub fn is_network_policy(&self) -> bool {
@@ -71,6 +81,8 @@ impl<'a> Context<'a> {
             "toCIDRSet",
             "fromEntities",
             "toEntities",
+            "toServices",
+            "toFQDNs",
         ];
         names.into_iter().find_map(|name| {
             let items = object.get(name)?.as_array()?;

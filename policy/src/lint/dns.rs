@@ -6,7 +6,7 @@ use super::{
     registry::NO_DNS,
 };
 use crate::model::{
-    Action, Entity, Labels, Peer, Peers, Pod, Policy, PolicySpec, Port, Protocol, Rule, World,
+    Action, Entity, L7, Labels, Peer, Peers, Pod, Policy, PolicySpec, Port, Protocol, Rule, World,
     selector::Subject,
 };
 
@@ -63,9 +63,7 @@ fn pod_allows(context: &Context<'_>, pod: &Pod) -> bool {
 }
 
 fn allows_dns(world: &World, rule: &Rule) -> bool {
-    if rule.action != Action::Allow
-        || rule.l7.is_some() && !matches!(rule.l7, Some(crate::model::L7::Dns(_)))
-    {
+    if rule.action != Action::Allow || !matches!(rule.l7, None | Some(L7::Dns(_))) {
         return false;
     }
     let explicit = rule.ports.iter().any(|port| {

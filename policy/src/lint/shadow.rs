@@ -2,15 +2,15 @@
 
 use super::{Report, context::Context, registry::HTTP_SHADOWED};
 use crate::{
-    compile::{CompiledPort, CompiledRule, Compiler, DirectionSet, Local, Slot, Snapshot, Verdict},
-    model::{Direction, Protocol},
+    compile::{CompiledPort, CompiledRule, DirectionSet, Slot, Snapshot, Verdict},
+    model::{Direction, L7, Protocol},
 };
 
 pub(super) fn check(context: &Context<'_>, report: &mut Report) {
-    if !context.rules().any(|rule| rule.rule.l7.is_some()) {
+    if !context.rules().any(|rule| rule.rule.http().is_some()) {
         return;
     }
-    let snapshot = Compiler::new().compile(context.world(), Local::Everywhere { node: "" });
+    let snapshot = context.snapshot();
     let own = context.policy.object.to_string();
     for spec in &context.policy.specs {
         let Some(pod) = context.selected(&spec.subject).into_iter().next() else {
@@ -27,10 +27,10 @@ pub(super) fn check(context: &Context<'_>, report: &mut Report) {
             let places = spec.section(direction).rules.iter().map(|rule| &rule.place);
             let places: Vec<&String> = places.collect();
             let own_rules = side.rules.iter().filter(|rule| {
-                rule.l7.is_some() && *rule.object == own && places.contains(&&rule.place)
+                has_http(rule.l7.as_deref()) && *rule.object == own && places.contains(&&rule.place)
             });
             for rule in own_rules {
-                if let Some(why) = shadowed(&snapshot, side, rule) {
+                if let Some(why) = shadowed(snapshot, side, rule) {
                     report.add(
                         &HTTP_SHADOWED,
                         format!("{}.rules.http", rule.place),
@@ -41,6 +41,10 @@ pub(super) fn check(context: &Context<'_>, report: &mut Report) {
             }
         }
     }
+}
+
+fn has_http(l7: Option<&L7>) -> bool {
+    matches!(l7, Some(L7::Http(_)))
 }
 
 /// What allows the rule's connections without asking for their requests.

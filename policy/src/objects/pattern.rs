@@ -63,6 +63,14 @@ pub fn translate(pattern: &str) -> Result<String, PatternError> {
     compile(pattern).map(|regex| regex.as_str().to_owned())
 }
 
+/// Whether a pattern is one as far as that can be told without compiling it.
+///
+/// # Errors
+/// [`PatternError`] where it is no RE2 pattern.
+pub fn check(pattern: &str) -> Result<(), PatternError> {
+    Translation::new(pattern).run().map(drop)
+}
+
 /// The pattern, ready to match whole texts.
 ///
 /// # Errors

@@ -46,6 +46,7 @@ fn side(direction: &str, end: &str, side: &Value) -> Vec<String> {
     row("why", short.unwrap_or(reason));
     for policy in list(&side["selected_by"]) {
         let isolates = match policy["isolates"].as_bool() {
+            _ if policy["audit"].as_bool() == Some(true) => "audit only, denies nothing",
             Some(true) => "denies by default",
             _ => "does not deny by default",
         };

@@ -13,6 +13,7 @@ in_both_topologies!(
     header_rules,
     message_types,
     services,
+    itself,
     audit
 );
 
@@ -58,7 +59,7 @@ fn names(topology: Topology) {
         lab.dropped(SLEEP, family, &["httpbin:8000/headers"]);
     });
     let tcp = lab.exec(SLEEP, &["dig", "+tcp", "+short", "www.google.com"]);
-    assert_eq!(String::from_utf8_lossy(&tcp.stdout), "142.250.65.68\n");
+    assert_eq!(String::from_utf8_lossy(&tcp.stdout), "198.51.100.68\n");
     let refused = lab.exec(SLEEP, &["dig", "+tcp", "www.example.com"]);
     let said = String::from_utf8_lossy(&refused.stdout);
     assert!(said.contains("status: REFUSED"), "{said}");
@@ -231,6 +232,30 @@ fn services(topology: Topology) {
     });
     let dropped = tcp(&lab.netns(SLEEP), other, SILENT).unwrap_err();
     assert_eq!(dropped.kind(), ErrorKind::TimedOut);
+}
+
+/// A pod always reaches itself, by its service too, whatever policy says.
+fn itself(topology: Topology) {
+    let lab = TestLab::up(topology);
+    let reaches_itself = || {
+        in_both_families(|family| {
+            let url = "httpbin:8000/ip";
+            let by_name = lab.curls(HTTPBIN, family, "10", &[url, url]);
+            assert!(
+                by_name.iter().all(|reply| reply.status == 200),
+                "{by_name:?}"
+            );
+            // More than one packet can carry.
+            let large = "x".repeat(60_000);
+            lab.allowed(HTTPBIN, family, &["-d", &large, "httpbin:8000/post"]);
+        });
+    };
+    reaches_itself();
+    lab.apply(crate::policies::DENY_INGRESS);
+    reaches_itself();
+    lab.apply(crate::policies::ALLOW_GET_HEADERS);
+    reaches_itself();
+    assert!(lab.status()["counters"]["pass_itself"].as_u64() > Some(0));
 }
 
 /// Policies in audit mode deny nothing, whatever is spoken, and say what they would have denied.

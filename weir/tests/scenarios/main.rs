@@ -70,6 +70,47 @@ fn differences(outcome: &Outcome) -> String {
     text
 }
 
+/// The mistakes that the scenarios' notes explain by a lint are found by it.
+#[test]
+fn lints_explain_the_mistakes() {
+    let scenarios = concat!(env!("CARGO_MANIFEST_DIR"), "/../lab/scenarios");
+    for (lint, files) in [
+        (
+            "W002 cross-namespace",
+            &[
+                "s1/utils.yaml",
+                "s1/webapp-balanced.yaml",
+                "s1/policies/allow-pods-utils.yaml",
+            ][..],
+        ),
+        (
+            "W002 cross-namespace",
+            &[
+                "s3/shop.yaml",
+                "s3/policies/allow-order-ingress-fail-debug.yaml",
+            ],
+        ),
+        (
+            "W013 http-shadowed",
+            &[
+                "s4/sleep.yaml",
+                "s4/httpbin.yaml",
+                "s4/policies/allow-get-headers.yaml",
+                "s4/policies/allow-ingress-to-httpbin.yaml",
+            ],
+        ),
+    ] {
+        let mut weir = std::process::Command::new(env!("CARGO_BIN_EXE_weir"));
+        weir.arg("lint");
+        for file in files {
+            weir.args(["-f", &format!("{scenarios}/{file}")]);
+        }
+        let output = weir.output().expect("the weir binary");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(lint), "{files:?}: {output:?}");
+    }
+}
+
 /// Every scenario is played, and every behaviour of the labs' texts has its place.
 #[test]
 fn nothing_is_left_out() {
