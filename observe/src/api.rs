@@ -3,7 +3,11 @@
     missing_docs,
     reason = "made of the API's text, whose comments say what is what"
 )]
-#![allow(clippy::all, clippy::pedantic, reason = "generated")]
+#![allow(
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    reason = "generated"
+)]
 
 pub mod flow {
     tonic::include_proto!("flow");

@@ -52,7 +52,7 @@ pub fn to_value<M: Json>(message: &M) -> Value {
                 .map_err(|e| e.to_string())
         });
     // Every message of ours has a descriptor, and each of its values a form in JSON.
-    written.unwrap_or_else(|reason| Value::from(reason))
+    written.unwrap_or_else(Value::from)
 }
 
 /// A message from JSON; fields that are not known are passed over.

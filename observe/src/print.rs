@@ -93,7 +93,7 @@ impl Style {
             self.time(flow.time.as_ref()),
             self.kind(flow),
             self.verdict(flow),
-            flow.summary,
+            plain(&flow.summary),
         );
         self.with_why(line, flow)
     }
@@ -107,7 +107,7 @@ impl Style {
             self.destination(flow),
             self.kind(flow),
             self.verdict(flow),
-            flow.summary.clone(),
+            plain(&flow.summary),
         ]);
         row
     }
@@ -121,9 +121,9 @@ impl Style {
             ("DESTINATION", self.destination(flow)),
             ("TYPE", self.kind(flow)),
             ("VERDICT", self.verdict(flow)),
-            ("SUMMARY", flow.summary.clone()),
+            ("SUMMARY", plain(&flow.summary)),
         ]);
-        lines.extend(self.why.then(|| ("WHY", told(flow))));
+        lines.extend(self.why.then(|| ("WHY", plain(&told(flow)))));
         let line = |(head, text): &(&str, String)| format!("{head:>11}: {text}");
         lines.iter().map(line).collect::<Vec<_>>().join("\n")
     }
@@ -147,17 +147,17 @@ impl Style {
 
     fn with_why(&self, line: String, flow: &Flow) -> String {
         match self.why {
-            true => format!("{line}\n    {}", self.dim(&told(flow))),
+            true => format!("{line}\n    {}", self.dim(&plain(&told(flow)))),
             false => line,
         }
     }
 
     fn source(&self, flow: &Flow) -> String {
-        self.cyan(&place::source(flow, self.names))
+        self.cyan(&plain(&place::source(flow, self.names)))
     }
 
     fn destination(&self, flow: &Flow) -> String {
-        self.cyan(&place::destination(flow, self.names))
+        self.cyan(&plain(&place::destination(flow, self.names)))
     }
 
     fn identity(&self, number: Option<u32>) -> String {
@@ -251,21 +251,29 @@ pub fn kind(flow: &Flow) -> String {
     }
 }
 
+/// Places where packets are seen, by their numbers.
+const POINTS: [&str; 12] = [
+    "to-endpoint",
+    "to-proxy",
+    "to-host",
+    "to-stack",
+    "to-overlay",
+    "from-endpoint",
+    "from-proxy",
+    "from-host",
+    "from-stack",
+    "from-overlay",
+    "from-network",
+    "to-network",
+];
+
+/// The number of a place where packets are seen.
+pub fn trace_point(name: &str) -> Option<i32> {
+    let index = POINTS.iter().position(|point| *point == name)?;
+    i32::try_from(index).ok()
+}
+
 fn point(sub_type: i32) -> &'static str {
-    const POINTS: [&str; 12] = [
-        "to-endpoint",
-        "to-proxy",
-        "to-host",
-        "to-stack",
-        "to-overlay",
-        "from-endpoint",
-        "from-proxy",
-        "from-host",
-        "from-stack",
-        "from-overlay",
-        "from-network",
-        "to-network",
-    ];
     let index = usize::try_from(sub_type).unwrap_or(usize::MAX);
     POINTS.get(index).copied().unwrap_or("UNKNOWN")
 }
@@ -319,6 +327,12 @@ fn named(policies: &[Policy]) -> String {
         false => format!("{}/{} ({})", policy.namespace, policy.name, policy.kind),
     };
     policies.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// Without what would move a terminal's cursor: clients and servers choose parts of these texts.
+fn plain(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.chars().map(shown).collect()
 }
 
 /// Why a flow got its verdict, as one line.

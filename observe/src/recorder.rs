@@ -1,15 +1,17 @@
 //! The thread that makes records: what the kernel and the proxy tell, named, explained and kept.
 
+mod dialled;
+
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     hash::{BuildHasher as _, RandomState},
     io,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use nix::time::{ClockId, clock_gettime};
@@ -26,8 +28,13 @@ use crate::{
     why::{Reasoner, is_denied},
 };
 
+use dialled::Dialled;
+
 /// Events that wait for the thread at most.
 const QUEUE: usize = 1 << 16;
+/// How long a request is held: the kernel's events gather for 20 ms, and what they tell of its
+/// connection comes before it then, with the service that was dialled.
+const SETTLE: Duration = Duration::from_millis(40);
 /// The same packet within this time after the last is one that came again.
 const AGAIN: u64 = 60_000_000_000;
 /// Flows whose packets are looked for again; past it the old ones are forgotten.
@@ -66,6 +73,9 @@ pub struct Recorder {
     redaction: Redaction,
     shared: Arc<Shared>,
     again: HashMap<Packet, (u64, [Option<u64>; 2])>,
+    dialled: Dialled,
+    /// Requests whose connection the kernel may not have told of yet.
+    held: VecDeque<(Instant, Box<Request>)>,
     /// Two halves of what tells records of this run from all others.
     run: u64,
     made: u64,
@@ -152,6 +162,8 @@ impl Recorder {
             redaction,
             shared: Arc::clone(&shared),
             again: HashMap::new(),
+            dialled: Dialled::default(),
+            held: VecDeque::new(),
             run: RandomState::new().hash_one(std::process::id()),
             made: 0,
             told_lost: (0, 0),
@@ -176,7 +188,7 @@ impl Recorder {
             let mut reasoners = [Reasoner::new(&names), Reasoner::new(&before)];
             // One turn for each revision: reasons are of the revision's rules.
             loop {
-                let Some(input) = waiting.take().or_else(|| inputs.recv().ok()) else {
+                let Some(input) = waiting.take().or_else(|| self.next(inputs)) else {
                     return;
                 };
                 if !Arc::ptr_eq(&names, &self.names()) {
@@ -187,6 +199,7 @@ impl Recorder {
                 for input in inputs.try_iter().take(256) {
                     self.take(input, &mut reasoners);
                 }
+                self.settle(SETTLE, &reasoners[0]);
                 self.tell_lost();
                 self.ring.publish();
                 if let Some(log) = &mut self.log {
@@ -204,23 +217,43 @@ impl Recorder {
                 let old = before.revision() == event.revision && now.revision() != event.revision;
                 self.verdict(&event, if old { before } else { now });
             }
-            Input::Request(request) => {
-                let names = now.names();
-                self.metrics.request(&request, names);
-                let flows = record::requests(&request, names, &self.redaction);
-                if let Some(log) = &mut self.log {
-                    log.request(&flows);
-                }
-                for flow in flows {
-                    self.keep(flow);
-                }
-            }
+            Input::Request(request) => self.held.push_back((Instant::now(), request)),
             Input::Flush(done) => {
+                self.settle(Duration::ZERO, now);
+                self.tell_lost();
                 self.ring.publish();
                 // Who waited may have gone.
                 done.send(()).ok();
             }
             Input::Look => {}
+        }
+    }
+
+    /// What comes next; nothing for the moment where held requests are due.
+    fn next(&self, inputs: &Receiver<Input>) -> Option<Input> {
+        let Some((since, _)) = self.held.front() else {
+            return inputs.recv().ok();
+        };
+        match inputs.recv_timeout(SETTLE.saturating_sub(since.elapsed())) {
+            Ok(input) => Some(input),
+            Err(RecvTimeoutError::Timeout) => Some(Input::Look),
+            Err(RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// Records the requests that were held for so long.
+    fn settle(&mut self, age: Duration, reasoner: &Reasoner<'_>) {
+        let names = reasoner.names();
+        while let Some((_, request)) = self.held.pop_front_if(|(since, _)| since.elapsed() >= age) {
+            self.metrics.request(&request, names);
+            let mut flows = record::requests(&request, names, &self.redaction);
+            self.dialled.complete_request(&request, &mut flows);
+            if let Some(log) = &mut self.log {
+                log.request(&flows);
+            }
+            for flow in flows {
+                self.keep(flow);
+            }
         }
     }
 
@@ -251,7 +284,8 @@ impl Recorder {
         }
         let reasons = reasoner.reasons(event);
         let mut numbers = [None; 2];
-        let flows = record::verdicts(event, wall_clock(event.time), reasoner.names(), &reasons);
+        let mut flows = record::verdicts(event, wall_clock(event.time), reasoner.names(), &reasons);
+        self.dialled.complete(event, &mut flows);
         for (number, flow) in numbers.iter_mut().zip(flows) {
             if let Some(log) = &mut self.log {
                 log.write(&flow);

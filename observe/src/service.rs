@@ -54,7 +54,10 @@ impl observer_server::Observer for Observer {
         let request = request.into_inner();
         let reading = Reading::new(&self.ring, &self.node, request)?;
         let (sender, answers) = mpsc::channel(WAITING);
-        tokio::spawn(reading.run(sender));
+        match reading.to {
+            Some(to) => drop(tokio::spawn(reading.all(to, sender))),
+            None => drop(tokio::spawn(reading.run(sender))),
+        }
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
 
@@ -134,7 +137,7 @@ struct Reading {
     from: u64,
     /// Where what was there at the beginning ends; `None`: follow.
     to: Option<u64>,
-    /// How many flows at most.
+    /// How many flows at most; of those that were there, where it follows.
     most: u64,
 }
 
@@ -166,9 +169,6 @@ impl Reading {
         } else if !request.first && request.number > 0 && request.since.is_none() {
             reading.from = reading.last(first, next);
         }
-        if request.follow {
-            reading.most = u64::MAX;
-        }
         Ok(reading)
     }
 
@@ -199,9 +199,39 @@ impl Reading {
             && self.filters.pass(flow)
     }
 
+    /// What is there, in the order of time: the proxy's records come sooner than the kernel's.
+    async fn all(self, to: u64, answers: mpsc::Sender<Result<GetFlowsResponse, Status>>) {
+        let (mut at, mut lost) = (self.from, Vec::new());
+        let mut flows: Vec<Arc<Flow>> = Vec::new();
+        while at < to && (flows.len() as u64) < self.most {
+            let left = usize::try_from(to - at).unwrap_or(BATCH);
+            let read = self.ring.read(at, left.min(BATCH));
+            if read.items.is_empty() {
+                break;
+            }
+            for item in &read.items {
+                match item {
+                    Item::Flow(flow) if self.wants(flow) => flows.push(Arc::clone(flow)),
+                    Item::Flow(_) => {}
+                    Item::Lost(event) => lost.push(*event),
+                }
+            }
+            at = read.next;
+        }
+        flows.truncate(usize::try_from(self.most).unwrap_or(usize::MAX));
+        flows.sort_by_key(|flow| flow.time.as_ref().map_or(0, nanoseconds));
+        let lost = lost.into_iter().map(|event| self.lost(event));
+        let flows = flows.into_iter().map(|flow| response(Flow::clone(&flow)));
+        for answer in lost.chain(flows) {
+            if answers.send(Ok(answer)).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// What comes, as it comes.
     async fn run(mut self, answers: mpsc::Sender<Result<GetFlowsResponse, Status>>) {
         let mut more = self.ring.follow();
-        let mut sent = 0;
         loop {
             more.mark_unchanged();
             let read = self.ring.read(self.from, BATCH);
@@ -211,28 +241,19 @@ impl Reading {
                     return;
                 }
             }
-            for (number, item) in (read.next - read.items.len() as u64..).zip(&read.items) {
-                if self.to.is_some_and(|to| number >= to) {
-                    return;
-                }
+            for item in &read.items {
                 let answer = match item {
-                    Item::Flow(flow) if self.wants(flow) => {
-                        sent += 1;
-                        response(Flow::clone(flow))
-                    }
+                    Item::Flow(flow) if self.wants(flow) => response(Flow::clone(flow)),
                     Item::Flow(_) => continue,
                     Item::Lost(lost) => self.lost(*lost),
                 };
-                if answers.send(Ok(answer)).await.is_err() || sent >= self.most {
+                if answers.send(Ok(answer)).await.is_err() {
                     return;
                 }
             }
             self.from = read.next;
             if !read.items.is_empty() {
                 continue;
-            }
-            if self.to.is_some() {
-                return;
             }
             let changed = tokio::select! {
                 changed = more.changed() => changed.is_ok(),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use weir_abi::{
+    counter,
     event::Event,
     policy::{direction, verdict},
 };
@@ -145,12 +146,15 @@ impl<'a> Reasoner<'a> {
             Direction::Ingress => &set.ingress,
             Direction::Egress => &set.egress,
         };
-        if !side.enforced() || event.class == 0 {
+        let own = event.reason == counter::PASS_NODE;
+        if own || !side.enforced() {
             return Some(Reasons {
                 why: Why {
-                    reason: match event.class {
-                        0 => "the node's own traffic is always allowed".to_owned(),
-                        _ => format!("no policy selects the endpoint for {}", direction_of(event)),
+                    reason: match own {
+                        true => "the node's own traffic is always allowed".to_owned(),
+                        false => {
+                            format!("no policy selects the endpoint for {}", direction_of(event))
+                        }
                     },
                     ..Why::default()
                 },

@@ -10,7 +10,8 @@ use crate::api::flow::{Endpoint, Flow, FlowFilter, Service, Workload, layer4::Pr
 
 /// The fields of one end in a filter, and how that end is read off a flow.
 struct Side<'a> {
-    ip: (&'static str, &'a [String], fn(&Flow) -> Option<&str>),
+    ips: (&'static str, &'a [String]),
+    address: fn(&Flow) -> Option<&str>,
     end: fn(&Flow) -> Option<&Endpoint>,
     service: fn(&Flow) -> Option<&Service>,
     names: fn(&Flow) -> &[String],
@@ -27,9 +28,8 @@ struct Side<'a> {
 
 pub(super) fn compile(filter: &FlowFilter, tests: &mut Tests) -> Result<(), FilterError> {
     let source = Side {
-        ip: ("source_ip", &filter.source_ip, |flow| {
-            Some(&flow.ip.as_ref()?.source)
-        }),
+        ips: ("source_ip", &filter.source_ip),
+        address: |flow| Some(&flow.ip.as_ref()?.source),
         end: |flow| flow.source.as_ref(),
         service: |flow| flow.source_service.as_ref(),
         names: |flow| &flow.source_names,
@@ -44,9 +44,8 @@ pub(super) fn compile(filter: &FlowFilter, tests: &mut Tests) -> Result<(), Filt
         clusters: &filter.source_cluster_name,
     };
     let destination = Side {
-        ip: ("destination_ip", &filter.destination_ip, |flow| {
-            Some(&flow.ip.as_ref()?.destination)
-        }),
+        ips: ("destination_ip", &filter.destination_ip),
+        address: |flow| Some(&flow.ip.as_ref()?.destination),
         end: |flow| flow.destination.as_ref(),
         service: |flow| flow.destination_service.as_ref(),
         names: |flow| &flow.destination_names,
@@ -81,8 +80,8 @@ impl Side<'_> {
             port,
             ..
         } = self;
-        let (field, networks, address) = self.ip;
-        let networks = each(field, networks, network)?;
+        let address = self.address;
+        let networks = each(self.ips.0, self.ips.1, network)?;
         tests.any(&networks, move |network, flow| {
             within(network, address(flow))
         });

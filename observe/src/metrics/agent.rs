@@ -35,8 +35,6 @@ pub struct AgentFacts {
     pub tracked: u64,
     /// What the programs counted.
     pub packets: Vec<(&'static str, u64)>,
-    /// Events that did not fit into the kernel's ring.
-    pub lost: u64,
     /// The proxy in charge; `None`: there is none.
     pub proxy: Option<ProxyFacts>,
     /// Records now.
