@@ -8,9 +8,13 @@ scripts/check-tree.sh
 step "formatting"
 cargo fmt --all --check
 (cd ebpf && cargo fmt --check)
+cargo fmt --manifest-path fuzz/Cargo.toml --check
 
 step "clippy"
 cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+
+step "clippy on the fuzz targets"
+cargo clippy --quiet --locked --manifest-path fuzz/Cargo.toml --target-dir target -- -D warnings
 
 # Rustup has no core for the BPF target, so the kernel programs are read as if for this machine.
 step "clippy on the kernel programs"

@@ -20,6 +20,9 @@ alone scripts/check-docs.sh
 step "the observer, asked by a client of another make, and scraped by Prometheus"
 alone scripts/check-observer.py
 
+step "ten seconds of fuzzing for each parser"
+scripts/fuzz.sh
+
 step "half a minute of traffic through the proxy"
 WEIR_BUILD=debug alone bench/soak.py 30 testsoak
 

@@ -170,7 +170,8 @@ fn not_enforced(kind: &str) -> Problem {
         object: kind.escape_debug().to_string(),
         field: "kind".to_owned(),
         reason: "is not enforced here: NetworkPolicy (networking.k8s.io/v1), CiliumNetworkPolicy \
-                 and CiliumClusterwideNetworkPolicy (cilium.io/v2) are"
+                 and CiliumClusterwideNetworkPolicy (cilium.io/v2), and ClusterNetworkPolicy \
+                 (policy.networking.k8s.io/v1alpha2) are"
             .to_owned(),
     }
 }

@@ -309,7 +309,15 @@ fn related<const FROM_POD: bool>(
     }
     // What an error towards the pod quotes was sent by the pod, and the other way round.
     *key = quoted.key(endpoint.index, !FROM_POD);
-    tracking::find(key, now).is_some_and(|tracked| tracked.flags & DENIED == 0)
+    let Some(tracked) = tracking::find(key, now) else {
+        return false;
+    };
+    if tracked.flags & DENIED != 0 {
+        return false;
+    }
+    FROM_POD
+        || tracked.flags & TRANSLATED == 0
+        || service::reverse_quote(ctx, packet, quoted, &tracked.service, tracked.service_port)
 }
 
 /// Whether the pod sends from an address that is not its own. Link-local addresses are not listed.

@@ -62,9 +62,14 @@ pub fn forward(ctx: &TcContext, packet: &mut Packet, key: &ConnectionKey) -> Tra
             *known
         }
         (_, Some(service)) => {
-            let Some(backend) = choose(service, &packet.source) else {
+            let affine = service.flags & CLIENT_AFFINITY != 0;
+            let chosen = if affine { kept(service, key) } else { None };
+            let Some(backend) = chosen.or_else(|| choose(service, &packet.source)) else {
                 return Translated::Failed;
             };
+            if affine {
+                keep(service, key, &backend);
+            }
             let translation = Translation {
                 backend: backend.address,
                 service: service.id,
@@ -87,6 +92,55 @@ pub fn forward(ctx: &TcContext, packet: &mut Packet, key: &ConnectionKey) -> Tra
         return Translated::Failed;
     }
     Translated::Yes
+}
+
+/// Backends that are looked through for the one that a client had before they changed.
+const AFFINE: u32 = 64;
+
+/// Where the choice for a client is kept: the entry of a flow without a port of its own.
+#[inline(always)]
+fn affinity(key: &ConnectionKey) -> ConnectionKey {
+    ConnectionKey {
+        local_port: 0,
+        ..*key
+    }
+}
+
+/// The backend that a client has had, as long as the service has it.
+#[inline(always)]
+fn kept(service: &Service, key: &ConnectionKey) -> Option<Backend> {
+    // SAFETY: entries are plain integers.
+    let before = unsafe { TRANSLATIONS.get(affinity(key)) }.copied()?;
+    let backend = Backend {
+        address: before.backend,
+        port: before.port,
+        reserved: 0,
+    };
+    if before.service == service.id {
+        return Some(backend);
+    }
+    for slot in 0..AFFINE {
+        if slot >= service.backends as u32 {
+            break;
+        }
+        let other = self::backend(service.id, slot)?;
+        if other.address == backend.address && other.port == backend.port {
+            return Some(backend);
+        }
+    }
+    None
+}
+
+/// Keeps the choice for a client. Where the table takes no entry the next choice may be another.
+#[inline(always)]
+fn keep(service: &Service, key: &ConnectionKey, backend: &Backend) {
+    let translation = Translation {
+        backend: backend.address,
+        service: service.id,
+        port: backend.port,
+        reserved: 0,
+    };
+    let _ = TRANSLATIONS.insert(affinity(key), translation, 0);
 }
 
 /// A backend of a service: by the client where it wants affinity, else at random. A client that
@@ -185,6 +239,57 @@ pub fn from_itself(ctx: &TcContext, packet: &mut Packet, key: &ConnectionKey) ->
 #[inline(always)]
 pub fn reverse(ctx: &TcContext, packet: &mut Packet, service: &Address, port: u16) -> bool {
     rewrite(ctx, packet, false, service, port)
+}
+
+/// Gives the packet that an ICMP error quotes the service's address back: the endpoint would not
+/// know it otherwise, and a path's MTU would be lost. The quoted IP header keeps a right checksum,
+/// so only the port changes the checksum of the error over it.
+#[inline(always)]
+pub fn reverse_quote(
+    ctx: &TcContext,
+    error: &Packet,
+    quoted: &Packet,
+    service: &Address,
+    port: u16,
+) -> bool {
+    let checksum = error.transport as usize + 2;
+    let inner = error.transport as usize + 8;
+    let mut ok = true;
+    if error.v6 {
+        let old = quoted.destination;
+        // SAFETY: both are 16 readable bytes.
+        let difference = unsafe {
+            bpf_csum_diff(
+                old.as_ptr().cast_mut().cast(),
+                16,
+                service.as_ptr().cast_mut().cast(),
+                16,
+                0,
+            )
+        };
+        ok &= difference >= 0;
+        ok &= ctx
+            .l4_csum_replace(checksum, 0, difference as u64, 0)
+            .is_ok();
+        ok &= ctx.store(inner + 24, service, 0).is_ok();
+    } else {
+        ok &= ctx
+            .l3_csum_replace(inner + 10, word(&quoted.destination), word(service), 4)
+            .is_ok();
+        let v4 = [service[12], service[13], service[14], service[15]];
+        ok &= ctx.store(inner + 16, &v4, 0).is_ok();
+    }
+    ok &= ctx
+        .l4_csum_replace(
+            checksum,
+            quoted.destination_port.to_be() as u64,
+            port.to_be() as u64,
+            2,
+        )
+        .is_ok();
+    ok && ctx
+        .store(quoted.transport as usize + 2, &port.to_be_bytes(), 0)
+        .is_ok()
 }
 
 /// Puts an address and port in place of the destination's or the source's, checksums included.

@@ -10,7 +10,7 @@ pub mod world;
 pub use policy::{
     Action, Direction, Entity, HeaderMatch, HeaderRule, HttpRule, L7, Mismatch, ObjectRef, Peer,
     Peers, Policy, PolicyKind, PolicySpec, Port, PortMatch, Problem, Protocol, Rule, Section,
-    ServiceSelector, WhichServices,
+    ServiceSelector, Tier, WhichServices,
 };
 pub use selector::{Key, Labels, NamespaceScope, Operator, PodSelector, Requirement, Selector};
 pub use world::{ContainerPort, Namespace, Node, Pod, Service, ServicePort, World};

@@ -16,6 +16,7 @@ use crate::model::{NamespaceScope, ObjectRef, Policy, PolicyKind, PolicySpec, Pr
 
 mod cidr;
 mod cilium;
+mod cluster_policy;
 mod field;
 mod labels;
 mod network_policy;
@@ -72,6 +73,9 @@ pub fn kind_of(value: &Value) -> Option<PolicyKind> {
         ("CiliumClusterwideNetworkPolicy", "cilium.io" | "") => {
             Some(PolicyKind::CiliumClusterwideNetworkPolicy)
         }
+        ("ClusterNetworkPolicy", "policy.networking.k8s.io" | "") => {
+            Some(PolicyKind::ClusterNetworkPolicy)
+        }
         _ => None,
     }
 }
@@ -86,7 +90,7 @@ pub fn reference(kind: PolicyKind, value: &Value) -> ObjectRef {
         _ => String::new(),
     };
     let namespace = match (kind, text("namespace")) {
-        (PolicyKind::CiliumClusterwideNetworkPolicy, _) => String::new(),
+        (kind, _) if kind.is_cluster_wide() => String::new(),
         (_, namespace) if namespace.is_empty() => DEFAULT_NAMESPACE.to_owned(),
         (_, namespace) => namespace,
     };
@@ -109,26 +113,25 @@ pub fn parse(kind: PolicyKind, value: &Value) -> Result<Parsed, Box<Refused>> {
     let object = reference(kind, value);
     let root = Field::root(value);
     let mut faults = Vec::new();
-    let mut refused = false;
-    if let Err(fault) = head(kind, &root) {
-        faults.push(fault);
-        refused = true;
-    }
+    let wrong_head = head(kind, &root)
+        .map_err(|fault| faults.push(fault))
+        .is_err();
     let scope = scope(&object, value);
     let specs = match kind {
         PolicyKind::NetworkPolicy => network_policy::specs(&root, &scope, &mut faults),
         PolicyKind::CiliumNetworkPolicy | PolicyKind::CiliumClusterwideNetworkPolicy => {
             cilium::specs(&root, &scope, &mut faults)
         }
+        PolicyKind::ClusterNetworkPolicy => cluster_policy::specs(&root, &mut faults),
     };
-    refused |= specs.refused;
+    let refused = wrong_head || specs.refused;
     let audit = audit(&root, &mut faults);
     let problems: Vec<Problem> = faults
         .into_iter()
         .map(|fault| fault.problem(&object))
         .collect();
-    let specs = if refused && !specs.refused {
-        // The head is wrong and the rest may mean something else than it says: close all of it.
+    let specs = if wrong_head {
+        // The rest may mean something else than it says: close all of it, the good parts too.
         stand_in(kind, value, &scope)
     } else {
         specs.specs
@@ -193,12 +196,13 @@ fn stand_in(kind: PolicyKind, value: &Value, scope: &NamespaceScope) -> Vec<Poli
         PolicyKind::CiliumNetworkPolicy | PolicyKind::CiliumClusterwideNetworkPolicy => {
             cilium::closed_all(value, scope)
         }
+        PolicyKind::ClusterNetworkPolicy => vec![cluster_policy::closed(value)],
     }
 }
 
 /// The namespaces whose pods an object is about. A namespace that is no string at all may mean any.
 fn scope(object: &ObjectRef, value: &Value) -> NamespaceScope {
-    if object.kind == PolicyKind::CiliumClusterwideNetworkPolicy {
+    if object.kind.is_cluster_wide() {
         return NamespaceScope::All;
     }
     let metadata = value.get("metadata");
@@ -215,6 +219,7 @@ fn head(kind: PolicyKind, root: &Field<'_>) -> Result<(), Fault> {
         PolicyKind::CiliumNetworkPolicy | PolicyKind::CiliumClusterwideNetworkPolicy => {
             "cilium.io/v2"
         }
+        PolicyKind::ClusterNetworkPolicy => "policy.networking.k8s.io/v1alpha2",
     };
     let object = root.object()?;
     object.only(

@@ -3,7 +3,7 @@
 //! when the kernel enforces it: a client can never be faster than its own policy.
 
 pub mod learn;
-mod message;
+pub mod message;
 mod query;
 pub mod tcp;
 pub mod udp;

@@ -319,6 +319,7 @@ fn policy(number: usize) -> Policy {
         },
         audit: false,
         specs: vec![PolicySpec {
+            tier: Default::default(),
             subject: pods(number),
             ingress: section(rule(number + 1, 8000 + (number % 100) as u16, None)),
             egress: section(rule(number + 7, 8000, None)),

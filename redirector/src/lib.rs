@@ -5,6 +5,7 @@
 //! Everything lives below one pin folder and two named network namespaces, so that a restarted
 //! agent adopts what is there and [`instance::Instance::remove`] leaves nothing.
 
+pub mod check;
 pub mod instance;
 mod kernel;
 pub mod lower;

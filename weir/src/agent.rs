@@ -4,6 +4,7 @@
 //! one after the other. The order of a change is: proxy first (it then judges by the new snapshot
 //! and still serves what the kernel sends it), kernel second.
 
+mod check;
 mod control;
 mod facts;
 mod flows;
@@ -21,7 +22,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{MissedTickBehavior, interval},
 };
 use weir_cluster::{
@@ -59,6 +60,9 @@ pub struct Agent {
     requests: mpsc::Receiver<Request>,
     observing: Observing,
     rooms: facts::Rooms,
+    /// What the self-check derives verdicts from, and what came of it.
+    basis: watch::Sender<Arc<check::Basis>>,
+    checks: Arc<check::Counts>,
     learnt: names::Names,
     /// The objects as they were read last.
     reading: Reading,
@@ -97,10 +101,17 @@ impl Agent {
         let compiler = Compiler::after(redirector.last_id(), redirector.revision()?.into());
         let link = AgentEnd::bind(&instance.proxy_socket())
             .with_context(|| format!("cannot listen on {}", instance.proxy_socket().display()))?;
+        let (basis, checked_against) = watch::channel(Arc::default());
+        let checks = Arc::<check::Counts>::default();
+        let check = check::SelfCheck::new(checked_against, Arc::clone(&checks));
         let (sender, requests) = mpsc::channel(16);
         let observing = Observing::start(observe, &instance, &node, sender.clone()).await?;
         let intake = observing.intake.clone();
-        tokio::spawn(flows::report(redirector.take_events()?, intake.clone()));
+        tokio::spawn(flows::report(
+            redirector.take_events()?,
+            intake.clone(),
+            check,
+        ));
         let mut agent = Self {
             node,
             source,
@@ -112,6 +123,8 @@ impl Agent {
             requests,
             observing,
             rooms: facts::rooms(&instance),
+            basis,
+            checks,
             learnt: names::Names::load(&instance.run_dir().join("names.json")),
             reading,
             state: State::default(),
@@ -250,6 +263,8 @@ impl Agent {
         let index = |namespace: &str, name: &str| Some(places.get(namespace, name)?.index);
         let names = Names::new(&self.node, world.clone(), snapshot.clone(), index);
         self.observing.intake.names(Arc::new(names));
+        self.basis
+            .send_replace(Arc::new(check::Basis::new(snapshot.clone(), &places)));
         let applied = tokio::task::block_in_place(|| {
             self.redirector
                 .apply(&snapshot, &reading.world.services, &places)

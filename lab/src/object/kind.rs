@@ -52,6 +52,14 @@ const ALIASES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "ClusterNetworkPolicy",
+        &[
+            "clusternetworkpolicy",
+            "clusternetworkpolicies",
+            "clusternetworkpolicy.policy.networking.k8s.io",
+        ],
+    ),
+    (
         "ServiceAccount",
         &["sa", "serviceaccount", "serviceaccounts"],
     ),

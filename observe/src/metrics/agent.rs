@@ -39,6 +39,8 @@ pub struct AgentFacts {
     pub proxy: Option<ProxyFacts>,
     /// Records now.
     pub records: u64,
+    /// Verdicts of the kernel that were derived once more, and those that came out otherwise.
+    pub checked: (u64, u64),
 }
 
 /// What a proxy tells.
@@ -84,6 +86,8 @@ pub struct AgentMetrics {
     tracked: Gauge,
     packets: Family<IntCounterVec>,
     records: Gauge,
+    checked: Counter,
+    mismatches: Counter,
     link: Gauge,
     proxy_revision: Gauge,
     open: Gauge,
@@ -119,6 +123,14 @@ impl AgentMetrics {
             tracked: all.gauge("weir_tracked_flows", "Flows in connection tracking."),
             packets: all.counters("weir_datapath_packets_total", "Packets by what the programs did with them: see the counters in troubleshooting.md.", &["result"]),
             records: all.gauge("weir_flow_records", "Records in memory."),
+            checked: all.counter(
+                "weir_verdicts_checked_total",
+                "Verdicts of the kernel that were derived once more from the rules.",
+            ),
+            mismatches: all.counter(
+                "weir_verdict_mismatches_total",
+                "Those that came out otherwise: a fault of Weir's.",
+            ),
             link: all.gauge("weir_proxy_connected", "1 while a proxy is in charge of new connections."),
             proxy_revision: all.gauge("weir_proxy_revision", "Revision that the proxy judges by."),
             open: all.gauge("weir_proxy_connections_open", "Connections open in the proxy."),
@@ -151,6 +163,8 @@ impl AgentMetrics {
             self.packets.set(&[result], *count);
         }
         self.records.set(facts.records);
+        self.checked.set(facts.checked.0);
+        self.mismatches.set(facts.checked.1);
         self.link.set(facts.proxy.is_some().into());
         if let Some(proxy) = &facts.proxy {
             self.proxy(proxy);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{Action, Protocol};
+use crate::model::{Action, Protocol, Tier};
 
 use super::{
     AtomId,
@@ -80,8 +80,9 @@ impl DirectionSet {
         !self.isolating.is_empty() || self.rules.iter().any(deny)
     }
 
-    /// The verdict on a flow with a peer of these atoms to this port. Deny beats plain allow,
-    /// plain allow beats HTTP rules, HTTP rules are a union, and the rest is the default.
+    /// The verdict on a flow with a peer of these atoms to this port. The Admin tier is asked
+    /// first. In the normal tier deny beats plain allow, plain allow beats HTTP rules, HTTP rules
+    /// are a union, and the rest is denied. The Baseline tier is asked where nothing isolates.
     ///
     /// Policies in audit mode are not in force. Where they would make a difference to a flow that
     /// passes, the verdict says so.
@@ -106,7 +107,7 @@ impl DirectionSet {
     }
 
     fn decide_with(&self, atoms: &[AtomId], slot: Slot, port: u16, audit: bool) -> Decision {
-        let matching = |wanted: fn(&CompiledRule) -> bool| -> Vec<usize> {
+        let matching = |wanted: &dyn Fn(&CompiledRule) -> bool| -> Vec<usize> {
             self.rules
                 .iter()
                 .enumerate()
@@ -115,38 +116,48 @@ impl DirectionSet {
                 .map(|(index, _)| index)
                 .collect()
         };
-        let denying = matching(|rule| rule.action == Action::Deny);
+        let decided = |verdict, rules| Decision { verdict, rules };
+        let in_order = |wanted: fn(Tier) -> bool| -> Option<Decision> {
+            let rules = matching(&|rule| wanted(rule.tier));
+            let tier = |index: &usize| self.rules.get(*index).map(|rule| rule.tier);
+            let first = rules
+                .into_iter()
+                .min_by_key(|index| (tier(index), *index))?;
+            match self.rules.get(first)?.action {
+                Action::Allow => Some(decided(Verdict::Allow, vec![first])),
+                Action::Deny => Some(decided(Verdict::Deny, vec![first])),
+                Action::Pass => None,
+            }
+        };
+        if let Some(decision) = in_order(|tier| matches!(tier, Tier::Admin(_))) {
+            return decision;
+        }
+        let normal =
+            |rule: &CompiledRule, action| rule.tier == Tier::Normal && rule.action == action;
+        let denying = matching(&|rule| normal(rule, Action::Deny));
         if !denying.is_empty() {
-            return Decision {
-                verdict: Verdict::Deny,
-                rules: denying,
-            };
+            return decided(Verdict::Deny, denying);
         }
         let isolated = !self.isolating.is_empty() || (audit && !self.auditing.is_empty());
-        let allowing = matching(|rule| rule.action == Action::Allow && rule.l7.is_none());
-        if !allowing.is_empty() || !isolated {
-            return Decision {
-                verdict: Verdict::Allow,
-                rules: allowing,
-            };
+        let allowing = matching(&|rule| normal(rule, Action::Allow) && rule.l7.is_none());
+        if !allowing.is_empty() {
+            return decided(Verdict::Allow, allowing);
+        }
+        if !isolated {
+            return in_order(|tier| matches!(tier, Tier::Baseline(_)))
+                .unwrap_or_else(|| decided(Verdict::Allow, Vec::new()));
         }
         // An HTTP rule never opens another protocol than TCP.
-        let mut proxied = matching(|rule| rule.action == Action::Allow && rule.l7.is_some());
+        let mut proxied = matching(&|rule| normal(rule, Action::Allow) && rule.l7.is_some());
         proxied.retain(|index| {
             let l7 = self.rules.get(*index).and_then(|rule| rule.l7.as_ref());
             l7.zip(slot.protocol())
                 .is_some_and(|(l7, protocol)| l7.speaks(protocol))
         });
         if !proxied.is_empty() {
-            return Decision {
-                verdict: Verdict::Http,
-                rules: proxied,
-            };
+            return decided(Verdict::Http, proxied);
         }
-        Decision {
-            verdict: Verdict::Deny,
-            rules: Vec::new(),
-        }
+        decided(Verdict::Deny, Vec::new())
     }
 
     /// The verdicts on all protocols and ports: segments in order, without gaps, neighbours differ.

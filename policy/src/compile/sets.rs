@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::model::{
-    Action, ContainerPort, Direction, L7, Peers, Pod, Policy, Port, Protocol, Rule, World,
+    Action, ContainerPort, Direction, L7, Peers, Pod, Policy, Port, Protocol, Rule, Tier, World,
     selector::Labels,
 };
 
@@ -51,6 +51,8 @@ pub struct CompiledRule {
     pub place: String,
     /// Allow or deny.
     pub action: Action,
+    /// When it is asked.
+    pub tier: Tier,
     /// Whether its policy only reports.
     pub audit: bool,
     /// The other end.
@@ -199,6 +201,7 @@ impl<'a> Builder<'a> {
                         object: object.clone(),
                         place: rule.place.clone(),
                         action: rule.action,
+                        tier: spec.tier,
                         audit: policy.audit,
                         peers: peers(&rule.peers, atoms),
                         ports: self.ports(rule, direction, key, atoms),

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     compile::{CompiledRule, Decision, DirectionSet, Slot, Verdict, subject},
-    model::{Action, Direction, L7, Labels, ObjectRef, Pod, Protocol, Rule, World},
+    model::{Action, Direction, L7, Labels, ObjectRef, Pod, Protocol, Rule, Tier, World},
     verdict::{self, End, Flow, Outcome, SideVerdict, Simulator},
 };
 
@@ -18,6 +18,8 @@ struct Pair<'a> {
     number: usize,
     /// Its policy is in audit mode.
     audit: bool,
+    /// When it is asked.
+    tier: Tier,
     misses: Vec<Miss>,
 }
 
@@ -133,6 +135,7 @@ fn walk<'a>(
                     rule,
                     number: selected.rules.len(),
                     audit: policy.audit,
+                    tier: spec.tier,
                     misses,
                 });
             }
@@ -191,7 +194,10 @@ fn nearest(
         return None;
     }
     let mut candidates: Vec<(&Pair<'_>, &str, Vec<Miss>)> = Vec::new();
-    for pair in pairs.iter().filter(|p| p.rule.action == Action::Allow) {
+    for pair in pairs
+        .iter()
+        .filter(|p| p.rule.action == Action::Allow && p.tier == Tier::Normal)
+    {
         let mut lacking = pair.misses.clone();
         if pair.audit && !side.audit {
             let text = "its policy is in audit mode, so what it allows is not in force";

@@ -7,13 +7,10 @@
 //! Patterns match in full, as in Cilium (RE2 full match of `:path` with its query string,
 //! `:method` and `:authority`).
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeSet, HashMap},
-    sync::OnceLock,
-};
+use std::{borrow::Cow, collections::BTreeSet, sync::OnceLock};
 
 use regex::Regex;
+use rustc_hash::FxHashMap;
 
 use super::{HeaderEdit, Request};
 use crate::{
@@ -29,9 +26,10 @@ const NEAR: usize = 32;
 #[derive(Debug)]
 pub struct Matcher {
     rules: Vec<Compiled>,
-    literals: HashMap<String, Vec<usize>>,
+    // Hashed quickly: policy chooses the keys, requests only look them up.
+    literals: FxHashMap<String, Vec<usize>>,
     /// Rules by the literal beginning of their path.
-    beginnings: HashMap<String, Vec<usize>>,
+    beginnings: FxHashMap<String, Vec<usize>>,
     beginning_lengths: BTreeSet<usize>,
     /// Rules without a path, and those whose pattern may begin with anything.
     others: Vec<usize>,
@@ -92,8 +90,8 @@ impl Matcher {
             .into_iter()
             .map(Compiled::new)
             .collect::<Result<Vec<_>, _>>()?;
-        let mut literals: HashMap<String, Vec<usize>> = HashMap::new();
-        let mut beginnings: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut literals: FxHashMap<String, Vec<usize>> = FxHashMap::default();
+        let mut beginnings: FxHashMap<String, Vec<usize>> = FxHashMap::default();
         let mut others = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
             match &rule.path {

@@ -21,6 +21,8 @@ pub enum PolicyKind {
     CiliumNetworkPolicy,
     /// `cilium.io/v2` CiliumClusterwideNetworkPolicy.
     CiliumClusterwideNetworkPolicy,
+    /// `policy.networking.k8s.io/v1alpha2` ClusterNetworkPolicy.
+    ClusterNetworkPolicy,
 }
 
 /// Names a policy object; prints as `Kind/NAMESPACE/NAME` (`Kind/NAME` where cluster-wide).
@@ -49,12 +51,27 @@ pub struct Policy {
 /// One part of a policy: whom it is about, and what it says for each direction.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PolicySpec {
+    /// When it is asked.
+    pub tier: Tier,
     /// The endpoints it selects.
     pub subject: PodSelector,
     /// What it says about traffic towards them.
     pub ingress: Section,
     /// What it says about traffic from them.
     pub egress: Section,
+}
+
+/// Tiers are asked one after the other, and the first that decides is the last that is asked. In
+/// the Admin and Baseline tiers the first rule that matches decides, by priority (lowest first).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Tier {
+    /// Before everything else; with its priority, 0 to 1000.
+    Admin(u16),
+    /// NetworkPolicies and Cilium's policies.
+    #[default]
+    Normal,
+    /// Where no policy of the normal tier isolates the endpoint; with its priority, 0 to 1000.
+    Baseline(u16),
 }
 
 /// What a policy says about one direction.
@@ -84,6 +101,8 @@ pub enum Action {
     Allow,
     /// Drop it, whatever any allow says.
     Deny,
+    /// Ask the next tier (Admin and Baseline tier only).
+    Pass,
 }
 
 /// One allow or deny entry.
@@ -312,7 +331,16 @@ impl PolicyKind {
             Self::NetworkPolicy => "NetworkPolicy",
             Self::CiliumNetworkPolicy => "CiliumNetworkPolicy",
             Self::CiliumClusterwideNetworkPolicy => "CiliumClusterwideNetworkPolicy",
+            Self::ClusterNetworkPolicy => "ClusterNetworkPolicy",
         }
+    }
+
+    /// Whether its objects live in no namespace.
+    pub fn is_cluster_wide(self) -> bool {
+        matches!(
+            self,
+            Self::CiliumClusterwideNetworkPolicy | Self::ClusterNetworkPolicy
+        )
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::model::{
     Action, Direction, Key, NamespaceScope, Operator, Peers, PodSelector, PolicySpec, Rule,
-    Section, Selector,
+    Section, Selector, Tier,
 };
 
 mod http;
@@ -112,6 +112,7 @@ fn spec(
         ));
     }
     Ok(Some(PolicySpec {
+        tier: Tier::Normal,
         subject,
         ingress: ingress.section,
         egress: egress.section,
@@ -247,6 +248,7 @@ fn closed(spec: Option<&Value>, scope: &NamespaceScope) -> Option<PolicySpec> {
     let object = spec.map(Field::root).and_then(|spec| spec.object().ok());
     let Some(object) = object else {
         return Some(PolicySpec {
+            tier: Tier::Normal,
             subject: everywhere,
             ingress: shut(true),
             egress: shut(true),
@@ -270,6 +272,7 @@ fn closed(spec: Option<&Value>, scope: &NamespaceScope) -> Option<PolicySpec> {
         shut(!clear || object.get(names(direction).1).is_some())
     };
     Some(PolicySpec {
+        tier: Tier::Normal,
         // What it would report of the selector is reported by the parser already.
         subject: subject(&object, scope, &mut Vec::new()).unwrap_or(everywhere),
         ingress: close(Direction::Ingress),

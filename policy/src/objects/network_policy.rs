@@ -12,7 +12,7 @@ use super::{
 };
 use crate::model::{
     Action, Direction, NamespaceScope, Peer, Peers, PodSelector, PolicySpec, Rule, Section,
-    Selector,
+    Selector, Tier,
 };
 
 const SPEC_FIELDS: &[&str] = &["podSelector", "policyTypes", "ingress", "egress"];
@@ -49,6 +49,7 @@ fn spec(
     let Some(spec) = root.object()?.get("spec") else {
         // The API server takes this too: it is `spec: {}`.
         return Ok(PolicySpec {
+            tier: Tier::Normal,
             subject: every_pod(scope),
             ingress: isolated(),
             egress: Section::default(),
@@ -66,6 +67,7 @@ fn spec(
         egress: !egress.is_empty(),
     });
     Ok(PolicySpec {
+        tier: Tier::Normal,
         subject,
         ingress: section(types.ingress, "from", &ingress, scope, faults),
         egress: section(types.egress, "to", &egress, scope, faults),
@@ -91,6 +93,7 @@ pub(super) fn closed(spec: Option<&Value>, scope: &NamespaceScope) -> PolicySpec
     };
     let isolate = |yes: bool| if yes { isolated() } else { Section::default() };
     PolicySpec {
+        tier: Tier::Normal,
         subject: PodSelector {
             namespaces: scope.clone(),
             pods: subject.unwrap_or_default(),

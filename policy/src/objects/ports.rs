@@ -174,7 +174,7 @@ fn cilium_port(object: &Object<'_>) -> Result<Port, Fault> {
     Ok(Port::Range(first, end(object, first)?.unwrap_or(first)))
 }
 
-fn number(field: &Field<'_>, value: i64) -> Result<u16, Fault> {
+pub(super) fn number(field: &Field<'_>, value: i64) -> Result<u16, Fault> {
     u16::try_from(value)
         .ok()
         .filter(|port| *port != 0)

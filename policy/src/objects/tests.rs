@@ -10,6 +10,7 @@ use crate::model::{
 };
 
 mod cilium;
+mod cluster_policy;
 mod network_policy;
 mod refusals;
 

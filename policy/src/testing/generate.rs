@@ -11,7 +11,7 @@ use crate::model::{
     Action, ContainerPort, Direction, Entity, HttpRule, Key, L7, Labels, Namespace, NamespaceScope,
     Node, ObjectRef, Operator, Peer, Peers, Pod, PodSelector, Policy, PolicyKind, PolicySpec, Port,
     PortMatch, Protocol, Requirement, Rule, Section, Selector, Service, ServicePort,
-    ServiceSelector, WhichServices, World,
+    ServiceSelector, Tier, WhichServices, World,
 };
 use crate::names::NamePattern;
 
@@ -283,11 +283,36 @@ fn section() -> impl Strategy<Value = Section> {
 }
 
 fn policies() -> impl Strategy<Value = Vec<Policy>> {
-    let spec = (pods(), section(), section()).prop_map(|(subject, ingress, egress)| PolicySpec {
+    let normal = (pods(), section(), section()).prop_map(|(subject, ingress, egress)| PolicySpec {
+        tier: Tier::Normal,
         subject,
         ingress,
         egress,
     });
+    // A rule of the other tiers isolates nothing and is about nothing that the proxy reads.
+    let in_order = |mut section: Section| {
+        section.isolates = false;
+        for (number, rule) in section.rules.iter_mut().enumerate() {
+            if rule.l7.take().is_some() && number % 2 == 0 {
+                rule.action = Action::Pass;
+            }
+        }
+        section
+    };
+    let tier = prop_oneof![
+        (0..3u16).prop_map(Tier::Admin),
+        (0..3u16).prop_map(Tier::Baseline)
+    ];
+    let other =
+        (tier, pods(), section(), section()).prop_map(move |(tier, subject, ingress, egress)| {
+            PolicySpec {
+                tier,
+                subject,
+                ingress: in_order(ingress),
+                egress: in_order(egress),
+            }
+        });
+    let spec = prop_oneof![3 => normal, 1 => other];
     let audit = prop::bool::weighted(0.15);
     vec((audit, vec(spec, 1..3)), 0..5).prop_map(|all| {
         all.into_iter()

@@ -6,7 +6,7 @@ use crate::{
     compile::Verdict,
     model::{
         Action, Direction, Entity, HttpRule, L7, Labels, Peer, Peers, Pod, Port, PortMatch,
-        Protocol, Rule, Service, World, selector::Subject,
+        Protocol, Rule, Service, Tier, World, selector::Subject,
     },
 };
 
@@ -38,7 +38,29 @@ fn judge_some<'a>(
     let mut allowed = false;
     let mut http: Option<Vec<&HttpRule>> = None;
     let policies = world.policies.iter().filter(|p| audit || !p.audit);
-    for spec in policies.flat_map(|policy| &policy.specs) {
+    let specs: Vec<_> = policies.flat_map(|policy| &policy.specs).collect();
+    let ordered = |wanted: fn(Tier) -> bool| -> Option<Verdict> {
+        let mut rules = Vec::new();
+        for spec in specs.iter().filter(|spec| wanted(spec.tier)) {
+            if spec.subject.matches(subject(world, pod)) {
+                let section = spec.section(flow.direction);
+                rules.extend(section.rules.iter().map(|rule| (spec.tier, rule)));
+            }
+        }
+        rules.sort_by_key(|(tier, _)| *tier);
+        let first = rules.into_iter().find(|(_, rule)| {
+            peers(world, node, rule, flow.peer) && ports(world, pod, rule, flow)
+        })?;
+        match first.1.action {
+            Action::Allow => Some(Verdict::Allow),
+            Action::Deny => Some(Verdict::Deny),
+            Action::Pass => None,
+        }
+    };
+    if let Some(verdict) = ordered(|tier| matches!(tier, Tier::Admin(_))) {
+        return (verdict, Vec::new());
+    }
+    for spec in specs.iter().filter(|spec| spec.tier == Tier::Normal) {
         if !spec.subject.matches(subject(world, pod)) {
             continue;
         }
@@ -54,6 +76,7 @@ fn judge_some<'a>(
             );
             match (rule.action, &rule.l7) {
                 (Action::Deny, _) => denied = true,
+                (Action::Pass, _) => {}
                 (Action::Allow, None) => allowed = true,
                 (Action::Allow, Some(L7::Http(rules))) if tcp => {
                     http.get_or_insert_default().extend(rules);
@@ -68,7 +91,11 @@ fn judge_some<'a>(
             }
         }
     }
-    match (denied, allowed || !isolated, http) {
+    if !denied && !allowed && !isolated {
+        let baseline = ordered(|tier| matches!(tier, Tier::Baseline(_)));
+        return (baseline.unwrap_or(Verdict::Allow), Vec::new());
+    }
+    match (denied, allowed, http) {
         (true, _, _) => (Verdict::Deny, Vec::new()),
         (false, true, _) => (Verdict::Allow, Vec::new()),
         (false, false, Some(rules)) => (Verdict::Http, rules),

@@ -57,22 +57,43 @@ pub async fn serve(
             mark: received.mark,
         };
         let bytes = buffer.get(..received.length).unwrap_or_default();
-        let Some(question) = message::question(bytes) else {
+        let question = message::question(bytes);
+        if question.is_none() && !passes_unread(&context, &key) {
             context.counters.queries_malformed.add();
             continue;
-        };
+        }
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
             context.counters.queries_dropped.add();
             continue;
         };
         let (context, bytes) = (Arc::clone(&context), bytes.to_vec());
         tokio::spawn(async move {
-            if let Err(error) = answer(&context, &key, &question, &bytes).await {
+            let answered = match question {
+                Some(question) => answer(&context, &key, &question, &bytes).await,
+                None => unread(&context, &key, &bytes).await,
+            };
+            if let Err(error) = answered {
                 tracing::debug!(%error, "answer not sent");
             }
             drop(permit);
         });
     }
+}
+
+/// Whether only policies in audit mode ask for DNS here.
+fn passes_unread(context: &Context, key: &FlowKey) -> bool {
+    let policy = context.policy.get();
+    policy.is_some_and(|policy| policy.speaks(key.request_flow()).anything)
+}
+
+/// Passes on a datagram that is no query, and the answer that comes to it, if one comes.
+async fn unread(context: &Context, key: &FlowKey, bytes: &[u8]) -> io::Result<()> {
+    context.counters.audited.add();
+    let socket = towards_server(key).await?;
+    socket.send(bytes).await?;
+    let mut answer = vec![0; LARGEST];
+    let length = time::timeout(ANSWER, socket.recv(&mut answer)).await??;
+    reply(key, answer.get(..length).unwrap_or_default())
 }
 
 /// Answers one query.
@@ -107,10 +128,7 @@ async fn ask(
     question: &Question,
     bytes: &[u8],
 ) -> io::Result<Vec<u8>> {
-    let source = SocketAddr::new(key.client.ip(), 0);
-    let socket = datapath::open_udp(source, mark::flip(key.mark))?;
-    let socket = tokio::net::UdpSocket::from_std(socket.into())?;
-    socket.connect(key.server).await?;
+    let socket = towards_server(key).await?;
     socket.send(bytes).await?;
     let mut answer = vec![0; LARGEST];
     loop {
@@ -122,6 +140,15 @@ async fn ask(
             return Ok(answer);
         }
     }
+}
+
+/// A socket to the server, in the client's name.
+async fn towards_server(key: &FlowKey) -> io::Result<tokio::net::UdpSocket> {
+    let source = SocketAddr::new(key.client.ip(), 0);
+    let socket = datapath::open_udp(source, mark::flip(key.mark))?;
+    let socket = tokio::net::UdpSocket::from_std(socket.into())?;
+    socket.connect(key.server).await?;
+    Ok(socket)
 }
 
 /// Answers from the address that the client asked.

@@ -1,7 +1,7 @@
 //! One client connection, request after request.
 
 mod forward;
-mod tls;
+pub(super) mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
@@ -67,7 +67,8 @@ pub async fn serve(context: Arc<Context>, accepted: TcpStream, client: SocketAdd
         .policy
         .get()
         .map_or_else(Speaks::default, |policy| policy.speaks(key.request_flow()));
-    if speaks.dns {
+    // Where only policies in audit mode ask for DNS, whatever is spoken passes.
+    if speaks.dns && !speaks.anything {
         return dns::tcp::serve(&context, peer.into_stream(), key).await;
     }
     let connection = Connection {

@@ -4,8 +4,11 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use aya::programs::{TestRun, TestRunOptions};
-use weir_abi::policy::Config;
+use aya::{
+    maps::{MapData, RingBuf},
+    programs::{TestRun, TestRunOptions},
+};
+use weir_abi::{event::Event, policy::Config};
 use weir_policy::{
     compile::{Compiler, Local, Snapshot},
     model::World,
@@ -14,7 +17,7 @@ use weir_policy::{
 use weir_redirector::{
     Instance,
     lower::{Placement, lower},
-    maps::Maps,
+    maps::{Maps, take_events},
     programs::Programs,
     sync::Installed,
 };
@@ -40,6 +43,7 @@ pub struct Bench {
     programs: Programs,
     maps: Maps,
     installed: Installed,
+    events: RingBuf<MapData>,
     compiler: Compiler,
     revision: u32,
 }
@@ -55,11 +59,13 @@ impl Bench {
         instance.prepare().expect("root and bpffs");
         let mut programs = Programs::load(&instance).expect("the kernel takes the programs");
         let maps = Maps::take(&mut programs).expect("all maps are there");
+        let events = take_events(&mut programs).expect("the ring is there");
         Self {
             instance,
             programs,
             maps,
             installed: Installed::default(),
+            events,
             compiler: Compiler::new(),
             revision: 0,
         }
@@ -122,6 +128,17 @@ impl Bench {
         let length = run.data_size_out as usize;
         out.truncate(length);
         (result, out)
+    }
+
+    /// What the programs have told since the last time.
+    pub fn events(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(item) = self.events.next() {
+            assert_eq!(item.len(), size_of::<Event>());
+            // SAFETY: the ring holds whole events of this plain type.
+            events.push(unsafe { std::ptr::read_unaligned(item.as_ptr().cast()) });
+        }
+        events
     }
 
     /// A counter of the programs.

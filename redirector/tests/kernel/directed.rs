@@ -81,6 +81,7 @@ fn world(ingress: Option<Vec<Rule>>, egress: Option<Vec<Rule>>) -> World {
                 name: "p".into(),
             },
             specs: vec![PolicySpec {
+                tier: Default::default(),
                 subject: PodSelector {
                     namespaces: NamespaceScope::All,
                     pods: Selector::new([weir_policy::model::Requirement::equals(
@@ -388,6 +389,94 @@ fn translated_datagrams_keep_right_checksums() {
             if family == 0 {
                 assert_eq!(checksum(&out[14..34], 0), 0, "the IP header");
             }
+        }
+    }
+}
+
+#[test]
+fn a_client_keeps_its_backend_where_the_service_wants_affinity() {
+    for family in EVERY_FAMILY {
+        let mut bench = Bench::new();
+        let mut world = world(None, None);
+        let backend = |number: u8| {
+            let address = ["192.0.2.", "2001:db8::"][family].to_owned() + &number.to_string();
+            (ip(&address), 80)
+        };
+        world.services[0].client_affinity = true;
+        let mut port = 2000;
+        let mut dial = |bench: &mut Bench| {
+            let mut seen = std::collections::BTreeSet::new();
+            for _ in 0..20 {
+                port += 1;
+                let dial = Craft::new(ip(POD[family]), ip(SERVICE[family]), Protocol::Tcp);
+                let (_, out) = bench.run_on(Way::FromPod, &dial.ports(port, 8000).build(), 9);
+                let destination = if family == 0 {
+                    &out[30..34]
+                } else {
+                    &out[38..54]
+                };
+                seen.insert(*destination.last().unwrap());
+            }
+            assert_eq!(seen.len(), 1, "one backend: {seen:?}");
+            seen.pop_first().unwrap()
+        };
+        world.services[0].ports[0].backends = (1..6).map(backend).collect();
+        bench.install(&world, 0);
+        let chosen = dial(&mut bench);
+        // Others come and go.
+        world.services[0].ports[0].backends = (1..9)
+            .filter(|number| *number == chosen || number % 2 == 0)
+            .map(backend)
+            .collect();
+        bench.install(&world, 0);
+        assert_eq!(dial(&mut bench), chosen);
+        // Its own goes.
+        world.services[0].ports[0].backends = (1..9)
+            .filter(|number| *number != chosen)
+            .map(backend)
+            .collect();
+        bench.install(&world, 0);
+        let next = dial(&mut bench);
+        assert_ne!(next, chosen);
+        assert_eq!(dial(&mut bench), next);
+    }
+}
+
+/// An error about a packet to a service quotes what left the node; the pod knows the service only.
+#[test]
+fn icmp_errors_of_translated_flows_quote_the_service() {
+    let mut bench = Bench::new();
+    bench.install(&world(None, None), 0);
+    for family in EVERY_FAMILY {
+        for protocol in [Protocol::Udp, Protocol::Tcp] {
+            let (pod, service, backend) =
+                (ip(POD[family]), ip(SERVICE[family]), ip(BACKEND[family]));
+            let dial = Craft::new(pod, service, protocol).ports(8010, 8000).build();
+            let (_, sent) = bench.run_on(Way::FromPod, &dial, 9);
+            let mut error = Craft::new(backend, pod, Protocol::Icmp)
+                .ports(0, 0)
+                .detail(if family == 0 { 3 } else { 1 });
+            error.payload = sent[14..].to_vec();
+            let mut error = error.build();
+            let (transport, network) = if family == 0 { (34, 20) } else { (54, 40) };
+            let sum = |error: &[u8]| match family {
+                0 => checksum(&error[transport..], 0),
+                _ => pseudo_checksum(backend, pod, 58, &error[transport..]),
+            };
+            let right = sum(&error).to_be_bytes();
+            error[transport + 2..transport + 4].copy_from_slice(&right);
+            let (result, out) = bench.run_on(Way::ToPod, &error, 9);
+            assert_eq!(result, Result::Pass);
+            assert_eq!(sum(&out), 0, "{protocol}: checksum of the error");
+            let quote = &out[transport + 8..];
+            let header = quote.len() - (dial.len() - 14);
+            assert_eq!(header, 0, "{protocol}: nothing else changes");
+            // Addresses and ports as the pod sent them, and a right IP header.
+            assert_eq!(quote[..network], dial[14..14 + network], "{protocol}");
+            assert_eq!(
+                quote[network..network + 4],
+                dial[14 + network..18 + network]
+            );
         }
     }
 }

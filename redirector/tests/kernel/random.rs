@@ -11,6 +11,8 @@ use weir_policy::{
     },
 };
 
+use weir_redirector::check::{Check, check};
+
 use crate::{
     bench::{Bench, Result, Way},
     packet::Craft,
@@ -27,11 +29,13 @@ fn the_kernel_agrees_with_the_naive_evaluator() {
     let mut port = 1024u16;
     // Those of ICMP without an identifier are the same for ever: one of each.
     let mut unnumbered = std::collections::HashSet::new();
+    let (mut checked, mut differing) = (0, 0);
     let (mut pairs, mut seen) = (0, [0usize; 3]);
     for _ in 0..WORLDS {
         let world = world().new_tree(&mut runner).expect("a world").current();
         for pod in 0..world.pods.len() {
-            bench.install(&world, pod);
+            let snapshot = bench.install(&world, pod);
+            bench.events();
             for _ in 0..PACKETS / world.pods.len() {
                 let flow = flow(&world)
                     .new_tree(&mut runner)
@@ -62,11 +66,24 @@ fn the_kernel_agrees_with_the_naive_evaluator() {
                     "{flow:?} of {} (own address {own}) in {world:#?}",
                     world.pods[pod].full_name()
                 );
+                // And so does the agent's own check of what the kernel told of it.
+                let endpoint = &world.pods[pod];
+                for event in bench.events() {
+                    let name = (endpoint.namespace.as_str(), endpoint.name.as_str());
+                    assert_eq!(check(&event, &snapshot, name), Check::Agrees, "{event:?}");
+                    checked += 1;
+                    let mut other = event;
+                    other.verdict = (event.verdict + 1) % 3;
+                    let found = check(&other, &snapshot, name);
+                    assert!(!matches!(found, Check::Unknown), "{event:?}");
+                    differing += usize::from(found != Check::Agrees);
+                }
                 pairs += 1;
                 seen[expected as usize] += 1;
             }
         }
     }
+    assert!(checked > 5000 && differing > 4000, "{checked} {differing}");
     println!(
         "{pairs} pairs: {} passed, {} dropped, {} to the proxy",
         seen[0], seen[1], seen[2]

@@ -1,5 +1,7 @@
 //! What the agent's metrics say of it.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use aya::maps::MapInfo;
 use weir_observe::metrics::agent::{AgentFacts, ProxyFacts};
 use weir_proxy::counters::CountersSnapshot;
@@ -82,6 +84,10 @@ impl Agent {
                 .revision()
                 .map(|revision| proxy(revision, self.proxy.counters.as_ref())),
             records: self.observing.ring.fill().held,
+            checked: (
+                self.checks.checked.load(Relaxed),
+                self.checks.mismatches.load(Relaxed),
+            ),
         }
     }
 }

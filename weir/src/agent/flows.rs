@@ -11,11 +11,13 @@ use weir_observe::{
 };
 use weir_proxy::flow::{L7Flow, Outcome};
 
+use super::check::SelfCheck;
+
 /// How long events gather between two readings.
 const GATHER: Duration = Duration::from_millis(20);
 
 /// Reads events until the agent ends.
-pub async fn report(events: RingBuf<MapData>, intake: Intake) {
+pub async fn report(events: RingBuf<MapData>, intake: Intake, mut check: SelfCheck) {
     // SAFETY: the ring owns its descriptor and keeps it open and the same as long as it lives.
     let mut events = match unsafe { AsyncFd::register(events) } {
         Ok(events) => events,
@@ -30,6 +32,7 @@ pub async fn report(events: RingBuf<MapData>, intake: Intake) {
             if item.len() >= size_of::<Event>() {
                 // SAFETY: the ring holds only whole events of this plain type.
                 let event = unsafe { std::ptr::read_unaligned(item.as_ptr().cast::<Event>()) };
+                check.sample(&event);
                 intake.verdict(event);
             }
         }

@@ -1,5 +1,7 @@
 //! What the agent tells about itself.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use serde_json::{Map, Value, json};
 use weir_cluster::folder::SourceProblem;
 use weir_redirector::Unmanaged;
@@ -38,6 +40,10 @@ pub fn status(agent: &Agent) -> Value {
             "counters": agent.proxy.counters,
         },
         "tracked_flows": agent.redirector.tracked(),
+        "self_check": {
+            "checked": agent.checks.checked.load(Relaxed),
+            "mismatches": agent.checks.mismatches.load(Relaxed),
+        },
         "time_wait": time_wait,
         "counters": counters,
     })

@@ -180,6 +180,11 @@ impl TestLab {
 impl Drop for TestLab {
     fn drop(&mut self) {
         if !std::thread::panicking() {
+            // Whatever a test was about: the kernel never decided otherwise than the rules say.
+            let log = format!("/run/weir/labs/{}/logs/agent.log", self.name);
+            let log = fs::read_to_string(log).unwrap_or_default();
+            let differing = log.lines().find(|line| line.contains("decided otherwise"));
+            assert_eq!(differing, None, "the agent's self-check");
             return;
         }
         for part in ["agent", "proxy"] {

@@ -14,6 +14,7 @@ in_both_topologies!(
     message_types,
     services,
     itself,
+    tiers,
     audit
 );
 
@@ -256,6 +257,39 @@ fn itself(topology: Topology) {
     lab.apply(crate::policies::ALLOW_GET_HEADERS);
     reaches_itself();
     assert!(lab.status()["counters"]["pass_itself"].as_u64() > Some(0));
+}
+
+/// A ClusterNetworkPolicy decides before NetworkPolicies, or where there is none.
+fn tiers(topology: Topology) {
+    let lab = TestLab::up(topology);
+    let cluster = |tier: &str, action: &str| {
+        format!(
+            "{{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, \
+             metadata: {{name: tiers}}, spec: {{tier: {tier}, priority: 1, \
+             subject: {{pods: {{podSelector: {{matchLabels: {{app: httpbin}}}}}}}}, \
+             ingress: [{{action: {action}, from: [{{namespaces: {{}}}}], \
+             protocols: [{{tcp: {{destinationPort: {{number: 80}}}}}}]}}]}}}}"
+        )
+    };
+    let url = &["httpbin:8000/headers"];
+    let reached = |expected: bool| {
+        in_both_families(|family| match expected {
+            true => drop(lab.allowed(SLEEP, family, url)),
+            false => lab.dropped(SLEEP, family, url),
+        });
+    };
+    lab.apply(&cluster("Baseline", "Deny"));
+    reached(false);
+    lab.apply(crate::policies::ALLOW_SLEEP);
+    reached(true);
+    lab.apply(&cluster("Admin", "Deny"));
+    reached(false);
+    lab.apply(&cluster("Admin", "Pass"));
+    reached(true);
+    lab.apply(crate::policies::DENY_INGRESS);
+    lab.delete("NetworkPolicy", "allow-ingress-to-httpbin");
+    lab.apply(&cluster("Admin", "Accept"));
+    reached(true);
 }
 
 /// Policies in audit mode deny nothing, whatever is spoken, and say what they would have denied.

@@ -38,6 +38,9 @@ fn kept_connection_follows_the_rules(topology: Topology) {
     expect(403, 200);
     lab.apply(ALLOW_GET_HEADERS);
     expect(200, 403);
+    let check = &lab.status()["self_check"];
+    assert_eq!(check["mismatches"], 0, "{check}");
+    assert!(check["checked"].as_u64() > Some(0), "{check}");
 }
 
 /// A stranger's plain connection: no byte passes in either direction once it is denied.

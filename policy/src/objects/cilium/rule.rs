@@ -140,7 +140,7 @@ fn ports_entry(
                 None => l7(&entry, direction, bad)?,
             }
         }
-        Action::Deny => {
+        Action::Deny | Action::Pass => {
             entry.only(&["ports"], DENY_PORTS_REFUSED)?;
             (None, Need::Nothing)
         }

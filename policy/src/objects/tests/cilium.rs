@@ -357,6 +357,24 @@ fn parts_are_independent() {
     assert!(deny_all(&c.egress) && !c.ingress.isolates && c.subject.pods.is_empty());
 }
 
+/// Found by fuzzing: the good part kept its allow rule where another part was refused too.
+#[test]
+fn a_wrong_head_closes_the_good_parts_too() {
+    for second in [
+        json!({"endpointSelector": {}, "ingress": [{}]}),
+        json!({"endpointSelector": 1, "ingress": [{}]}),
+    ] {
+        let value = json!({"apiVersion": "cilium.io/v1", "kind": "CiliumNetworkPolicy",
+        "metadata": {"name": "p"}, "specs": [
+            {"endpointSelector": {}, "ingress": [{"fromEntities": ["all"]}]}, second,
+        ]});
+        let refused = read(&value).unwrap_err();
+        for spec in &refused.stand_in.specs {
+            assert!(isolated(&spec.ingress), "{value}");
+        }
+    }
+}
+
 #[test]
 fn stand_ins_deny_what_a_lost_deny_rule_may_have_denied() {
     for (spec, ingress, egress) in [

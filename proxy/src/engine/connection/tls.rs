@@ -14,7 +14,7 @@ use crate::{
 
 /// What is known of a TLS client's first message.
 #[derive(Debug, PartialEq, Eq)]
-enum Hello {
+pub enum Hello {
     /// More bytes are needed.
     Partial,
     /// It is complete, with the server name if it has one (RFC 6066, 3).
@@ -91,7 +91,7 @@ impl Connection {
 }
 
 /// Reads a client's first message as far as it is there.
-fn read(bytes: &[u8]) -> Hello {
+pub fn read(bytes: &[u8]) -> Hello {
     let mut acceptor = Acceptor::default();
     let mut rest = Cursor::new(bytes);
     loop {

@@ -1,0 +1,91 @@
+//! The self-check: what the kernel decided on a live flow, derived once more from the snapshot.
+//!
+//! The kernel decides from map entries; this decides from the rules. A difference means that the
+//! maps do not say what the policies say, and is never expected.
+
+use weir_abi::{
+    counter,
+    event::Event,
+    policy::{direction, verdict},
+    protocol,
+};
+use weir_policy::compile::{Slot, Snapshot, Verdict};
+
+use crate::maps::address;
+
+/// What became of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// Kernel and rules agree.
+    Agrees,
+    /// They do not; what the rules say.
+    Differs(Verdict),
+    /// It cannot be said: the event is of another revision, its endpoint is gone, or no rule was
+    /// asked because the node itself sent the packet.
+    Unknown,
+}
+
+/// Checks one event of the endpoint `NAMESPACE`, `NAME`.
+pub fn check(event: &Event, snapshot: &Snapshot, (namespace, name): (&str, &str)) -> Check {
+    if event.revision != snapshot.revision as u32 || event.reason == counter::PASS_NODE {
+        return Check::Unknown;
+    }
+    let Some(endpoint) = snapshot.endpoint(namespace, name) else {
+        return Check::Unknown;
+    };
+    // The packet may be an answer, so which end is the endpoint's is told by the addresses.
+    let (source, destination) = (address(event.source), address(event.destination));
+    let sent = endpoint.addresses.contains(&source);
+    let (peer, own_port, peer_port) = if sent {
+        (destination, event.source_port, event.destination_port)
+    } else {
+        (source, event.destination_port, event.source_port)
+    };
+    let (Some(set), Some(atoms)) = (
+        snapshot.sets.get(&endpoint.set),
+        snapshot
+            .address(peer)
+            .and_then(|entry| snapshot.classes.get(&entry.class)),
+    ) else {
+        return Check::Unknown;
+    };
+    let ingress = event.direction == direction::INGRESS;
+    let side = if ingress { &set.ingress } else { &set.egress };
+    let port = if ingress { own_port } else { peer_port };
+    let (slot, port) = match event.protocol {
+        protocol::TCP => (Slot::Tcp, port),
+        protocol::UDP => (Slot::Udp, port),
+        protocol::SCTP => (Slot::Sctp, port),
+        protocol::ICMP => (
+            Slot::Icmp,
+            request_type(event.detail, &[(0, 8), (14, 13), (43, 42)]),
+        ),
+        protocol::ICMPV6 => (
+            Slot::Icmpv6,
+            request_type(event.detail, &[(129, 128), (140, 139), (161, 160)]),
+        ),
+        _ => (Slot::Other, 0),
+    };
+    let wanted = match side.enforced() {
+        true => side.decide(atoms, slot, port).verdict,
+        false => Verdict::Allow,
+    };
+    let same = match wanted {
+        Verdict::Allow => event.verdict == verdict::ALLOW,
+        Verdict::Http => event.verdict == verdict::REDIRECT,
+        Verdict::Deny => event.verdict == verdict::DENY,
+        Verdict::Audit => event.verdict == verdict::AUDIT,
+        // Flows that began before, or without a proxy, pass by it.
+        Verdict::HttpAudit => matches!(event.verdict, verdict::ALLOW | verdict::REDIRECT),
+    };
+    match same {
+        true => Check::Agrees,
+        false => Check::Differs(wanted),
+    }
+}
+
+/// The message type that opens the flow of an answer.
+fn request_type(detail: u8, answers: &[(u8, u8)]) -> u16 {
+    let request = answers.iter().find(|(answer, _)| *answer == detail);
+    u16::from(request.map_or(detail, |(_, request)| *request))
+}
