@@ -132,3 +132,6 @@ async fn router(mut server: Server, observer: Observer) -> Router {
         .add_service(health)
         .add_service(ObserverServer::new(observer))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The observer service: `observer.Observer` as Hubble's client asks it.
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, wrappers::ReceiverStream};
@@ -21,6 +21,10 @@ use crate::{
     ring::{Item, Ring, lost},
 };
 
+/// Events gather for a moment in kernel and proxy, and requests are held for what the kernel tells of
+/// their connections. Whoever asks what has been seen waits for that: the request that they have
+/// just made is in the answer.
+const UNDER_WAY: Duration = Duration::from_millis(100);
 /// Entries taken from the ring at once.
 const BATCH: usize = 256;
 /// Answers that wait for a client. Past it nothing more is read for it: it falls behind in the
@@ -52,6 +56,9 @@ impl observer_server::Observer for Observer {
         request: Request<GetFlowsRequest>,
     ) -> Result<Response<Self::GetFlowsStream>, Status> {
         let request = request.into_inner();
+        if !request.follow {
+            tokio::time::sleep(UNDER_WAY).await;
+        }
         let reading = Reading::new(&self.ring, &self.node, request)?;
         let (sender, answers) = mpsc::channel(WAITING);
         match reading.to {
