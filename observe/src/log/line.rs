@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What was done: `ALLOW`, `REDIRECT`, `AUDIT`, `DENY` and `ERROR`, with `HTTP_`, `DNS_` or `TLS_`
-/// before it where the proxy decided.
+/// before it where the proxy decided, `L7_` where it understood nothing.
 pub fn word(flow: &Flow) -> String {
     let done = match flow.verdict() {
         Verdict::Redirected => "REDIRECT",
@@ -23,7 +23,8 @@ pub fn word(flow: &Flow) -> String {
         Some(l7) => match &l7.record {
             Some(Record::Http(_)) => "HTTP_",
             Some(Record::Dns(_)) => "DNS_",
-            None => "TLS_",
+            None if is_tls(flow) => "TLS_",
+            None => "L7_",
         },
     };
     format!("{layer}{done}")
@@ -92,7 +93,8 @@ fn application(flow: &Flow, line: &mut Line) {
             }
         }
         Some(Record::Dns(dns)) => line.put("query", &dns.query),
-        None => line.put("name", &flow.destination_names.join(",")),
+        None if is_tls(flow) => line.put("name", &flow.destination_names.join(",")),
+        None => {}
     }
     line.put("latency_us", &(l7.latency_ns / 1000).to_string());
 }
@@ -120,6 +122,12 @@ fn decision(flow: &Flow, line: &mut Line) {
     if !why.nearest_miss.is_empty() {
         line.put("nearest", &why.nearest_miss);
     }
+}
+
+fn is_tls(flow: &Flow) -> bool {
+    flow.weir
+        .as_ref()
+        .is_some_and(|why| why.application == "tls")
 }
 
 fn who(end: Option<&Endpoint>, address: &str) -> String {

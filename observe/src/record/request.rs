@@ -76,6 +76,18 @@ pub enum Application {
     Unknown,
 }
 
+impl Application {
+    /// `http`, `dns`, `tls` or `unknown`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Http { .. } => "http",
+            Self::Dns { .. } => "dns",
+            Self::Tls { .. } => "tls",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestVerdict {
@@ -146,6 +158,7 @@ fn asked(request: &Request, names: &Names, redaction: &Redaction) -> Flow {
             rules: vec![String::new(); request.policies.len()],
             reason: request.reason.clone(),
             revision,
+            application: request.application.name().to_owned(),
             ..Why::default()
         }),
         ..Flow::default()

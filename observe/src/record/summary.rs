@@ -76,8 +76,13 @@ fn application(flow: &Flow, l7: &Layer7) -> String {
             format!("DNS Answer RCode: {code} (Query {})", dns.query)
         }
         Some(Record::Dns(dns)) => format!("DNS Query {}", dns.query),
-        None => format!("TLS {}", flow.destination_names.join(","))
-            .trim_end()
-            .to_owned(),
+        None if flow
+            .weir
+            .as_ref()
+            .is_some_and(|why| why.application == "tls") =>
+        {
+            format!("TLS {}", flow.destination_names.join(","))
+        }
+        None => "not understood".into(),
     }
 }

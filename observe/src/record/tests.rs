@@ -56,6 +56,26 @@ fn a_denial_by_default_names_the_policy_and_the_nearest_miss() {
 }
 
 #[test]
+fn audit_mode_says_what_would_be_denied() {
+    let audited = DENY.replace(
+        "namespace: default}",
+        "namespace: default, annotations: {weir.dev/mode: audit}}",
+    );
+    let flows = made(&audited, verdict::AUDIT);
+    let [flow] = flows.as_slice() else {
+        panic!("{flows:?}")
+    };
+    assert_eq!(flow.verdict(), Verdict::Audit);
+    assert_eq!(flow.drop_reason, 0);
+    assert_eq!(flow.ingress_denied_by[0].name, "deny-ingress");
+    let why = flow.weir.as_ref().expect("reasons");
+    let reason = "would be the default deny of NetworkPolicy/default/deny-ingress";
+    assert_eq!(why.reason, reason);
+    assert_eq!(crate::print::verdict(flow), "AUDITED");
+    assert_eq!(crate::log::word(flow), "AUDIT");
+}
+
+#[test]
 fn an_allow_names_its_rule() {
     let flows = made(ALLOW, verdict::ALLOW);
     let [flow] = flows.as_slice() else {
@@ -179,6 +199,11 @@ fn a_request_without_an_answer_is_one_record() {
         (flows.len(), flows[0].summary.as_str()),
         (1, "TLS example.com")
     );
+    assert_eq!(crate::log::word(&flows[0]), "TLS_DENY");
+    tls.application = Application::Unknown;
+    let flows = requests(&tls, &names, &none);
+    assert_eq!(flows[0].summary, "not understood");
+    assert_eq!(crate::log::word(&flows[0]), "L7_DENY");
     tls.application = Application::Dns {
         name: "example.com".into(),
         code: Some(5),
