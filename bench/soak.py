@@ -15,8 +15,9 @@ import lab
 
 # A stream that makes no progress for so long has stalled; the machines we have are slow and shared.
 STALL = 5.0
-# Half of the ports that a client has for one server and port.
-PORTS = 14_000
+# Half of the ports that a client has for one server and port: 28,232 of each family, and sockets are
+# counted over both.
+PORTS = 28_000
 # What the proxy must not have counted on a path where everything is allowed.
 FAULTS = ("requests_denied", "not_http", "strangers", "no_policy", "upstream_failures",
           "response_faults", "accept_errors")
