@@ -8,6 +8,7 @@ pub mod agent;
 mod family;
 mod flows;
 pub mod http;
+mod labels;
 #[cfg(test)]
 mod tests;
 

@@ -1,15 +1,16 @@
 //! The thread that makes records: what the kernel and the proxy tell, named, explained and kept.
 
 mod dialled;
+mod intake;
 
 use std::{
     collections::{HashMap, VecDeque},
     hash::{BuildHasher as _, RandomState},
     io,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+        Arc, PoisonError,
+        atomic::Ordering::Relaxed,
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -29,6 +30,9 @@ use crate::{
 };
 
 use dialled::Dialled;
+use intake::{Input, Shared};
+
+pub use intake::Intake;
 
 /// Events that wait for the thread at most.
 const QUEUE: usize = 1 << 16;
@@ -39,30 +43,6 @@ const SETTLE: Duration = Duration::from_millis(40);
 const AGAIN: u64 = 60_000_000_000;
 /// Flows whose packets are looked for again; past it the old ones are forgotten.
 const REMEMBERED: usize = 1 << 15;
-
-/// Where events go in. Giving never waits: what does not fit is counted.
-#[derive(Debug, Clone)]
-pub struct Intake {
-    queue: SyncSender<Input>,
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    names: Mutex<Arc<Names>>,
-    lost: AtomicU64,
-    lost_in_kernel: AtomicU64,
-}
-
-#[derive(Debug)]
-enum Input {
-    Verdict(Event),
-    Request(Box<Request>),
-    /// Answered when everything before it is recorded.
-    Flush(tokio::sync::oneshot::Sender<()>),
-    /// New names, or something was lost: look.
-    Look,
-}
 
 /// Where records go.
 #[derive(Debug)]
@@ -91,53 +71,6 @@ struct Packet {
     endpoint: u16,
     kind: (u8, u8, u8, u8),
     revision: u32,
-}
-
-// === impl Intake ===
-
-impl Intake {
-    /// A verdict of the kernel.
-    pub fn verdict(&self, event: Event) {
-        self.send(Input::Verdict(event));
-    }
-
-    /// A request that the proxy judged.
-    pub fn request(&self, request: Request) {
-        self.send(Input::Request(Box::new(request)));
-    }
-
-    /// What numbers and addresses mean from now on.
-    pub fn names(&self, names: Arc<Names>) {
-        *self
-            .shared
-            .names
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = names;
-        // The thread looks at its next event at the latest.
-        self.queue.try_send(Input::Look).ok();
-    }
-
-    /// How many events the kernel has lost since its programs were loaded.
-    pub fn lost_in_kernel(&self, count: u64) {
-        if self.shared.lost_in_kernel.swap(count, Relaxed) != count {
-            self.queue.try_send(Input::Look).ok();
-        }
-    }
-
-    /// Waits until everything that was given before is recorded.
-    pub async fn flush(&self) {
-        let (done, recorded) = tokio::sync::oneshot::channel();
-        if self.queue.try_send(Input::Flush(done)).is_ok() {
-            // The thread has ended: nothing waits any more.
-            recorded.await.ok();
-        }
-    }
-
-    fn send(&self, input: Input) {
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(input) {
-            self.shared.lost.fetch_add(1, Relaxed);
-        }
-    }
 }
 
 // === impl Recorder ===
