@@ -14,7 +14,8 @@ setup: ## Install the packages and the BPF linker that are missing
 build: setup ## Build weir into target/release
 	@cargo build --release --locked -p weir
 
-test: setup ## Run everything that CI runs; needs root
+test: ## Run everything that CI runs; needs root
+	@scripts/setup.sh test
 	@scripts/test.sh
 
 lint: setup ## Read the code: tree, format, clippy

@@ -3,11 +3,13 @@
 #
 #   scripts/setup.sh         for building, the demo and the tests
 #   scripts/setup.sh bench   and what the benchmarks run against
+#   scripts/setup.sh test    and what the tests run against
 . "$(dirname "$0")/env.sh"
 
 build=(gcc g++ libc6-dev pkg-config zlib1g-dev libzstd-dev libxml2-dev rustc-web libstd-rust-web-dev-bpf)
 lab=(iproute2 nftables curl iputils-ping netcat-openbsd wget bind9-dnsutils procps util-linux python3)
 bench=(wrk libpcre2-8-0 libssl3)
+test=(python3-pip)
 linker_version=0.13.0
 linker=$WEIR_CACHE/tools/bin/bpf-linker
 
@@ -26,14 +28,14 @@ packages() {
     apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}" >/dev/null
 }
 
-# nginx, unpacked and not installed: its package would start a server on this machine.
-unpack_nginx() {
-    [ ! -x "$WEIR_CACHE/tools/nginx/usr/sbin/nginx" ] || return 0
-    step "unpacking Debian's nginx into $WEIR_CACHE/tools/nginx"
-    local folder
+# A server's package, unpacked and not installed: it would start the server on this machine.
+unpack() {
+    local package=$1 program=$2 folder
+    [ ! -x "$WEIR_CACHE/tools/$package/$program" ] || return 0
+    step "unpacking Debian's $package into $WEIR_CACHE/tools/$package"
     folder=$(mktemp -d)
-    (cd "$folder" && apt-get download -qq -o APT::Sandbox::User=root nginx)
-    dpkg -x "$folder"/nginx_*.deb "$WEIR_CACHE/tools/nginx"
+    (cd "$folder" && apt-get download -qq -o APT::Sandbox::User=root "$package")
+    dpkg -x "$folder"/"$package"_*.deb "$WEIR_CACHE/tools/$package"
     rm -r "$folder"
 }
 
@@ -44,7 +46,11 @@ command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.95 or newe
 packages "${build[@]}" "${lab[@]}"
 if [ "${1:-}" = bench ]; then
     packages "${bench[@]}"
-    unpack_nginx
+    unpack nginx usr/sbin/nginx
+fi
+if [ "${1:-}" = test ]; then
+    packages "${test[@]}"
+    unpack prometheus usr/bin/prometheus
 fi
 
 # The linker must be built against the LLVM that Debian's rustc was built with.

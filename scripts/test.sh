@@ -17,6 +17,9 @@ cargo build --quiet --locked --workspace --all-targets
 step "the commands of the documentation"
 alone scripts/check-docs.sh
 
+step "the observer, asked by a client of another make, and scraped by Prometheus"
+alone scripts/check-observer.py
+
 step "ten seconds of fuzzing for each parser"
 scripts/fuzz.sh
 

@@ -17,6 +17,8 @@ use crate::state::{NodeState, State};
 
 /// Loading programs takes seconds on a slow machine; past this something is wrong.
 const START: Duration = Duration::from_secs(60);
+/// Where a node's metrics are, in its netns.
+const METRICS: &str = "127.0.0.1:9965";
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(60);
 /// Between two questions whether the proxy has come.
@@ -124,6 +126,10 @@ pub fn start(layout: &Layout, state: &mut State, index: usize, part: Part) -> Re
         arguments.push(manifests.into_os_string());
         arguments.push("--node".into());
         arguments.push(node.name().into());
+        arguments.push("--flow-log".into());
+        arguments.push(layout.log(&format!("flows{}", node.suffix())).into());
+        // Each node's netns has a loopback of its own.
+        arguments.extend(["--metrics".into(), METRICS.into()]);
     }
     let started = spawn::detached(
         &state.program,

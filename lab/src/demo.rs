@@ -5,6 +5,7 @@
 mod show;
 mod steps;
 
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -48,12 +49,40 @@ pub fn run(mut options: UpOptions, keep: bool) -> Result<bool> {
             show::outcome(check, &outcome);
         }
     }
+    if weir {
+        last_denials(&lab, &name)?;
+    }
     match keep {
         true => lab.keep(),
         false => lab.down()?,
     }
     show::closing(checks, differences, start.elapsed(), keep.then_some(&name));
     Ok(differences == 0)
+}
+
+/// What was denied last, as a user asks for it.
+fn last_denials(lab: &Lab, name: &str) -> Result<()> {
+    let words = [
+        "observe",
+        "--lab",
+        name,
+        "--verdict",
+        "DROPPED",
+        "--type",
+        "policy-verdict,l7",
+        "--last",
+        "4",
+        "--why",
+    ];
+    show::last(&words.join(" "));
+    let status = Command::new(lab.program()?)
+        .args(words)
+        .status()
+        .context("cannot run weir observe")?;
+    anyhow::ensure!(status.success(), "weir observe failed");
+    let socket = lab.observers()?.into_iter().next();
+    show::where_to_look(name, &lab.log_path("flows", "default")?, socket.as_deref());
+    Ok(())
 }
 
 fn act(lab: &Lab, action: &Action) -> Result<()> {

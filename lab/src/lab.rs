@@ -284,6 +284,14 @@ impl Lab {
         Ok(self.layout.agent_socket(node.node))
     }
 
+    /// The sockets of the agents' observers, one for each node.
+    pub fn observers(&self) -> Result<Vec<PathBuf>> {
+        let state = self.state()?;
+        let nodes = state.nodes.iter().map(|node| node.node);
+        let socket = |node| self.layout.agent_folder(node).join("hubble.sock");
+        Ok(nodes.map(socket).collect())
+    }
+
     /// What the agent would do with a flow, and why.
     pub fn explain(&self, question: &Question) -> Result<Value> {
         agent::explain(&self.layout, &self.state()?, question)
@@ -314,7 +322,7 @@ impl Lab {
     /// The log file of the agent, the proxy or a pod.
     pub fn log_path(&self, of: &str, namespace: &str) -> Result<PathBuf> {
         Ok(match of {
-            "agent" | "proxy" | "agent2" | "proxy2" => self.layout.log(of),
+            "agent" | "proxy" | "flows" | "agent2" | "proxy2" | "flows2" => self.layout.log(of),
             WORLD => self.layout.log("world"),
             _ => {
                 let pod = self.pod_in(of, namespace)?;

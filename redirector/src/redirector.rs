@@ -266,6 +266,11 @@ impl Redirector {
         Ok(self.maps.counters()?)
     }
 
+    /// Entries of each map that policy fills, by the map's name.
+    pub fn sizes(&self) -> [(&'static str, usize); 5] {
+        self.installed.sizes()
+    }
+
     /// How many flows are tracked.
     pub fn tracked(&self) -> usize {
         self.maps.tracked()

@@ -56,6 +56,17 @@ fn failed(map: &'static str, what: &'static str) -> impl Fn(MapError) -> SyncErr
 // === impl Installed ===
 
 impl Installed {
+    /// Entries of each map, by the map's name.
+    pub fn sizes(&self) -> [(&'static str, usize); 5] {
+        [
+            ("ENDPOINTS", self.endpoints.len()),
+            ("ADDRESSES", self.addresses.len()),
+            ("POLICY", self.policy.len()),
+            ("SERVICES", self.services.len()),
+            ("BACKENDS", self.backends.values().map(Vec::len).sum()),
+        ]
+    }
+
     /// Reads what an earlier agent left in the maps.
     pub fn read(maps: &Maps) -> Result<Self, MapError> {
         let mut installed = Self::default();

@@ -6,15 +6,17 @@
 
 mod check;
 mod control;
+mod facts;
 mod flows;
 mod names;
+mod observe;
 mod proxy;
 mod status;
 
 use std::{
     path::PathBuf,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -28,6 +30,7 @@ use weir_cluster::{
     folder::{Changes, Reading, SourceProblem},
     index::Options,
 };
+use weir_observe::names::Names;
 use weir_policy::{
     compile::{Compiler, Local, Snapshot},
     l7::L7Table,
@@ -37,8 +40,10 @@ use weir_proxy::{dns::learn::Learned, link::agent::AgentEnd};
 use weir_redirector::{Instance, Places, PodInterface, Redirector, Unmanaged};
 
 use control::Request;
-use flows::Names;
+use observe::Observing;
 use proxy::ProxyState;
+
+pub use observe::ObserveOptions;
 
 /// How often addresses of names are looked through for those whose time is over.
 const EXPIRY: Duration = Duration::from_secs(5);
@@ -53,7 +58,8 @@ pub struct Agent {
     link: AgentEnd,
     proxy: ProxyState,
     requests: mpsc::Receiver<Request>,
-    names: watch::Sender<Arc<Names>>,
+    observing: Observing,
+    rooms: facts::Rooms,
     /// What the self-check derives verdicts from, and what came of it.
     basis: watch::Sender<Arc<check::Basis>>,
     checks: Arc<check::Counts>,
@@ -66,8 +72,8 @@ pub struct Agent {
 /// What is in force.
 #[derive(Default)]
 struct State {
-    world: World,
-    snapshot: Snapshot,
+    world: Arc<World>,
+    snapshot: Arc<Snapshot>,
     places: Places,
     problems: Vec<SourceProblem>,
     unmanaged: Vec<Unmanaged>,
@@ -77,7 +83,12 @@ struct State {
 
 impl Agent {
     /// Adopts what an earlier agent left, and puts the objects in force.
-    pub async fn start(instance: Instance, manifests: Vec<PathBuf>, node: String) -> Result<Self> {
+    pub async fn start(
+        instance: Instance,
+        manifests: Vec<PathBuf>,
+        node: String,
+        observe: &ObserveOptions,
+    ) -> Result<Self> {
         for path in &manifests {
             anyhow::ensure!(path.exists(), "{}: no such file or folder", path.display());
         }
@@ -90,12 +101,17 @@ impl Agent {
         let compiler = Compiler::after(redirector.last_id(), redirector.revision()?.into());
         let link = AgentEnd::bind(&instance.proxy_socket())
             .with_context(|| format!("cannot listen on {}", instance.proxy_socket().display()))?;
-        let (names, seen) = watch::channel(Arc::default());
         let (basis, checked_against) = watch::channel(Arc::default());
         let checks = Arc::<check::Counts>::default();
         let check = check::SelfCheck::new(checked_against, Arc::clone(&checks));
-        tokio::spawn(flows::report(redirector.take_events()?, seen, check));
         let (sender, requests) = mpsc::channel(16);
+        let observing = Observing::start(observe, &instance, &node, sender.clone()).await?;
+        let intake = observing.intake.clone();
+        tokio::spawn(flows::report(
+            redirector.take_events()?,
+            intake.clone(),
+            check,
+        ));
         let mut agent = Self {
             node,
             source,
@@ -103,9 +119,10 @@ impl Agent {
             compiler,
             redirector,
             link,
-            proxy: ProxyState::default(),
+            proxy: ProxyState::new(intake),
             requests,
-            names,
+            observing,
+            rooms: facts::rooms(&instance),
             basis,
             checks,
             learnt: names::Names::load(&instance.run_dir().join("names.json")),
@@ -142,7 +159,10 @@ impl Agent {
                 }
                 Some(request) = self.requests.recv() => self.answer(request).await,
                 Some(event) = self.link.next() => self.proxy.handle(event, &mut self.redirector),
-                _ = every_few_seconds.tick() => self.forget_names().await,
+                _ = every_few_seconds.tick() => {
+                    self.forget_names().await;
+                    self.note_losses();
+                }
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
             }
@@ -206,6 +226,7 @@ impl Agent {
     }
 
     async fn apply(&mut self, reading: &Reading) {
+        let noticed = Instant::now();
         if reading.problems != self.state.problems {
             for problem in &reading.problems {
                 tracing::warn!(%problem, "not in force as written");
@@ -219,7 +240,7 @@ impl Agent {
             Err(error) => return self.failed(error.to_string()),
         };
         unmanaged.extend(unplaced);
-        let unchanged = reading.world == self.state.world
+        let unchanged = reading.world == *self.state.world
             && places == self.state.places
             && self.state.failure.is_none()
             && self.state.snapshot.revision > 0;
@@ -229,6 +250,7 @@ impl Agent {
         let snapshot = self
             .compiler
             .compile(&reading.world, Local::Node(&self.node));
+        let (world, snapshot) = (Arc::new(reading.world.clone()), Arc::new(snapshot));
         let table = L7Table::new(&snapshot, |namespace, name| {
             places.get(namespace, name).map(|place| place.index)
         });
@@ -238,10 +260,11 @@ impl Agent {
         self.proxy
             .wait_for(snapshot.revision, &mut self.link, &mut self.redirector)
             .await;
-        self.names
-            .send_replace(Arc::new(Names::new(&reading.world, &snapshot, &places)));
+        let index = |namespace: &str, name: &str| Some(places.get(namespace, name)?.index);
+        let names = Names::new(&self.node, world.clone(), snapshot.clone(), index);
+        self.observing.intake.names(Arc::new(names));
         self.basis
-            .send_replace(Arc::new(check::Basis::new(&snapshot, &places)));
+            .send_replace(Arc::new(check::Basis::new(snapshot.clone(), &places)));
         let applied = tokio::task::block_in_place(|| {
             self.redirector
                 .apply(&snapshot, &reading.world.services, &places)
@@ -260,7 +283,8 @@ impl Agent {
             refused = self.state.problems.len(),
             "in force"
         );
-        self.state.world.clone_from(&reading.world);
+        self.observing.metrics.agent().enforced(noticed.elapsed());
+        self.state.world = world;
         self.state.snapshot = snapshot;
         self.state.places = places;
         self.state.unmanaged = unmanaged;
@@ -270,6 +294,7 @@ impl Agent {
     /// What was in force stays in force.
     fn failed(&mut self, reason: String) {
         tracing::error!(reason, "the change is not in force");
+        self.observing.metrics.agent().failed();
         self.state.failure = Some(reason);
     }
 }

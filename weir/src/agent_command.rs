@@ -6,11 +6,12 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use weir_redirector::Instance;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, ObserveOptions};
 
 const EXAMPLES: &str = "Examples:
   weir agent --manifests /etc/weir/manifests
   weir agent --manifests ./manifests --node worker-1 --name weir
+  weir agent --manifests ./manifests --metrics 127.0.0.1:9965 --flow-log-all
 ";
 
 /// Enforce the policies of a folder of manifests on this node; changes are in force without a restart.
@@ -26,6 +27,8 @@ pub struct AgentCommand {
     /// Name of this node; pods of other nodes are peers only [default: the host's name]
     #[arg(long)]
     node: Option<String>,
+    #[command(flatten)]
+    observe: ObserveOptions,
 }
 
 /// Remove everything an agent of this name has made: programs, maps, private networks, sockets.
@@ -52,7 +55,7 @@ impl AgentCommand {
             .enable_all()
             .build()?;
         runtime.block_on(async move {
-            let agent = Agent::start(instance, self.manifests, node).await?;
+            let agent = Agent::start(instance, self.manifests, node, &self.observe).await?;
             agent.run().await
         })
     }

@@ -178,7 +178,7 @@ enum Output {
 struct Logs {
     #[command(flatten)]
     lab: Named,
-    /// agent, proxy, @world or a pod
+    /// agent, proxy, flows, @world or a pod
     #[arg(default_value = "agent")]
     of: String,
     #[arg(short, long, default_value = "default")]

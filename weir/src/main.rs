@@ -7,6 +7,7 @@ mod explain_command;
 mod lab_command;
 mod lint_command;
 mod manifests;
+mod observe_command;
 mod proxy_command;
 mod screen;
 mod simulate_command;
@@ -27,6 +28,7 @@ const EXAMPLES: &str = "Examples:
   weir test policy-tests.yaml                   unit tests for policies
   weir diff -f old/ -f new/                     what other policies would change
   weir suggest --flows seen.jsonl               policies from recorded traffic
+  weir observe --verdict DROPPED --why          what was denied, and why
   weir agent --manifests /etc/weir/manifests    enforce on this node
 ";
 
@@ -49,6 +51,7 @@ enum Command {
     Test(test_command::TestCommand),
     Diff(diff_command::DiffCommand),
     Suggest(suggest_command::SuggestCommand),
+    Observe(observe_command::ObserveCommand),
     Cleanup(agent_command::CleanupCommand),
 }
 
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Test(command) => command.run(),
         Command::Diff(command) => command.run(),
         Command::Suggest(command) => command.run(),
+        Command::Observe(command) => command.run(),
         Command::Cleanup(command) => command.run().map(done),
     };
     result.unwrap_or_else(|error| {

@@ -1,6 +1,7 @@
 //! How the demo looks: plain text, with colours on a terminal.
 
 use std::fmt::Display;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -104,6 +105,35 @@ fn why(check: &Check, explained: &Result<Value>) {
 fn reason(side: &str, text: &dyn Display) {
     let line = format!("  weir      {side}: {text}");
     println!("{}", line.if_supports_color(Stdout, |t| t.yellow()));
+}
+
+/// The heading of what was denied last.
+pub fn last(words: &str) {
+    println!("\nWhat was denied last, and why:");
+    command(&format!("weir {words}"));
+}
+
+/// Where the same is to be seen in other ways.
+pub fn where_to_look(name: &str, log: &Path, socket: Option<&Path>) {
+    let rows = [
+        ("follow", format!("weir observe --lab {name} -f")),
+        ("denials as a log", format!("grep DENY {}", log.display())),
+        (
+            "metrics",
+            format!("weir lab exec --name {name} @node -- curl -s 127.0.0.1:9965/metrics"),
+        ),
+    ];
+    println!("\nWhere to look while a lab is up (weir lab demo --keep leaves this one up):");
+    for (what, how) in rows {
+        println!("  {what:<17} {how}");
+    }
+    if let Some(socket) = socket {
+        println!(
+            "  {:<17} hubble observe --server unix://{}",
+            "Hubble's client",
+            socket.display()
+        );
+    }
 }
 
 pub fn closing(checks: usize, differences: usize, took: Duration, kept: Option<&String>) {

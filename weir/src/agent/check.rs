@@ -26,7 +26,7 @@ const ROUND: Duration = Duration::from_secs(1);
 /// What verdicts are checked against.
 #[derive(Debug, Default)]
 pub struct Basis {
-    snapshot: Snapshot,
+    snapshot: Arc<Snapshot>,
     /// Namespace and name by index of the endpoint.
     endpoints: HashMap<u16, (String, String)>,
 }
@@ -51,7 +51,7 @@ pub struct SelfCheck {
 
 impl Basis {
     /// What is in force.
-    pub fn new(snapshot: &Snapshot, places: &Places) -> Self {
+    pub fn new(snapshot: Arc<Snapshot>, places: &Places) -> Self {
         let endpoints = snapshot.endpoints.iter().filter_map(|endpoint| {
             let place = places.get(&endpoint.namespace, &endpoint.name)?;
             let name = (endpoint.namespace.clone(), endpoint.name.clone());
@@ -59,7 +59,7 @@ impl Basis {
         });
         Self {
             endpoints: endpoints.collect(),
-            snapshot: snapshot.clone(),
+            snapshot,
         }
     }
 }

@@ -25,6 +25,8 @@ pub enum Command {
     Sync,
     /// What is in force.
     Status,
+    /// Bring the metrics up to date.
+    Metrics,
     /// The verdict on a flow, and why.
     Explain(Flow),
 }
@@ -114,6 +116,10 @@ impl Agent {
                 }
             }
             Command::Status => status(self),
+            Command::Metrics => {
+                self.refresh_metrics();
+                json!({"ok": true})
+            }
             Command::Explain(flow) => match Explainer::new(&self.state.world).explain(&flow) {
                 Ok(explanation) => json!(explanation),
                 Err(error) => failure(&error.to_string()),

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, os::fd::OwnedFd, time::Duration};
 
+use weir_observe::Intake;
 use weir_proxy::{
     counters::CountersSnapshot,
     dns::learn::Learned,
-    flow::{L7Flow, Outcome},
     link::{
         agent::{AgentEnd, Event, EventKind, ProxyId},
         protocol::Hello,
@@ -18,7 +18,6 @@ use weir_redirector::Redirector;
 const ACK: Duration = Duration::from_secs(5);
 
 /// The proxies.
-#[derive(Default)]
 pub struct ProxyState {
     /// Connected, with the listeners of those that have not acknowledged a snapshot yet.
     connected: BTreeMap<ProxyId, (Hello, Option<Vec<OwnedFd>>)>,
@@ -28,9 +27,21 @@ pub struct ProxyState {
     pub learnt: Vec<Learned>,
     /// Counters of the active one.
     pub counters: Option<CountersSnapshot>,
+    intake: Intake,
 }
 
 impl ProxyState {
+    /// No proxy yet; what they report of requests goes to `intake`.
+    pub fn new(intake: Intake) -> Self {
+        Self {
+            connected: BTreeMap::new(),
+            active: None,
+            learnt: Vec::new(),
+            counters: None,
+            intake,
+        }
+    }
+
     /// The revision that the active proxy judges by.
     pub fn revision(&self) -> Option<u64> {
         self.active.map(|(_, revision)| revision)
@@ -50,7 +61,10 @@ impl ProxyState {
                 self.connected.insert(event.proxy, (hello, Some(listeners)));
             }
             EventKind::Ack { revision } => self.acknowledged(event.proxy, revision, redirector),
-            EventKind::Flows(flows) => flows.iter().for_each(log),
+            EventKind::Flows(flows) => {
+                let requests = flows.into_iter().map(super::flows::request);
+                requests.for_each(|request| self.intake.request(request));
+            }
             EventKind::Counters(counters) => {
                 if self.active.is_some_and(|(id, _)| id == event.proxy) {
                     self.counters = Some(*counters);
@@ -116,37 +130,4 @@ impl ProxyState {
         }
         false
     }
-}
-
-/// One line a request; denials are seen by default.
-fn log(flow: &L7Flow) {
-    let verdict = match flow.verdict {
-        Outcome::Allowed => {
-            return tracing::debug!(
-                target: "flow",
-                "ALLOW {} {} -> {} {} {} status={}",
-                flow.direction,
-                flow.client,
-                flow.server,
-                flow.method,
-                flow.path,
-                flow.status.unwrap_or(0),
-            );
-        }
-        Outcome::Audited => "HTTP_AUDIT",
-        Outcome::Denied => "HTTP_DENY",
-        Outcome::Refused => "HTTP_REFUSED",
-        Outcome::Error => "HTTP_ERROR",
-    };
-    tracing::info!(
-        target: "flow",
-        "{verdict} {} {} -> {} {} {} status={} reason=\"{}\"",
-        flow.direction,
-        flow.client,
-        flow.server,
-        flow.method,
-        flow.path,
-        flow.status.unwrap_or(0),
-        flow.reason,
-    );
 }

@@ -15,6 +15,7 @@ mod language;
 mod leaves_nothing;
 mod live;
 mod misuse;
+mod observe;
 mod protocols;
 mod s4;
 mod simulate;

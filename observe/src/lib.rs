@@ -1,0 +1,31 @@
+//! What Weir has seen: records, the observer's API, the flow log and metrics.
+//!
+//! ```text
+//!  kernel events ─┐                       ┌─▶ Ring ─▶ gRPC followers, `weir observe`
+//!                 ├─▶ Intake ─▶ Recorder ─┼─▶ FlowLog
+//!  proxy records ─┘   (bounded) (a thread)└─▶ Metrics ─▶ /metrics
+//! ```
+//!
+//! Nothing here can slow traffic down: the intake takes what fits and counts what does not, and
+//! whoever reads the ring too slowly is told how much it has missed. A record is a
+//! [`Flow`](api::flow::Flow) of Hubble's public API, so that Hubble's own client understands it;
+//! what that API cannot say is in its field [`weir`](api::flow::Flow::weir).
+
+pub mod api;
+pub mod filter;
+pub mod json;
+pub mod log;
+pub mod metrics;
+pub mod names;
+pub mod print;
+pub mod record;
+pub mod recorder;
+pub mod redact;
+pub mod ring;
+pub mod serve;
+pub mod service;
+#[cfg(test)]
+mod testing;
+pub mod why;
+
+pub use recorder::{Intake, Recorder};

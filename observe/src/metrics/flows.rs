@@ -1,0 +1,351 @@
+//! What is counted of flows: Hubble's metrics.
+
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+use prometheus::{HistogramVec, IntCounterVec};
+use weir_abi::{event::Event, policy::verdict};
+use weir_policy::model::Direction;
+
+use super::{
+    family::{Counter, Documented, Family, OTHER},
+    labels::{direction, ends, kinds, protocol_name, protocol_of},
+};
+use crate::{
+    api::flow::{
+        Dns, DropReason, Flow, IpVersion, L7FlowType, LostEventSource, Verdict, layer4::Protocol,
+        layer7::Record,
+    },
+    names::{Names, identity},
+    print,
+    record::{Application, Request, RequestVerdict},
+};
+
+/// Both ends, as Hubble's context labels have them.
+const ENDS: [&str; 4] = [
+    "source_namespace",
+    "source_workload",
+    "destination_namespace",
+    "destination_workload",
+];
+/// Seconds; a request of a local service takes a millisecond or two.
+const LATENCIES: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+];
+const METHODS: [&str; 10] = [
+    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY",
+];
+
+/// The families about flows.
+#[derive(Debug)]
+pub struct FlowMetrics {
+    processed: Family<IntCounterVec>,
+    drops: Family<IntCounterVec>,
+    verdicts: Family<IntCounterVec>,
+    denials: Family<IntCounterVec>,
+    requests: Family<IntCounterVec>,
+    durations: Family<HistogramVec>,
+    ports: Family<IntCounterVec>,
+    icmp: Family<IntCounterVec>,
+    queries: Family<IntCounterVec>,
+    responses: Family<IntCounterVec>,
+    flags: Family<IntCounterVec>,
+    world: Family<IntCounterVec>,
+    lost: Family<IntCounterVec>,
+    repeats: Counter,
+}
+
+// === impl FlowMetrics ===
+
+impl FlowMetrics {
+    pub fn new(all: &mut Documented) -> Self {
+        let with_ends = |first: &[&'static str]| -> Vec<&'static str> {
+            first.iter().copied().chain(ENDS).collect()
+        };
+        Self {
+            processed: all.counters(
+                "hubble_flows_processed_total",
+                "Records made of flows.",
+                &with_ends(&["type", "subtype", "verdict"]),
+            ),
+            drops: all.counters(
+                "hubble_drop_total",
+                "Packets of new flows dropped by policy, those that came again included.",
+                &["reason", "protocol"],
+            ),
+            verdicts: all.counters(
+                "hubble_policy_verdicts_total",
+                "Verdicts on new flows.",
+                &with_ends(&["direction", "match", "action"]),
+            ),
+            denials: all.counters(
+                "weir_policy_denials_total",
+                "New flows and requests that a policy denied (action denied) or would deny but for audit mode (action audited), by policy.",
+                &with_ends(&["policy", "direction", "layer", "action"]),
+            ),
+            requests: all.counters(
+                "hubble_http_requests_total",
+                "HTTP requests, answered or not. Reporter is server for ingress rules, client for egress rules.",
+                &with_ends(&["method", "protocol", "status", "reporter"]),
+            ),
+            durations: all.histograms(
+                "hubble_http_request_duration_seconds",
+                "From the end of a request's head to the end of its answer.",
+                &with_ends(&["method", "reporter"]),
+                &LATENCIES,
+            ),
+            ports: all.counters(
+                "hubble_port_distribution_total",
+                "New flows that passed, by destination port.",
+                &["protocol", "port"],
+            ),
+            icmp: all.counters("hubble_icmp_total", "New ICMP flows.", &["family", "type"]),
+            queries: all.counters(
+                "hubble_dns_queries_total",
+                "DNS queries that rules on names judged.",
+                &["rcode", "qtypes", "ips_returned"],
+            ),
+            responses: all.counters(
+                "hubble_dns_responses_total",
+                "DNS answers to such queries.",
+                &["rcode", "qtypes", "ips_returned"],
+            ),
+            flags: all.counters(
+                "hubble_tcp_flags_total",
+                "New TCP flows by the flags of their first packet.",
+                &["flag", "family"],
+            ),
+            world: all.counters(
+                "hubble_flows_to_world_total",
+                "New flows to addresses outside the cluster.",
+                &["protocol", "verdict"],
+            ),
+            lost: all.counters(
+                "hubble_lost_events_total",
+                "Events that no record was made of.",
+                &["source"],
+            ),
+            repeats: all.counter(
+                "weir_flow_repeats_total",
+                "Packets of a denied flow that came again and were counted in its record.",
+            ),
+        }
+    }
+
+    pub fn flow(&mut self, flow: &Flow) {
+        let ends = ends(
+            flow.source.as_ref(),
+            flow.destination.as_ref(),
+            flow.is_reply == Some(true),
+        );
+        let ends = ends.each_ref().map(String::as_str);
+        let (kind, subtype) = kinds(flow);
+        let verdict = flow.verdict().as_str_name();
+        self.processed
+            .add(&[&[kind, subtype.as_str(), verdict], &ends[..]].concat(), 1);
+        let judged = kind == "PolicyVerdict";
+        let protocol = protocol_name(flow);
+        if kind == "Drop" {
+            let reason = flow.drop_reason_desc().as_str_name();
+            self.drops.add(&[reason, protocol], 1);
+        }
+        if judged {
+            let matched = print::kind(flow);
+            let matched = matched
+                .strip_prefix("policy-verdict:")
+                .and_then(|rest| rest.split(' ').next())
+                .unwrap_or_default();
+            let action = match flow.verdict() {
+                Verdict::Dropped | Verdict::Error => "dropped",
+                Verdict::Audit => "audit",
+                Verdict::Redirected => "redirected",
+                _ => "forwarded",
+            };
+            let direction = direction(flow);
+            self.verdicts
+                .add(&[&[direction, matched, action], &ends[..]].concat(), 1);
+        }
+        let asked = flow
+            .l7
+            .as_ref()
+            .is_none_or(|l7| l7.r#type() == L7FlowType::Request);
+        if judged || (flow.l7.is_some() && asked) {
+            self.denial(flow, &ends);
+        }
+        match kind {
+            "PolicyVerdict" | "Trace" => self.packet(flow, protocol),
+            "L7" => self.application(flow),
+            _ => {}
+        }
+    }
+
+    fn denial(&mut self, flow: &Flow, ends: &[&str; 4]) {
+        let action = match flow.verdict() {
+            Verdict::Dropped => "denied",
+            Verdict::Audit => "audited",
+            _ => return,
+        };
+        let layer = if flow.l7.is_some() { "l7" } else { "l4" };
+        let policies = flow
+            .weir
+            .as_ref()
+            .map_or(&[][..], |why| why.policies.as_slice());
+        let named: HashSet<&str> = policies.iter().map(String::as_str).collect();
+        let named = if named.is_empty() {
+            HashSet::from([""])
+        } else {
+            named
+        };
+        for policy in named {
+            let labels = [policy, direction(flow), layer, action];
+            self.denials.add(&[&labels, &ends[..]].concat(), 1);
+        }
+    }
+
+    /// The first packet of a flow.
+    fn packet(&mut self, flow: &Flow, protocol: &str) {
+        let verdict = flow.verdict().as_str_name();
+        let family = match flow.ip.as_ref().map(|ip| ip.ip_version()) {
+            Some(IpVersion::IPv6) => "IPv6",
+            _ => "IPv4",
+        };
+        let passed = !matches!(flow.verdict(), Verdict::Dropped | Verdict::Error);
+        let world = flow
+            .destination
+            .as_ref()
+            .is_some_and(|end| end.identity == identity::WORLD);
+        if world {
+            self.world.add(&[protocol, verdict], 1);
+        }
+        let Some(layer4) = flow.l4.as_ref().and_then(|l4| l4.protocol.as_ref()) else {
+            return;
+        };
+        let port = match layer4 {
+            Protocol::Tcp(tcp) => {
+                if let Some(flags) = &tcp.flags {
+                    let flag = match (flags.syn, flags.ack, flags.fin, flags.rst) {
+                        (true, false, ..) => "SYN",
+                        (true, true, ..) => "SYN-ACK",
+                        (false, _, true, _) => "FIN",
+                        (false, _, _, true) => "RST",
+                        _ => OTHER,
+                    };
+                    self.flags.add(&[flag, family], 1);
+                }
+                tcp.destination_port
+            }
+            Protocol::Udp(udp) => udp.destination_port,
+            Protocol::Sctp(sctp) => sctp.destination_port,
+            Protocol::IcmPv4(icmp) => return self.icmp.add(&[family, &icmp.r#type.to_string()], 1),
+            Protocol::IcmPv6(icmp) => return self.icmp.add(&[family, &icmp.r#type.to_string()], 1),
+        };
+        if passed {
+            self.ports.add(&[protocol, &port.to_string()], 1);
+        }
+    }
+
+    fn application(&mut self, flow: &Flow) {
+        let Some(l7) = &flow.l7 else { return };
+        if let Some(Record::Dns(Dns {
+            rcode, qtypes, ips, ..
+        })) = &l7.record
+        {
+            let qtypes = qtypes.join(",");
+            let family = match l7.r#type() {
+                L7FlowType::Response => &mut self.responses,
+                _ => &mut self.queries,
+            };
+            let labels = [rcode.to_string(), qtypes, ips.len().to_string()];
+            family.add(&labels.each_ref().map(String::as_str), 1);
+        }
+    }
+
+    /// Counted whole: its status is known, and one that got no answer counts, too.
+    pub fn request(&mut self, request: &Request, names: &Names) {
+        let Application::Http {
+            method,
+            version,
+            status,
+            ..
+        } = &request.application
+        else {
+            return;
+        };
+        let client = names.end(request.client.ip());
+        let server = names.end(request.server.ip());
+        let ends = ends(Some(&client), Some(&server), false);
+        let ends = ends.each_ref().map(String::as_str);
+        let known = METHODS.iter().find(|known| *known == method);
+        let method = known.copied().unwrap_or(OTHER);
+        let reporter = match request.direction {
+            Direction::Ingress => "server",
+            Direction::Egress => "client",
+        };
+        let status = status.unwrap_or(0).to_string();
+        self.requests.add(
+            &[&[method, version, &status, reporter], &ends[..]].concat(),
+            1,
+        );
+        // The proxy's own answers would hide how long the server takes.
+        if matches!(
+            request.verdict,
+            RequestVerdict::Allowed | RequestVerdict::Audited
+        ) {
+            let seconds = Duration::from_nanos(request.latency_ns).as_secs_f64();
+            self.durations
+                .observe(&[&[method, reporter], &ends[..]].concat(), seconds);
+        }
+    }
+
+    pub fn repeated(&mut self, event: &Event) {
+        self.repeats.add(1);
+        if event.verdict == verdict::DENY {
+            let reason = match event.policy {
+                0 => DropReason::PolicyDenied,
+                _ => DropReason::PolicyDeny,
+            };
+            self.drops
+                .add(&[reason.as_str_name(), protocol_of(event.protocol)], 1);
+        }
+    }
+
+    pub fn lost(&mut self, source: LostEventSource, count: u64) {
+        self.lost
+            .add(&[&source.as_str_name().to_lowercase()], count);
+    }
+
+    /// Marks what is about workloads that are gone.
+    pub fn renamed(&mut self, names: &Names) {
+        let mut live = HashSet::new();
+        for pod in &names.world.pods {
+            for address in &pod.addresses {
+                let end = names.end(*address);
+                let workloads = end.workloads.iter();
+                live.extend(workloads.map(|w| format!("{}/{}", end.namespace, w.name)));
+            }
+        }
+        for family in self.by_workload() {
+            family.mark(&live);
+        }
+        self.durations.mark(&live);
+    }
+
+    pub fn forget_gone(&mut self) {
+        let now = Instant::now();
+        for family in self.by_workload() {
+            family.forget(now);
+        }
+        self.durations.forget(now);
+    }
+
+    fn by_workload(&mut self) -> [&mut Family<IntCounterVec>; 4] {
+        [
+            &mut self.processed,
+            &mut self.verdicts,
+            &mut self.denials,
+            &mut self.requests,
+        ]
+    }
+}

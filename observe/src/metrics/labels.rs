@@ -1,0 +1,77 @@
+//! The values of labels, as they are read off a flow.
+
+use weir_abi::protocol;
+
+use crate::{
+    api::flow::{Endpoint, Flow, TrafficDirection, layer4::Protocol, layer7::Record},
+    names::identity,
+    print,
+    record::event_type,
+};
+
+/// Namespace and workload of who asked and who was asked.
+pub fn ends(source: Option<&Endpoint>, destination: Option<&Endpoint>, reply: bool) -> [String; 4] {
+    let of = |end: Option<&Endpoint>| {
+        let end = end.cloned().unwrap_or_default();
+        let workload = end.workloads.into_iter().next().map(|w| w.name);
+        // Nodes and the outside have no namespace: their name stands in the workload's place.
+        let reserved = identity::reserved(end.identity).unwrap_or_default();
+        (
+            end.namespace,
+            workload.unwrap_or_else(|| reserved.to_owned()),
+        )
+    };
+    let (source, destination) = match reply {
+        true => (of(destination), of(source)),
+        false => (of(source), of(destination)),
+    };
+    [source.0, source.1, destination.0, destination.1]
+}
+
+pub fn kinds(flow: &Flow) -> (&'static str, String) {
+    let event = flow.event_type.unwrap_or_default();
+    match event.r#type {
+        event_type::DROP => ("Drop", String::new()),
+        event_type::TRACE => ("Trace", print::kind(flow)),
+        event_type::POLICY_VERDICT => ("PolicyVerdict", String::new()),
+        event_type::L7 => {
+            let subtype = match flow.l7.as_ref().and_then(|l7| l7.record.as_ref()) {
+                Some(Record::Http(_)) => "HTTP",
+                Some(Record::Dns(_)) => "DNS",
+                None => "",
+            };
+            ("L7", subtype.to_owned())
+        }
+        _ => ("Unknown", String::new()),
+    }
+}
+
+pub fn direction(flow: &Flow) -> &'static str {
+    match flow.traffic_direction() {
+        TrafficDirection::Ingress => "ingress",
+        TrafficDirection::Egress => "egress",
+        TrafficDirection::Unknown => "unknown",
+    }
+}
+
+pub fn protocol_name(flow: &Flow) -> &'static str {
+    match flow.l4.as_ref().and_then(|l4| l4.protocol.as_ref()) {
+        Some(Protocol::Tcp(_)) => "TCP",
+        Some(Protocol::Udp(_)) => "UDP",
+        Some(Protocol::Sctp(_)) => "SCTP",
+        Some(Protocol::IcmPv4(_)) => "ICMPv4",
+        Some(Protocol::IcmPv6(_)) => "ICMPv6",
+        None => "Unknown",
+    }
+}
+
+pub fn protocol_of(number: u8) -> &'static str {
+    match number {
+        protocol::TCP => "TCP",
+        protocol::UDP => "UDP",
+        protocol::SCTP => "SCTP",
+        protocol::ICMP => "ICMPv4",
+        protocol::ICMPV6 => "ICMPv6",
+        _ => "Unknown",
+    }
+}

@@ -1,0 +1,216 @@
+//! Records, as they are made of events.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use weir_abi::policy::verdict;
+
+use super::*;
+use crate::{
+    api::flow::L7FlowType,
+    redact::Redaction,
+    testing::{ALLOW, DENY, HTTPBIN, OTHERS, SLEEP, names, policy, syn},
+    why::Reasoner,
+};
+
+fn made(yaml: &str, verdict: u8) -> Vec<Flow> {
+    let names = policy(yaml);
+    let event = syn(&names, verdict);
+    let reasons = Reasoner::new(&names).reasons(&event);
+    verdicts(&event, UNIX_EPOCH, &names, &reasons)
+}
+
+#[test]
+fn a_denial_by_default_names_the_policy_and_the_nearest_miss() {
+    let flows = made(OTHERS, verdict::DENY);
+    let [judged, dropped] = flows.as_slice() else {
+        panic!("{flows:?}")
+    };
+    assert_eq!(judged.verdict(), Verdict::Dropped);
+    assert_eq!(judged.drop_reason_desc(), DropReason::PolicyDenied);
+    assert_eq!(judged.traffic_direction(), TrafficDirection::Ingress);
+    assert_eq!(judged.is_reply, Some(false));
+    let by = judged.ingress_denied_by.first().expect("a policy");
+    assert_eq!(
+        (by.kind.as_str(), by.namespace.as_str(), by.name.as_str()),
+        ("NetworkPolicy", "default", "others")
+    );
+    let why = judged.weir.as_ref().expect("reasons");
+    assert!(why.default_deny);
+    assert_eq!(why.policies, ["NetworkPolicy/default/others"]);
+    assert_eq!(why.reason, "default deny of NetworkPolicy/default/others");
+    assert!(why.nearest_miss.contains("spec.ingress[0]"), "{why:?}");
+    assert!(why.nearest_miss.contains("app"), "{why:?}");
+    assert_eq!(judged.policy_log.join(""), why.reason);
+    let event = |flow: &Flow| flow.event_type.expect("a type").r#type;
+    assert_eq!(event(judged), event_type::POLICY_VERDICT);
+    assert_eq!(event(dropped), event_type::DROP);
+    let (source, destination) = (judged.source.as_ref(), judged.destination.as_ref());
+    let (source, destination) = (source.expect("an end"), destination.expect("an end"));
+    assert_eq!(source.pod_name, "sleep-6d-7ppbf");
+    assert_eq!(source.workloads[0].name, "sleep");
+    assert_eq!(destination.id, 7);
+    assert!(source.labels.contains(&"k8s:app=sleep".to_owned()));
+    let service = judged.destination_service.as_ref().expect("a service");
+    assert_eq!(service.name, "httpbin");
+    assert_eq!(judged.summary, "TCP Flags: SYN");
+}
+
+#[test]
+fn audit_mode_says_what_would_be_denied() {
+    let audited = DENY.replace(
+        "namespace: default}",
+        "namespace: default, annotations: {weir.dev/mode: audit}}",
+    );
+    let flows = made(&audited, verdict::AUDIT);
+    let [flow] = flows.as_slice() else {
+        panic!("{flows:?}")
+    };
+    assert_eq!(flow.verdict(), Verdict::Audit);
+    assert_eq!(flow.drop_reason, 0);
+    assert_eq!(flow.ingress_denied_by[0].name, "deny-ingress");
+    let why = flow.weir.as_ref().expect("reasons");
+    let reason = "would be the default deny of NetworkPolicy/default/deny-ingress";
+    assert_eq!(why.reason, reason);
+    assert_eq!(crate::print::verdict(flow), "AUDITED");
+    assert_eq!(crate::log::word(flow), "AUDIT");
+}
+
+#[test]
+fn an_allow_names_its_rule() {
+    let flows = made(ALLOW, verdict::ALLOW);
+    let [flow] = flows.as_slice() else {
+        panic!("{flows:?}")
+    };
+    assert_eq!(flow.verdict(), Verdict::Forwarded);
+    assert_eq!(flow.policy_match_type, 2, "L3-L4");
+    assert_eq!(flow.ingress_allowed_by[0].name, "allow");
+    let why = flow.weir.as_ref().expect("reasons");
+    assert_eq!(why.rules, ["spec.ingress[0]"]);
+    assert_eq!(
+        why.reason,
+        "allowed by NetworkPolicy/default/allow (spec.ingress[0])"
+    );
+}
+
+#[test]
+fn where_no_policy_selects_a_packet_was_seen_and_nothing_judged() {
+    let names = names(Vec::new());
+    let event = syn(&names, verdict::ALLOW);
+    let reasons = Reasoner::new(&names).reasons(&event);
+    let flows = verdicts(&event, UNIX_EPOCH, &names, &reasons);
+    let [flow] = flows.as_slice() else {
+        panic!("{flows:?}")
+    };
+    assert_eq!(flow.event_type.expect("a type").r#type, event_type::TRACE);
+    assert_eq!(
+        flow.trace_observation_point(),
+        TraceObservationPoint::ToEndpoint
+    );
+    assert!(flow.ingress_allowed_by.is_empty());
+}
+
+#[test]
+fn an_event_of_another_revision_is_not_explained_by_todays_rules() {
+    let names = policy(ALLOW);
+    let mut event = syn(&names, verdict::DENY);
+    event.revision += 1;
+    let why = Reasoner::new(&names).reasons(&event).why;
+    assert_eq!(
+        (why.reason.as_str(), why.default_deny),
+        ("default deny", true)
+    );
+    assert_eq!(why.nearest_miss, "");
+}
+
+fn request(verdict: RequestVerdict, status: Option<u16>) -> Request {
+    Request {
+        time: UNIX_EPOCH + Duration::from_secs(10),
+        endpoint: Some(7),
+        direction: Direction::Ingress,
+        client: format!("{SLEEP}:40000").parse().expect("an address"),
+        server: format!("{HTTPBIN}:80").parse().expect("an address"),
+        application: Application::Http {
+            method: "GET".into(),
+            path: "/headers?key=secret".into(),
+            host: "httpbin:8000".into(),
+            version: "HTTP/1.1".into(),
+            headers: vec![("Authorization".into(), "Bearer x".into())],
+            status,
+        },
+        verdict,
+        policies: vec!["CiliumNetworkPolicy/default/web".into()],
+        reason: "no HTTP rule matches".into(),
+        latency_ns: 2_500_000,
+    }
+}
+
+#[test]
+fn a_denied_request_is_dropped_and_its_answer_forwarded() {
+    let redaction = Redaction {
+        query: true,
+        ..Redaction::default()
+    };
+    let names = policy(DENY);
+    let flows = requests(
+        &request(RequestVerdict::Denied, Some(403)),
+        &names,
+        &redaction,
+    );
+    let [asked, answer] = flows.as_slice() else {
+        panic!("{flows:?}")
+    };
+    assert_eq!(asked.verdict(), Verdict::Dropped);
+    assert_eq!(asked.ingress_denied_by[0].name, "web");
+    assert_eq!(asked.summary, "HTTP/1.1 GET http://httpbin:8000/headers");
+    assert_eq!(asked.time.as_ref().map(|time| time.seconds), Some(9));
+    assert_eq!(
+        (answer.verdict(), answer.is_reply),
+        (Verdict::Forwarded, Some(true))
+    );
+    assert_eq!(
+        answer.summary,
+        "HTTP/1.1 403 2ms (GET http://httpbin:8000/headers)"
+    );
+    assert_eq!(answer.source, asked.destination);
+    assert_eq!(
+        answer.l7.as_ref().map(|l7| l7.r#type()),
+        Some(L7FlowType::Response)
+    );
+    let text = format!("{flows:?}");
+    assert!(
+        !text.contains("secret") && !text.contains("Bearer x"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_request_without_an_answer_is_one_record() {
+    let names = policy(DENY);
+    let none = Redaction::default();
+    let flows = requests(&request(RequestVerdict::Error, None), &names, &none);
+    assert_eq!(flows.len(), 1);
+    assert_eq!(flows[0].verdict(), Verdict::Error);
+    let mut tls = request(RequestVerdict::Denied, None);
+    tls.application = Application::Tls {
+        name: "example.com".into(),
+    };
+    let flows = requests(&tls, &names, &none);
+    assert_eq!(
+        (flows.len(), flows[0].summary.as_str()),
+        (1, "TLS example.com")
+    );
+    assert_eq!(crate::log::word(&flows[0]), "TLS_DENY");
+    tls.application = Application::Unknown;
+    let flows = requests(&tls, &names, &none);
+    assert_eq!(flows[0].summary, "not understood");
+    assert_eq!(crate::log::word(&flows[0]), "L7_DENY");
+    tls.application = Application::Dns {
+        name: "example.com".into(),
+        code: Some(5),
+    };
+    let flows = requests(&tls, &names, &none);
+    assert_eq!(
+        flows[1].summary,
+        "DNS Answer RCode: Refused (Query example.com.)"
+    );
+}

@@ -1,0 +1,296 @@
+//! The thread that makes records: what the kernel and the proxy tell, named, explained and kept.
+
+mod dialled;
+mod intake;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::{BuildHasher as _, RandomState},
+    io,
+    sync::{
+        Arc, PoisonError,
+        atomic::Ordering::Relaxed,
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use nix::time::{ClockId, clock_gettime};
+use weir_abi::event::Event;
+
+use crate::{
+    api::flow::{Flow, LostEventSource},
+    log::FlowLog,
+    metrics::Metrics,
+    names::Names,
+    record::{self, Request},
+    redact::Redaction,
+    ring::{Item, Ring, lost},
+    why::{Reasoner, is_denied},
+};
+
+use dialled::Dialled;
+use intake::{Input, Shared};
+
+pub use intake::Intake;
+
+/// Events that wait for the thread at most.
+const QUEUE: usize = 1 << 16;
+/// How long a request is held: the kernel's events gather for 20 ms, and what they tell of its
+/// connection comes before it then, with the service that was dialled.
+const SETTLE: Duration = Duration::from_millis(40);
+/// The same packet within this time after the last is one that came again.
+const AGAIN: u64 = 60_000_000_000;
+/// Flows whose packets are looked for again; past it the old ones are forgotten.
+const REMEMBERED: usize = 1 << 15;
+
+/// Where records go.
+#[derive(Debug)]
+pub struct Recorder {
+    ring: Arc<Ring>,
+    metrics: Arc<Metrics>,
+    log: Option<FlowLog>,
+    redaction: Redaction,
+    shared: Arc<Shared>,
+    again: HashMap<Packet, (u64, [Option<u64>; 2])>,
+    dialled: Dialled,
+    /// Requests whose connection the kernel may not have told of yet.
+    held: VecDeque<(Instant, Box<Request>)>,
+    /// Two halves of what tells records of this run from all others.
+    run: u64,
+    made: u64,
+    told_lost: (u64, u64),
+}
+
+/// What a packet that comes again has in common with the first one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Packet {
+    source: weir_abi::Address,
+    destination: weir_abi::Address,
+    ports: (u16, u16),
+    endpoint: u16,
+    kind: (u8, u8, u8, u8),
+    revision: u32,
+}
+
+// === impl Recorder ===
+
+impl Recorder {
+    /// Starts the thread; it ends with the last [`Intake`].
+    ///
+    /// # Errors
+    /// Where no thread can be started.
+    pub fn start(
+        ring: Arc<Ring>,
+        metrics: Arc<Metrics>,
+        log: Option<FlowLog>,
+        redaction: Redaction,
+    ) -> io::Result<Intake> {
+        let (queue, inputs) = sync_channel(QUEUE);
+        let shared = Arc::new(Shared::default());
+        let mut recorder = Self {
+            ring,
+            metrics,
+            log,
+            redaction,
+            shared: Arc::clone(&shared),
+            again: HashMap::new(),
+            dialled: Dialled::default(),
+            held: VecDeque::new(),
+            run: RandomState::new().hash_one(std::process::id()),
+            made: 0,
+            told_lost: (0, 0),
+        };
+        std::thread::Builder::new()
+            .name("weir-observe".into())
+            .spawn(move || recorder.run(&inputs))?;
+        Ok(Intake { queue, shared })
+    }
+
+    fn names(&self) -> Arc<Names> {
+        let names = self.shared.names.lock();
+        names.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn run(&mut self, inputs: &Receiver<Input>) {
+        let (mut waiting, mut before) = (None, Arc::new(Names::default()));
+        loop {
+            let names = self.names();
+            self.metrics.renamed(&names);
+            // Events of the revision before are still on their way when a new one is in force.
+            let mut reasoners = [Reasoner::new(&names), Reasoner::new(&before)];
+            // One turn for each revision: reasons are of the revision's rules.
+            loop {
+                let Some(input) = waiting.take().or_else(|| self.next(inputs)) else {
+                    return;
+                };
+                if !Arc::ptr_eq(&names, &self.names()) {
+                    waiting = Some(input);
+                    break;
+                }
+                self.take(input, &mut reasoners);
+                for input in inputs.try_iter().take(256) {
+                    self.take(input, &mut reasoners);
+                }
+                self.settle(SETTLE, &reasoners[0]);
+                self.tell_lost();
+                self.ring.publish();
+                if let Some(log) = &mut self.log {
+                    log.flush();
+                }
+            }
+            before = names;
+        }
+    }
+
+    fn take(&mut self, input: Input, reasoners: &mut [Reasoner<'_>; 2]) {
+        let [now, before] = reasoners;
+        match input {
+            Input::Verdict(event) => {
+                let old = before.revision() == event.revision && now.revision() != event.revision;
+                self.verdict(&event, if old { before } else { now });
+            }
+            Input::Request(request) => self.held.push_back((Instant::now(), request)),
+            Input::Flush(done) => {
+                self.settle(Duration::ZERO, now);
+                self.tell_lost();
+                self.ring.publish();
+                // Who waited may have gone.
+                done.send(()).ok();
+            }
+            Input::Look => {}
+        }
+    }
+
+    /// What comes next; nothing for the moment where held requests are due.
+    fn next(&self, inputs: &Receiver<Input>) -> Option<Input> {
+        let Some((since, _)) = self.held.front() else {
+            return inputs.recv().ok();
+        };
+        match inputs.recv_timeout(SETTLE.saturating_sub(since.elapsed())) {
+            Ok(input) => Some(input),
+            Err(RecvTimeoutError::Timeout) => Some(Input::Look),
+            Err(RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// Records the requests that were held for so long.
+    fn settle(&mut self, age: Duration, reasoner: &Reasoner<'_>) {
+        let names = reasoner.names();
+        while let Some((_, request)) = self.held.pop_front_if(|(since, _)| since.elapsed() >= age) {
+            self.metrics.request(&request, names);
+            let mut flows = record::requests(&request, names, &self.redaction);
+            self.dialled.complete_request(&request, &mut flows);
+            if let Some(log) = &mut self.log {
+                log.request(&flows);
+            }
+            for flow in flows {
+                self.keep(flow);
+            }
+        }
+    }
+
+    fn verdict(&mut self, event: &Event, reasoner: &mut Reasoner<'_>) {
+        let packet = Packet {
+            source: event.source,
+            destination: event.destination,
+            ports: (event.source_port, event.destination_port),
+            endpoint: event.endpoint,
+            kind: (event.protocol, event.detail, event.direction, event.verdict),
+            revision: event.revision,
+        };
+        // A flow that passes is tracked, so that only what was dropped comes again.
+        let denied = is_denied(event.verdict);
+        if denied
+            && let Some((last, numbers)) = self.again.get_mut(&packet)
+            && event.time.saturating_sub(*last) < AGAIN
+        {
+            *last = event.time;
+            let numbers = *numbers;
+            for number in numbers.into_iter().flatten() {
+                self.ring.amend(number, |flow| {
+                    flow.weir.get_or_insert_default().repeats += 1;
+                });
+            }
+            self.metrics.repeated(event);
+            return;
+        }
+        let reasons = reasoner.reasons(event);
+        let mut numbers = [None; 2];
+        let mut flows = record::verdicts(event, wall_clock(event.time), reasoner.names(), &reasons);
+        self.dialled.complete(event, &mut flows);
+        for (number, flow) in numbers.iter_mut().zip(flows) {
+            if let Some(log) = &mut self.log {
+                log.write(&flow);
+            }
+            *number = Some(self.keep(flow));
+        }
+        if denied {
+            if self.again.len() >= REMEMBERED {
+                let now = event.time;
+                self.again
+                    .retain(|_, (last, _)| now.saturating_sub(*last) < AGAIN / 4);
+                if self.again.len() >= REMEMBERED {
+                    self.again.clear();
+                }
+            }
+            self.again.insert(packet, (event.time, numbers));
+        }
+    }
+
+    fn keep(&mut self, mut flow: Flow) -> u64 {
+        self.made += 1;
+        flow.uuid = uuid(self.run, self.made);
+        self.metrics.flow(&flow);
+        self.ring.push(Item::Flow(Arc::new(flow)))
+    }
+
+    fn tell_lost(&mut self) {
+        let now = (
+            self.shared.lost_in_kernel.load(Relaxed),
+            self.shared.lost.load(Relaxed),
+        );
+        let sources = [
+            (
+                LostEventSource::PerfEventRingBuffer,
+                self.told_lost.0,
+                now.0,
+            ),
+            (
+                LostEventSource::ObserverEventsQueue,
+                self.told_lost.1,
+                now.1,
+            ),
+        ];
+        for (source, before, now) in sources {
+            let count = now.saturating_sub(before);
+            if count > 0 {
+                self.metrics.lost(source, count);
+                self.ring.push(Item::Lost(lost(source, count)));
+            }
+        }
+        self.told_lost = now;
+    }
+}
+
+/// A version 4 UUID by its form; by its content the run and the place in it.
+fn uuid(run: u64, number: u64) -> String {
+    let [high, middle, low] = [run >> 32, (run >> 16) & 0xffff, run & 0xfff];
+    format!(
+        "{high:08x}-{middle:04x}-4{low:03x}-8000-{:012x}",
+        number & 0xffff_ffff_ffff
+    )
+}
+
+/// The time of a monotonic one.
+fn wall_clock(monotonic: u64) -> SystemTime {
+    let now = SystemTime::now();
+    let since_boot = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
+    let age = since_boot
+        .unwrap_or_default()
+        .saturating_sub(Duration::from_nanos(monotonic));
+    now.checked_sub(age).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! The way in: bounded, and never waited for.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering::Relaxed},
+    mpsc::{SyncSender, TrySendError},
+};
+
+use weir_abi::event::Event;
+
+use crate::{names::Names, record::Request};
+
+/// Where events go in. Giving never waits: what does not fit is counted.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    pub(super) queue: SyncSender<Input>,
+    pub(super) shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub names: Mutex<Arc<Names>>,
+    pub lost: AtomicU64,
+    pub lost_in_kernel: AtomicU64,
+}
+
+#[derive(Debug)]
+pub(super) enum Input {
+    Verdict(Event),
+    Request(Box<Request>),
+    /// Answered when everything before it is recorded.
+    Flush(tokio::sync::oneshot::Sender<()>),
+    /// New names, or something was lost: look.
+    Look,
+}
+
+// === impl Intake ===
+
+impl Intake {
+    /// A verdict of the kernel.
+    pub fn verdict(&self, event: Event) {
+        self.send(Input::Verdict(event));
+    }
+
+    /// A request that the proxy judged.
+    pub fn request(&self, request: Request) {
+        self.send(Input::Request(Box::new(request)));
+    }
+
+    /// What numbers and addresses mean from now on.
+    pub fn names(&self, names: Arc<Names>) {
+        *self
+            .shared
+            .names
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = names;
+        // The thread looks at its next event at the latest.
+        self.queue.try_send(Input::Look).ok();
+    }
+
+    /// How many events the kernel has lost since its programs were loaded.
+    pub fn lost_in_kernel(&self, count: u64) {
+        if self.shared.lost_in_kernel.swap(count, Relaxed) != count {
+            self.queue.try_send(Input::Look).ok();
+        }
+    }
+
+    /// Waits until everything that was given before is recorded.
+    pub async fn flush(&self) {
+        let (done, recorded) = tokio::sync::oneshot::channel();
+        if self.queue.try_send(Input::Flush(done)).is_ok() {
+            // The thread has ended: nothing waits any more.
+            recorded.await.ok();
+        }
+    }
+
+    fn send(&self, input: Input) {
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(input) {
+            self.shared.lost.fetch_add(1, Relaxed);
+        }
+    }
+}

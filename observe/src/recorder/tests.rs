@@ -1,0 +1,137 @@
+//! What becomes of events: kept, counted, told.
+
+use weir_abi::policy::verdict;
+
+use super::*;
+use crate::{
+    api::flow::Verdict,
+    testing::{DENY, policy, syn},
+};
+
+struct Watched {
+    ring: Arc<Ring>,
+    metrics: Arc<Metrics>,
+    intake: Intake,
+}
+
+fn watched() -> Watched {
+    let (ring, metrics) = (Arc::new(Ring::new(64)), Arc::new(Metrics::new()));
+    let intake = Recorder::start(ring.clone(), metrics.clone(), None, Redaction::default());
+    Watched {
+        ring,
+        metrics,
+        intake: intake.expect("a thread"),
+    }
+}
+
+fn flows(ring: &Ring) -> Vec<Arc<Flow>> {
+    let items = ring.read(0, usize::MAX).items;
+    let flows = items.into_iter().filter_map(|item| match item {
+        Item::Flow(flow) => Some(flow),
+        Item::Lost(_) => None,
+    });
+    flows.collect()
+}
+
+#[tokio::test]
+async fn packets_that_come_again_are_counted_in_the_record() {
+    let it = watched();
+    let names = policy(DENY);
+    it.intake.names(names.clone());
+    let mut event = syn(&names, verdict::DENY);
+    for second in [0, 1, 3, 7] {
+        event.time = second * 1_000_000_000;
+        it.intake.verdict(event);
+    }
+    event.source_port += 1;
+    it.intake.verdict(event);
+    it.intake.flush().await;
+    let flows = flows(&it.ring);
+    let repeats: Vec<u64> = flows
+        .iter()
+        .map(|flow| flow.weir.as_ref().expect("reasons").repeats)
+        .collect();
+    assert_eq!(repeats, [3, 3, 0, 0], "verdict and drop of each");
+    let text = it.metrics.text().expect("metrics");
+    for line in [
+        "weir_flow_repeats_total 3",
+        "hubble_drop_total{protocol=\"TCP\",reason=\"POLICY_DENIED\"} 5",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    // Long after, it is another attempt.
+    event.time = 200_000_000_000;
+    it.intake.verdict(event);
+    it.intake.flush().await;
+    assert_eq!(super::tests::flows(&it.ring).len(), 6);
+}
+
+#[tokio::test]
+async fn events_of_the_revision_before_are_explained_by_its_rules() {
+    let it = watched();
+    let old = policy(DENY);
+    it.intake.names(old.clone());
+    it.intake.flush().await;
+    let mut newer = crate::names::Names::default();
+    newer.node = "node".into();
+    it.intake.names(Arc::new(newer));
+    it.intake.verdict(syn(&old, verdict::DENY));
+    it.intake.flush().await;
+    let flow = &flows(&it.ring)[0];
+    assert_eq!(flow.ingress_denied_by[0].name, "deny-ingress");
+    assert_eq!(flow.verdict(), Verdict::Dropped);
+}
+
+#[tokio::test]
+async fn losses_are_told() {
+    let it = watched();
+    it.intake.lost_in_kernel(5);
+    it.intake.lost_in_kernel(7);
+    it.intake.shared.lost.fetch_add(2, Relaxed);
+    it.intake.flush().await;
+    it.intake.flush().await;
+    let lost: u64 = it
+        .ring
+        .read(0, 9)
+        .items
+        .iter()
+        .map(|item| match item {
+            Item::Lost(lost) => lost.num_events_lost,
+            Item::Flow(_) => 0,
+        })
+        .sum();
+    assert_eq!(lost, 9);
+    let text = it.metrics.text().expect("metrics");
+    assert!(
+        text.contains("hubble_lost_events_total{source=\"perf_event_ring_buffer\"} 7"),
+        "{text}"
+    );
+}
+
+/// What does not fit is counted, and nobody waits.
+#[tokio::test]
+async fn a_flood_is_survived_and_its_losses_counted() {
+    let it = watched();
+    let names = policy(DENY);
+    it.intake.names(names.clone());
+    let mut event = syn(&names, verdict::DENY);
+    let sent: u64 = 200_000;
+    for number in 0..sent {
+        event.source_port = (number % 50_000) as u16;
+        event.detail = (number / 50_000) as u8;
+        it.intake.verdict(event);
+    }
+    let mut kept = 0;
+    while kept != sent {
+        it.intake.flush().await;
+        kept = it.ring.fill().seen / 2 + it.intake.shared.lost.load(Relaxed);
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn every_record_has_a_uuid_of_its_own() {
+    let one = uuid(0x1234_5678_9abc_def0, 1);
+    assert_eq!(one, "12345678-9abc-4ef0-8000-000000000001");
+    assert_ne!(one, uuid(0x1234_5678_9abc_def0, 2));
+}

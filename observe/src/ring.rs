@@ -1,0 +1,262 @@
+//! The records in memory: bounded, and read by any number of followers that never hold up a writer.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Instant, SystemTime},
+};
+
+use tokio::sync::watch;
+
+use crate::api::flow::{Flow, LostEvent, LostEventSource};
+
+/// One entry.
+#[derive(Debug, Clone)]
+pub enum Item {
+    /// A record.
+    Flow(Arc<Flow>),
+    /// Records that never got here.
+    Lost(LostEvent),
+}
+
+/// The last records.
+#[derive(Debug)]
+pub struct Ring {
+    state: Mutex<State>,
+    /// Number of the entry that comes next.
+    head: watch::Sender<u64>,
+    capacity: usize,
+    started: Instant,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    items: VecDeque<Item>,
+    /// Number of the entry that comes next.
+    next: u64,
+    /// Records since the start.
+    seen: u64,
+    /// Records of the last minute, one place a second.
+    rate: Rate,
+}
+
+#[derive(Debug, Default)]
+struct Rate {
+    seconds: VecDeque<(u64, u64)>,
+}
+
+/// What a follower got.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// Entries, oldest first.
+    pub items: Vec<Item>,
+    /// Entries that were overwritten before they were read.
+    pub missed: u64,
+    /// Where to go on.
+    pub next: u64,
+}
+
+/// Numbers about the ring.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fill {
+    /// Entries now.
+    pub held: u64,
+    /// Entries at most.
+    pub capacity: u64,
+    /// Records since the start.
+    pub seen: u64,
+    /// Records a second, over the last minute at most.
+    pub rate: f64,
+    /// Since the start, in ns.
+    pub uptime_ns: u64,
+}
+
+// === impl Ring ===
+
+impl Ring {
+    /// A ring of this many entries, at least one.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            head: watch::Sender::new(0),
+            capacity: capacity.max(1),
+            started: Instant::now(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves the queue whole: every change of it is one call.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an entry and gives its number. Followers see it after [`publish`](Self::publish).
+    pub fn push(&self, item: Item) -> u64 {
+        let mut state = self.state();
+        if let Item::Flow(_) = item {
+            state.seen += 1;
+            state.rate.count();
+        }
+        while state.items.len() >= self.capacity {
+            state.items.pop_front();
+        }
+        state.items.push_back(item);
+        state.next += 1;
+        state.next - 1
+    }
+
+    /// Wakes the followers.
+    pub fn publish(&self) {
+        self.head.send_replace(self.state().next);
+    }
+
+    /// Changes a record that is still there. Who has it already keeps it as it was.
+    pub fn amend(&self, number: u64, change: impl FnOnce(&mut Flow)) {
+        let mut state = self.state();
+        let first = state.next - state.items.len() as u64;
+        let Some(index) = number.checked_sub(first) else {
+            return;
+        };
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        if let Some(Item::Flow(flow)) = state.items.get_mut(index) {
+            change(Arc::make_mut(flow));
+        }
+    }
+
+    /// Entries from a number on, `most` of them at most.
+    pub fn read(&self, from: u64, most: usize) -> Read {
+        let state = self.state();
+        let first = state.next - state.items.len() as u64;
+        let start = from.clamp(first, state.next);
+        let skip = usize::try_from(start - first).unwrap_or(usize::MAX);
+        let items: Vec<Item> = state.items.iter().skip(skip).take(most).cloned().collect();
+        Read {
+            next: start + items.len() as u64,
+            missed: first.saturating_sub(from),
+            items,
+        }
+    }
+
+    /// Numbers of the oldest entry and of the next one.
+    pub fn range(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.next - state.items.len() as u64, state.next)
+    }
+
+    /// Tells when there is more.
+    pub fn follow(&self) -> watch::Receiver<u64> {
+        self.head.subscribe()
+    }
+
+    /// How full it is.
+    pub fn fill(&self) -> Fill {
+        let mut state = self.state();
+        let uptime = self.started.elapsed();
+        Fill {
+            held: state.items.len() as u64,
+            capacity: self.capacity as u64,
+            seen: state.seen,
+            rate: state.rate.a_second(uptime.as_secs_f64()),
+            uptime_ns: u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+// === impl Rate ===
+
+impl Rate {
+    const WINDOW: u64 = 60;
+
+    fn now() -> u64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0, |since| since.as_secs())
+    }
+
+    fn count(&mut self) {
+        let now = Self::now();
+        match self.seconds.back_mut() {
+            Some((second, count)) if *second == now => *count += 1,
+            _ => self.seconds.push_back((now, 1)),
+        }
+        self.forget(now);
+    }
+
+    fn forget(&mut self, now: u64) {
+        let old = |second: u64| second + Self::WINDOW <= now;
+        while self.seconds.front().is_some_and(|(second, _)| old(*second)) {
+            self.seconds.pop_front();
+        }
+    }
+
+    fn a_second(&mut self, uptime: f64) -> f64 {
+        self.forget(Self::now());
+        let count: u64 = self.seconds.iter().map(|(_, count)| count).sum();
+        count as f64 / uptime.clamp(1.0, Self::WINDOW as f64)
+    }
+}
+
+/// So many entries were lost, and where.
+pub fn lost(source: LostEventSource, count: u64) -> LostEvent {
+    let now = Some(SystemTime::now().into());
+    LostEvent {
+        source: source.into(),
+        num_events_lost: count,
+        cpu: None,
+        first: now,
+        last: now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(uuid: &str) -> Item {
+        Item::Flow(Arc::new(Flow {
+            uuid: uuid.into(),
+            ..Flow::default()
+        }))
+    }
+
+    fn names(read: &Read) -> Vec<String> {
+        let name = |item: &Item| match item {
+            Item::Flow(flow) => flow.uuid.clone(),
+            Item::Lost(_) => "lost".into(),
+        };
+        read.items.iter().map(name).collect()
+    }
+
+    #[test]
+    fn a_slow_reader_is_told_what_it_missed() {
+        let ring = Ring::new(3);
+        for name in ["a", "b", "c", "d", "e"] {
+            ring.push(flow(name));
+        }
+        let read = ring.read(0, 2);
+        assert_eq!(
+            (names(&read), read.missed, read.next),
+            (vec!["c".into(), "d".into()], 2, 4)
+        );
+        let read = ring.read(read.next, 9);
+        assert_eq!(
+            (names(&read), read.missed, read.next),
+            (vec!["e".into()], 0, 5)
+        );
+        assert!(ring.read(read.next, 9).items.is_empty());
+        assert_eq!(ring.range(), (2, 5));
+        assert_eq!((ring.fill().held, ring.fill().seen), (3, 5));
+        assert!(ring.fill().rate > 0.0);
+    }
+
+    #[test]
+    fn a_record_is_changed_while_it_is_there() {
+        let ring = Ring::new(2);
+        let first = ring.push(flow("a"));
+        let reader = ring.read(0, 1);
+        ring.amend(first, |flow| flow.uuid = "x".into());
+        assert_eq!(names(&reader), ["a"], "a reader keeps what it has");
+        assert_eq!(names(&ring.read(0, 1)), ["x"]);
+        ring.push(flow("b"));
+        ring.push(flow("c"));
+        ring.amend(first, |_| panic!("it is gone"));
+    }
+}

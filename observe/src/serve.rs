@@ -1,0 +1,137 @@
+//! Where the observer listens: a Unix socket, and TCP where it is asked for.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use tokio::net::{TcpListener, UnixListener};
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig, server::Router};
+
+use crate::{api::observer::observer_server::ObserverServer, service::Observer};
+
+/// The name under which Hubble's client asks for the observer's health.
+const HEALTH: &str = "hubble.server.Observer";
+
+/// TCP for clients on other machines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tcp {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// Certificates; without them everybody who reaches the address can read.
+    pub tls: Option<Tls>,
+}
+
+/// Files in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The server's certificate, with those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The authority of clients: only those with a certificate of it are served.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// What keeps the observer from listening.
+#[derive(Debug, thiserror::Error)]
+#[error("the observer cannot {what}: {reason}")]
+pub struct ServeError {
+    /// What was tried.
+    what: String,
+    /// Why it failed.
+    reason: String,
+}
+
+fn failed(what: impl Into<String>) -> impl FnOnce(Box<dyn std::error::Error>) -> ServeError {
+    let what = what.into();
+    move |error| ServeError {
+        what,
+        reason: error.to_string(),
+    }
+}
+
+/// Serves on a Unix socket that only the owner may use, until the process ends.
+///
+/// # Errors
+/// Where the socket cannot be made.
+pub async fn unix(observer: Observer, path: &Path) -> Result<(), ServeError> {
+    let listen = || -> io::Result<UnixListener> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        Ok(listener)
+    };
+    let what = format!("listen on {}", path.display());
+    let listener = listen().map_err(|error| failed(what)(error.into()))?;
+    let router = router(Server::builder(), observer).await;
+    tokio::spawn(async move {
+        let served = router.serve_with_incoming(UnixListenerStream::new(listener));
+        if let Err(error) = served.await {
+            tracing::error!(%error, "the observer no longer answers on its socket");
+        }
+    });
+    Ok(())
+}
+
+/// Serves on TCP until the process ends; gives the address that it listens on.
+///
+/// # Errors
+/// Where the address is taken or a certificate cannot be read.
+pub async fn tcp(observer: Observer, tcp: &Tcp) -> Result<SocketAddr, ServeError> {
+    let mut server = Server::builder();
+    if let Some(tls) = &tcp.tls {
+        server = server
+            .tls_config(tls.config()?)
+            .map_err(|error| failed("use its certificate")(error.into()))?;
+    }
+    let bound = async {
+        let listener = TcpListener::bind(tcp.address).await?;
+        Ok::<_, io::Error>((listener.local_addr()?, listener))
+    };
+    let what = format!("listen on {}", tcp.address);
+    let (address, listener) = bound.await.map_err(|error| failed(what)(error.into()))?;
+    let router = router(server, observer).await;
+    tokio::spawn(async move {
+        let served = router.serve_with_incoming(TcpListenerStream::new(listener));
+        if let Err(error) = served.await {
+            tracing::error!(%error, "the observer no longer answers on TCP");
+        }
+    });
+    Ok(address)
+}
+
+impl Tls {
+    fn config(&self) -> Result<ServerTlsConfig, ServeError> {
+        let read = |path: &Path| {
+            let what = format!("read {}", path.display());
+            std::fs::read(path).map_err(|error| failed(what)(error.into()))
+        };
+        let identity = Identity::from_pem(read(&self.certificate)?, read(&self.key)?);
+        let config = ServerTlsConfig::new().identity(identity);
+        Ok(match &self.client_ca {
+            Some(authority) => config.client_ca_root(Certificate::from_pem(read(authority)?)),
+            None => config,
+        })
+    }
+}
+
+async fn router(mut server: Server, observer: Observer) -> Router {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter
+        .set_service_status(HEALTH, tonic_health::ServingStatus::Serving)
+        .await;
+    reporter.set_serving::<ObserverServer<Observer>>().await;
+    server
+        .add_service(health)
+        .add_service(ObserverServer::new(observer))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! TCP with certificates of both sides.
+
+use std::{fs, path::Path, sync::Arc};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+
+use super::*;
+use crate::{
+    api::observer::{ServerStatusRequest, observer_client::ObserverClient},
+    ring::Ring,
+};
+
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        Self(CertifiedIssuer::self_signed(params, key).expect("an authority"))
+    }
+
+    /// A certificate for `localhost`, and its key.
+    fn certify(&self) -> (String, String) {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn pem(&self) -> String {
+        self.0.pem()
+    }
+}
+
+fn put(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, text).expect("a file");
+    path
+}
+
+async fn connect(address: SocketAddr, tls: ClientTlsConfig) -> Option<ObserverClient<Channel>> {
+    let uri = format!("https://localhost:{}", address.port());
+    let endpoint = Endpoint::from_shared(uri).expect("a URI");
+    let endpoint = endpoint.tls_config(tls).expect("certificates");
+    Some(ObserverClient::new(endpoint.connect().await.ok()?))
+}
+
+#[tokio::test]
+async fn only_clients_with_a_certificate_of_the_authority_are_served() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (ours, others) = (Authority::new(), Authority::new());
+    let (certificate, key) = ours.certify();
+    let observer = Observer::new(Arc::new(Ring::new(1)), "node".into());
+    let tcp_options = Tcp {
+        address: ([127, 0, 0, 1], 0).into(),
+        tls: Some(Tls {
+            certificate: put(folder.path(), "cert", &certificate),
+            key: put(folder.path(), "key", &key),
+            client_ca: Some(put(folder.path(), "ca", &ours.pem())),
+        }),
+    };
+    let address = tcp(observer.clone(), &tcp_options).await.expect("a server");
+    let trusting = || ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ours.pem()));
+    let identity = |authority: &Authority| {
+        let (certificate, key) = authority.certify();
+        Identity::from_pem(certificate, key)
+    };
+    for (tls, served) in [
+        (trusting().identity(identity(&ours)), true),
+        (trusting().identity(identity(&others)), false),
+        (trusting(), false),
+    ] {
+        // Of TLS 1.3 a client learns with its first answer that it is refused.
+        let answer = match connect(address, tls).await {
+            Some(mut client) => client.server_status(ServerStatusRequest {}).await.is_ok(),
+            None => false,
+        };
+        assert_eq!(answer, served);
+    }
+    let missing = Tcp {
+        tls: Some(Tls {
+            certificate: folder.path().join("nothing"),
+            key: folder.path().join("nothing"),
+            client_ca: None,
+        }),
+        ..tcp_options
+    };
+    let error = tcp(observer, &missing).await.expect_err("no certificate");
+    assert!(error.to_string().contains("nothing"), "{error}");
+}

@@ -1,0 +1,147 @@
+//! A small world for the tests: the workshop's two pods, and a policy.
+
+use std::{net::IpAddr, sync::Arc};
+
+use weir_abi::{
+    Address,
+    event::Event,
+    policy::{direction, verdict},
+    protocol,
+};
+use weir_policy::{
+    compile::{Compiler, Local},
+    model::{Namespace, Node, Pod, Service, ServicePort, World},
+    objects,
+};
+
+use crate::names::Names;
+
+pub const SLEEP: &str = "10.244.1.2";
+pub const HTTPBIN: &str = "10.244.1.3";
+/// Index of httpbin's endpoint.
+pub const INDEX: u16 = 7;
+
+pub fn policy(yaml: &str) -> Arc<Names> {
+    let value: serde_json::Value = serde_yaml_ng::from_str(yaml).expect("YAML");
+    let kind = objects::kind_of(&value).expect("a policy");
+    let parsed = objects::parse(kind, &value).expect("a good policy");
+    names(vec![parsed.policy])
+}
+
+pub fn names(policies: Vec<weir_policy::model::Policy>) -> Arc<Names> {
+    let pod = |name: &str, hash: &str, app: &str, address: &str| Pod {
+        namespace: "default".into(),
+        name: name.into(),
+        labels: [("app", app), ("pod-template-hash", hash)]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into(),
+        service_account: "default".into(),
+        addresses: vec![address.parse().expect("an address")],
+        node: "node".into(),
+        ..Pod::default()
+    };
+    let world = World {
+        namespaces: [("default".to_owned(), Namespace::default())].into(),
+        pods: vec![
+            pod("httpbin-79-kqb4f", "79", "httpbin", HTTPBIN),
+            pod("sleep-6d-7ppbf", "6d", "sleep", SLEEP),
+        ],
+        nodes: vec![Node {
+            name: "node".into(),
+            addresses: vec!["192.0.2.1".parse().expect("an address")],
+        }],
+        services: vec![Service {
+            namespace: "default".into(),
+            name: "httpbin".into(),
+            addresses: vec!["10.96.0.8".parse().expect("an address")],
+            ports: vec![ServicePort {
+                protocol: weir_policy::model::Protocol::Tcp,
+                port: 8000,
+                backends: vec![(HTTPBIN.parse().expect("an address"), 80)],
+            }],
+            ..Service::default()
+        }],
+        names: [(
+            "example.com".to_owned(),
+            ["203.0.113.10".parse().expect("an address")].into(),
+        )]
+        .into(),
+        policies,
+    };
+    let world = Arc::new(world);
+    let snapshot = Compiler::new().compile(&world, Local::Node("node"));
+    let index = |_: &str, name: &str| name.starts_with("httpbin").then_some(INDEX);
+    Arc::new(Names::new("node", world, Arc::new(snapshot), index))
+}
+
+/// A SYN from sleep to httpbin, judged at httpbin as the policy says.
+pub fn syn(names: &Names, verdict: u8) -> Event {
+    let snapshot = &names.snapshot;
+    let endpoint = snapshot
+        .endpoint("default", "httpbin-79-kqb4f")
+        .expect("an endpoint");
+    let class = snapshot
+        .address(SLEEP.parse().expect("an address"))
+        .expect("a class");
+    Event {
+        time: 0,
+        source: mapped(SLEEP),
+        destination: mapped(HTTPBIN),
+        service: mapped("10.96.0.8"),
+        source_port: 53352,
+        destination_port: 80,
+        service_port: 8000,
+        endpoint: INDEX,
+        policy: match verdict {
+            verdict::DENY => 0,
+            _ => snapshot.policies.keys().copied().next().unwrap_or_default(),
+        },
+        set: endpoint.set,
+        class: class.class,
+        revision: snapshot.revision as u32,
+        direction: direction::INGRESS,
+        verdict,
+        protocol: protocol::TCP,
+        detail: 2,
+        ..Event::default()
+    }
+}
+
+pub fn mapped(text: &str) -> Address {
+    match text.parse().expect("an address") {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+/// Only pods that no other has may come in: nobody.
+pub const DENY: &str = "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny-ingress, namespace: default}
+spec: {podSelector: {matchLabels: {app: httpbin}}, policyTypes: [Ingress]}
+";
+
+/// Another client may, at the same port.
+pub const OTHERS: &str = "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: others, namespace: default}
+spec:
+  podSelector: {matchLabels: {app: httpbin}}
+  ingress:
+  - from: [{podSelector: {matchLabels: {app: other}}}]
+    ports: [{port: 80}]
+";
+
+/// sleep may.
+pub const ALLOW: &str = "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: allow, namespace: default}
+spec:
+  podSelector: {matchLabels: {app: httpbin}}
+  ingress:
+  - from: [{podSelector: {matchLabels: {app: sleep}}}]
+    ports: [{port: 80}]
+";

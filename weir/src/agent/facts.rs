@@ -1,0 +1,126 @@
+//! What the agent's metrics say of it.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use aya::maps::MapInfo;
+use weir_observe::metrics::agent::{AgentFacts, ProxyFacts};
+use weir_proxy::counters::CountersSnapshot;
+use weir_redirector::Instance;
+
+use super::Agent;
+
+/// Maps with the entries that they can hold.
+pub type Rooms = Vec<(&'static str, u64)>;
+
+/// Maps whose fill is told.
+const MAPS: [&str; 6] = [
+    "ENDPOINTS",
+    "ADDRESSES",
+    "POLICY",
+    "SERVICES",
+    "BACKENDS",
+    "CONNTRACK",
+];
+
+/// How much the maps of an instance can hold.
+pub fn rooms(instance: &Instance) -> Rooms {
+    let room = |map: &'static str| {
+        let info = MapInfo::from_pin(instance.pins().join(map)).ok()?;
+        Some((map, info.max_entries().into()))
+    };
+    MAPS.into_iter().filter_map(room).collect()
+}
+
+impl Agent {
+    /// Brings the agent's own metrics up to date.
+    pub(super) fn refresh_metrics(&self) {
+        self.note_losses();
+        let facts = self.facts();
+        self.observing.metrics.agent().set(&facts);
+    }
+
+    /// Tells followers what the kernel could not tell.
+    pub(super) fn note_losses(&self) {
+        let packets = self.packets();
+        if let Some((_, lost)) = packets.iter().find(|(name, _)| *name == "lost_event") {
+            self.observing.intake.lost_in_kernel(*lost);
+        }
+    }
+
+    fn packets(&self) -> Vec<(&'static str, u64)> {
+        self.redirector.counters().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the programs' counters cannot be read");
+            Vec::new()
+        })
+    }
+
+    fn facts(&self) -> AgentFacts {
+        let tracked = self.redirector.tracked() as u64;
+        let sizes = self.redirector.sizes();
+        let entries = |map: &str| match map {
+            "CONNTRACK" => tracked,
+            _ => sizes
+                .iter()
+                .find(|(name, _)| *name == map)
+                .map_or(0, |(_, size)| *size as u64),
+        };
+        let problems = &self.state.problems;
+        AgentFacts {
+            endpoints: self.state.places.len() as u64,
+            unmanaged: self.state.unmanaged.len() as u64,
+            policies: self.state.world.policies.len() as u64,
+            refused: problems.len() as u64,
+            revision: self.state.snapshot.revision,
+            stale: self.state.failure.is_some() || problems.iter().any(|problem| problem.fatal),
+            maps: self
+                .rooms
+                .iter()
+                .map(|(map, room)| (*map, entries(map), *room))
+                .collect(),
+            tracked,
+            packets: self.packets(),
+            proxy: self
+                .proxy
+                .revision()
+                .map(|revision| proxy(revision, self.proxy.counters.as_ref())),
+            records: self.observing.ring.fill().held,
+            checked: (
+                self.checks.checked.load(Relaxed),
+                self.checks.mismatches.load(Relaxed),
+            ),
+        }
+    }
+}
+
+fn proxy(revision: u64, counters: Option<&CountersSnapshot>) -> ProxyFacts {
+    let Some(c) = counters else {
+        return ProxyFacts {
+            revision,
+            ..ProxyFacts::default()
+        };
+    };
+    ProxyFacts {
+        revision,
+        open: c.connections_open,
+        connections: c.connections_total,
+        refused: vec![
+            ("not HTTP", c.not_http),
+            ("stranger", c.strangers),
+            ("no policy", c.no_policy),
+        ],
+        resets: vec![("client", c.client_resets), ("server", c.upstream_resets)],
+        upstream_failures: c.upstream_failures,
+        parse_errors: c.requests_refused.clone(),
+        response_faults: c.response_faults,
+        judged: vec![
+            ("http", "allowed", c.requests_allowed),
+            ("http", "denied", c.requests_denied),
+            ("dns", "allowed", c.queries_allowed),
+            ("dns", "denied", c.queries_denied),
+            ("tls", "allowed", c.tls_allowed),
+            ("tls", "denied", c.tls_denied),
+            ("all", "audited", c.audited),
+        ],
+        records_dropped: c.flows_dropped,
+    }
+}

@@ -1,0 +1,179 @@
+//! The observer of a running agent: its options, and its start.
+
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use weir_observe::{
+    Intake, Recorder,
+    log::{FlowLog, LogOptions},
+    metrics::{Metrics, http},
+    redact::Redaction,
+    ring::Ring,
+    serve::{self, Tcp, Tls},
+    service::Observer,
+};
+use weir_redirector::Instance;
+
+use super::control::{Command, Request};
+
+/// Whoever asks for metrics waits this long for the agent's own numbers; then the last ones count.
+const FRESH: Duration = Duration::from_secs(2);
+/// Where flow logs are, unless it is said otherwise.
+const LOGS: &str = "/var/log/weir";
+
+/// What is recorded of flows, and who can read it.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Observing")]
+pub struct ObserveOptions {
+    /// Records kept in memory
+    #[arg(long, default_value_t = 16_384, value_name = "NUMBER")]
+    flow_records: usize,
+    /// Log of flows, one line each; `none`: no log [default: /var/log/weir/flows.log, another
+    /// instance's /var/log/weir/NAME-flows.log]
+    #[arg(long, value_name = "FILE")]
+    flow_log: Option<PathBuf>,
+    /// Log what was allowed, too
+    #[arg(long)]
+    flow_log_all: bool,
+    /// Log as JSON lines
+    #[arg(long)]
+    flow_log_json: bool,
+    /// Size at which a new log begins; three older ones are kept
+    #[arg(long, default_value_t = 10 << 20, value_name = "BYTES")]
+    flow_log_bytes: usize,
+    /// Leave query strings out of what is recorded
+    #[arg(long)]
+    redact_query: bool,
+    /// Record the values of these headers (never those of Authorization and Cookie)
+    #[arg(long, value_delimiter = ',', value_name = "HEADER")]
+    show_headers: Vec<String>,
+    /// Serve the observer on TCP, too, for hubble clients on other machines
+    #[arg(long, value_name = "ADDRESS")]
+    observe: Option<SocketAddr>,
+    /// Certificate for --observe, PEM
+    #[arg(long, value_name = "FILE", requires_all = ["observe", "observe_key"])]
+    observe_cert: Option<PathBuf>,
+    /// Key of the certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "observe_cert")]
+    observe_key: Option<PathBuf>,
+    /// Serve only clients with a certificate of this authority, PEM
+    #[arg(long, value_name = "FILE", requires = "observe_cert")]
+    observe_client_ca: Option<PathBuf>,
+    /// Serve /metrics on this address
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+}
+
+/// The observer of a running agent.
+#[derive(Debug)]
+pub struct Observing {
+    /// Where events go.
+    pub intake: Intake,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What is remembered.
+    pub ring: Arc<Ring>,
+}
+
+impl Observing {
+    /// Starts recording and serving.
+    pub async fn start(
+        options: &ObserveOptions,
+        instance: &Instance,
+        node: &str,
+        agent: mpsc::Sender<Request>,
+    ) -> Result<Self> {
+        let ring = Arc::new(Ring::new(options.flow_records));
+        let metrics = Arc::new(Metrics::new());
+        let log = options.log(instance)?;
+        let intake = Recorder::start(ring.clone(), metrics.clone(), log, options.redaction())
+            .context("no thread for the observer")?;
+        let observer = Observer::new(ring.clone(), node.to_owned());
+        serve::unix(observer.clone(), &instance.run_dir().join("hubble.sock")).await?;
+        if let Some(tcp) = options.tcp() {
+            if tcp.tls.is_none() && !tcp.address.ip().is_loopback() {
+                tracing::warn!(address = %tcp.address, "everybody who reaches this address can read flows: give --observe-cert");
+            }
+            let address = serve::tcp(observer, &tcp).await?;
+            tracing::info!(%address, "the observer answers on TCP");
+        }
+        if let Some(address) = options.metrics {
+            let refresh = move || refresh(agent.clone());
+            let address = http::serve(address, metrics.clone(), refresh)
+                .await
+                .with_context(|| format!("cannot serve metrics on {address}"))?;
+            tracing::info!(%address, "metrics are served");
+        }
+        Ok(Self {
+            intake,
+            metrics,
+            ring,
+        })
+    }
+}
+
+/// Has the agent bring its own numbers up to date.
+async fn refresh(agent: mpsc::Sender<Request>) {
+    let (sender, done) = oneshot::channel();
+    let asked = async {
+        if agent.send((Command::Metrics, sender)).await.is_ok() {
+            // An agent that ends does not answer: the last numbers are told once more.
+            done.await.ok();
+        }
+    };
+    timeout(FRESH, asked).await.ok();
+}
+
+// === impl ObserveOptions ===
+
+impl ObserveOptions {
+    fn log(&self, instance: &Instance) -> Result<Option<FlowLog>> {
+        let path = match &self.flow_log {
+            Some(path) if path.as_os_str() == "none" => return Ok(None),
+            Some(path) => path.clone(),
+            None => PathBuf::from(LOGS).join(match instance.name() {
+                "weir" => "flows.log".to_owned(),
+                other => format!("{other}-flows.log"),
+            }),
+        };
+        let options = LogOptions {
+            all: self.flow_log_all,
+            json: self.flow_log_json,
+            bytes: self.flow_log_bytes,
+            ..LogOptions::new(path.clone())
+        };
+        let log = FlowLog::open(options)
+            .with_context(|| format!("cannot open the flow log {}", path.display()))?;
+        Ok(Some(log))
+    }
+
+    fn redaction(&self) -> Redaction {
+        let shown: BTreeSet<String> = self
+            .show_headers
+            .iter()
+            .map(|name| name.to_ascii_lowercase())
+            .collect();
+        Redaction {
+            query: self.redact_query,
+            headers: Some(shown),
+            ..Redaction::default()
+        }
+    }
+
+    fn tcp(&self) -> Option<Tcp> {
+        let tls = self.observe_cert.clone().zip(self.observe_key.clone());
+        Some(Tcp {
+            address: self.observe?,
+            tls: tls.map(|(certificate, key)| Tls {
+                certificate,
+                key,
+                client_ca: self.observe_client_ca.clone(),
+            }),
+        })
+    }
+}

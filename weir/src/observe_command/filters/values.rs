@@ -1,0 +1,160 @@
+//! What a flag's value sets in a filter.
+
+use anyhow::{Context as _, Result, bail};
+use weir_observe::{
+    api::flow::{
+        DropReason, EventTypeFilter, FlowFilter, HttpHeader, IpVersion, NetworkInterface, TcpFlags,
+        TrafficDirection, Verdict, Workload, flow_filter::Experimental,
+    },
+    names::identity::reserved,
+    record::event_type as kinds,
+};
+
+pub fn text(list: &mut Vec<String>, value: &str) -> Result<()> {
+    list.push(value.to_owned());
+    Ok(())
+}
+
+pub fn namespace(list: &mut Vec<String>, value: &str) -> Result<()> {
+    if value.is_empty() || value.contains('/') {
+        bail!("is no namespace");
+    }
+    text(list, &format!("{value}/"))
+}
+
+pub fn workload(list: &mut Vec<Workload>, value: &str) -> Result<()> {
+    let (kind, name) = value.split_once('/').unwrap_or(("", value));
+    list.push(Workload {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+    });
+    Ok(())
+}
+
+pub fn identity(list: &mut Vec<u32>, value: &str) -> Result<()> {
+    let named = (1..=10).find(|number| reserved(*number) == Some(value));
+    let number = named.or_else(|| value.parse().ok());
+    list.push(number.context("is neither a number nor host, world, remote-node, ...")?);
+    Ok(())
+}
+
+pub fn tcp_flags(filter: &mut FlowFilter, value: &str) -> Result<()> {
+    let mut flags = TcpFlags::default();
+    for name in value.split(',') {
+        let flag = match name.trim().to_ascii_uppercase().as_str() {
+            "FIN" => &mut flags.fin,
+            "SYN" => &mut flags.syn,
+            "RST" => &mut flags.rst,
+            "PSH" => &mut flags.psh,
+            "ACK" => &mut flags.ack,
+            "URG" => &mut flags.urg,
+            "ECE" => &mut flags.ece,
+            "CWR" => &mut flags.cwr,
+            "NS" => &mut flags.ns,
+            other => bail!("there is no TCP flag {other:?}"),
+        };
+        *flag = true;
+    }
+    filter.tcp_flags.push(flags);
+    Ok(())
+}
+
+pub fn event_type(filter: &mut FlowFilter, value: &str) -> Result<()> {
+    let (kind, point) = match value.split_once(':') {
+        Some((kind, point)) => (kind, Some(point)),
+        None => (value, None),
+    };
+    let number = match kind {
+        "drop" => kinds::DROP,
+        "capture" => 3,
+        "trace" => kinds::TRACE,
+        "policy-verdict" => kinds::POLICY_VERDICT,
+        "trace-sock" => 7,
+        "l7" => kinds::L7,
+        other => bail!("there is no type {other:?}"),
+    };
+    let sub_type = match point {
+        None => None,
+        Some(point) => {
+            let known = point
+                .parse()
+                .ok()
+                .or_else(|| weir_observe::print::trace_point(point));
+            Some(known.context("there is no such subtype")?)
+        }
+    };
+    filter.event_type.push(EventTypeFilter {
+        r#type: number,
+        match_sub_type: sub_type.is_some(),
+        sub_type: sub_type.unwrap_or_default(),
+    });
+    Ok(())
+}
+
+pub fn verdict(filter: &mut FlowFilter, value: &str) -> Result<()> {
+    let verdict = Verdict::from_str_name(&value.to_ascii_uppercase());
+    filter
+        .verdict
+        .push(verdict.context("is no verdict")?.into());
+    Ok(())
+}
+
+pub fn drop_reason(filter: &mut FlowFilter, value: &str) -> Result<()> {
+    let reason = DropReason::from_str_name(&value.to_ascii_uppercase());
+    let reason = reason.context("is no reason that Weir drops for")?;
+    filter.drop_reason_desc.push(reason.into());
+    Ok(())
+}
+
+pub fn header(filter: &mut FlowFilter, value: &str) -> Result<()> {
+    let (key, value) = value.split_once(':').context("write KEY:VALUE")?;
+    filter.http_header.push(HttpHeader {
+        key: key.to_owned(),
+        value: value.to_owned(),
+    });
+    Ok(())
+}
+
+pub fn direction(filter: &mut FlowFilter, value: &str) -> Result<()> {
+    let direction = match value.to_ascii_lowercase().as_str() {
+        "ingress" => TrafficDirection::Ingress,
+        "egress" => TrafficDirection::Egress,
+        _ => bail!("is neither ingress nor egress"),
+    };
+    filter.traffic_direction.push(direction.into());
+    Ok(())
+}
+
+pub fn interface(filter: &mut FlowFilter, value: &str) -> Result<()> {
+    filter.interface.push(NetworkInterface {
+        index: 0,
+        name: value.to_owned(),
+    });
+    Ok(())
+}
+
+pub fn cel(filter: &mut FlowFilter, value: &str) -> Result<()> {
+    let more = filter
+        .experimental
+        .get_or_insert_with(Experimental::default);
+    more.cel_expression.push(value.to_owned());
+    Ok(())
+}
+
+pub fn version(filter: &mut FlowFilter, version: IpVersion) -> Result<()> {
+    filter.ip_version.push(version.into());
+    Ok(())
+}
+
+pub fn ip_version(filter: &mut FlowFilter, value: &str) -> Result<()> {
+    match value.to_ascii_lowercase().trim_start_matches("ip") {
+        "4" | "v4" => version(filter, IpVersion::IPv4),
+        "6" | "v6" => version(filter, IpVersion::IPv6),
+        _ => bail!("is neither v4 nor v6"),
+    }
+}
+
+pub fn encrypted(filter: &mut FlowFilter, wanted: bool) -> Result<()> {
+    filter.encrypted.push(wanted);
+    Ok(())
+}
