@@ -301,16 +301,19 @@ fn audit(topology: Topology) {
             "metadata: {name: language, annotations: {weir.dev/mode: audit}}",
         )
     };
-    let log = || std::fs::read_to_string(lab.lab.log_path("agent", "").unwrap()).unwrap();
+    let logged = |word: &str| {
+        let log = std::fs::read_to_string(lab.lab.log_path("flows", "default").unwrap()).unwrap();
+        log.lines().any(|line| {
+            line.starts_with(word) && line.contains("direction=ingress src=default/sleep")
+        })
+    };
     lab.apply(&audited(
         "ingress: [{fromEndpoints: [{matchLabels: {app: nobody}}]}]",
     ));
     in_both_families(|family| {
         lab.allowed(SLEEP, family, &["httpbin:8000/ip"]);
     });
-    crate::common::wait_for("a report of what would be denied", || {
-        log().contains("AUDIT ingress default/sleep")
-    });
+    crate::common::wait_for("a report of what would be denied", || logged("AUDIT "));
     lab.apply(&audited(
         "ingress: [{toPorts: [{ports: [{port: '80', protocol: TCP}], rules: {http: [{path: /headers}]}}]}]",
     ));
@@ -325,7 +328,7 @@ fn audit(topology: Topology) {
         near.read_to_end(&mut answer).ok();
         assert!(!answer.starts_with(b"HTTP/1.1 403"), "{answer:?}");
     });
-    crate::common::wait_for("a report of the request", || log().contains("HTTP_AUDIT"));
+    crate::common::wait_for("a report of the request", || logged("HTTP_AUDIT "));
     // In force beside it, another policy still denies.
     lab.apply(crate::policies::DENY_INGRESS);
     in_both_families(|family| lab.dropped(SLEEP, family, &["httpbin:8000/headers"]));
