@@ -3,14 +3,17 @@
 //! NetworkPolicy and CiliumNetworkPolicy become the same [`Policy`]; what differs between them
 //! (whether a CIDR reaches pods, which protocol a missing one means) is settled while parsing.
 
+pub mod l7;
+pub mod peer;
 pub mod policy;
 pub mod selector;
 pub mod world;
 
+pub use l7::{HeaderMatch, HeaderRule, HttpRule, L7, Mismatch};
+pub use peer::{Entity, Peer, Peers, ServiceSelector, WhichServices};
 pub use policy::{
-    Action, Direction, Entity, HeaderMatch, HeaderRule, HttpRule, L7, Mismatch, ObjectRef, Peer,
-    Peers, Policy, PolicyKind, PolicySpec, Port, PortMatch, Problem, Protocol, Rule, Section,
-    ServiceSelector, Tier, WhichServices,
+    Action, Direction, ObjectRef, Policy, PolicyKind, PolicySpec, Port, PortMatch, Problem,
+    Protocol, Rule, Section, Tier,
 };
 pub use selector::{Key, Labels, NamespaceScope, Operator, PodSelector, Requirement, Selector};
 pub use world::{ContainerPort, Namespace, Node, Pod, Service, ServicePort, World};

@@ -1,15 +1,13 @@
 //! Policies, both kinds, in one shape.
 
-use std::{fmt, net::IpAddr};
+use std::fmt;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::names::NamePattern;
-
 use super::{
-    selector::{PodSelector, Selector},
-    world::Service,
+    l7::{HttpRule, L7},
+    peer::Peers,
+    selector::PodSelector,
 };
 
 /// Which object a policy came from.
@@ -120,90 +118,6 @@ pub struct Rule {
     pub l7: Option<L7>,
 }
 
-/// What the proxy lets pass on the flows of a rule. An empty list lets nothing pass (all its
-/// entries were refused).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum L7 {
-    /// TCP: requests that match one of these.
-    Http(Vec<HttpRule>),
-    /// TCP: TLS connections to one of these server names.
-    Tls(Vec<NamePattern>),
-    /// UDP and TCP: DNS queries for one of these names.
-    Dns(Vec<NamePattern>),
-}
-
-/// The other end of a flow.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Peers {
-    /// Anyone, inside the cluster or out.
-    Any,
-    /// Those that one of these matches; an empty list matches nobody.
-    OneOf(Vec<Peer>),
-}
-
-/// One kind of other end.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Peer {
-    /// Pods by label. Never a host-network pod, a node or an outside address.
-    Pods(PodSelector),
-    /// Addresses by prefix.
-    Cidr {
-        /// The prefix, host bits zero.
-        cidr: IpNet,
-        /// Parts of it that are not meant.
-        except: Vec<IpNet>,
-        /// Whether pod and node addresses inside the prefix are meant: yes for the `ipBlock` of
-        /// a NetworkPolicy, no for Cilium's CIDR fields.
-        cluster_too: bool,
-    },
-    /// A named group of addresses.
-    Entity(Entity),
-    /// The backends of services, at any port.
-    Service(ServiceSelector),
-    /// Addresses outside the cluster that endpoints have got as answers to DNS queries for these
-    /// names.
-    Name(NamePattern),
-}
-
-/// Services, by name or by label.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ServiceSelector {
-    /// Namespace of the services; `None`: every one.
-    pub namespace: Option<String>,
-    /// Which of them.
-    pub which: WhichServices,
-}
-
-/// Which services a [`ServiceSelector`] means.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum WhichServices {
-    /// The one of this name.
-    Named(String),
-    /// Those whose labels match.
-    Matching(Selector),
-}
-
-/// Cilium's entities, as far as they are supported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Entity {
-    /// Everything.
-    All,
-    /// Addresses outside the cluster: neither pod nor node.
-    World,
-    /// The IPv4 part of `World`.
-    WorldIpv4,
-    /// The IPv6 part of `World`.
-    WorldIpv6,
-    /// Every pod and node.
-    Cluster,
-    /// The endpoint's own node.
-    Host,
-    /// The other nodes.
-    RemoteNode,
-    /// The backends of the service `default/kubernetes`.
-    KubeApiserver,
-}
-
 /// A transport protocol, by IANA number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Protocol {
@@ -243,59 +157,6 @@ pub enum Port {
     Range(u16, u16),
     /// The destination pod's container port of this name and protocol.
     Named(String),
-}
-
-/// One HTTP rule: its fields are ANDed, and a field that is `None` matches everything.
-///
-/// Patterns are regular expressions that must match in full (RE2 syntax). INVARIANT: they compile.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct HttpRule {
-    /// Where in the object it stands: `spec.ingress[0].toPorts[0].rules.http[0]`.
-    pub place: String,
-    /// Matches the request's method.
-    pub method: Option<String>,
-    /// Matches the path with its query string.
-    pub path: Option<String>,
-    /// Matches the host, with its port where the client sends one.
-    pub host: Option<String>,
-    /// All must be present.
-    pub headers: Vec<HeaderMatch>,
-    /// Headers that must have a value, and what to do where one has not.
-    pub header_rules: Vec<HeaderRule>,
-}
-
-/// A header that should have a value (`headerMatches`).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct HeaderRule {
-    /// Its name, as written.
-    pub name: String,
-    /// The value; several lines of a header count as one with `,` between them.
-    pub value: String,
-    /// What to do where it has another value or is missing; `None`: the rule does not match.
-    pub mismatch: Option<Mismatch>,
-}
-
-/// What a [`HeaderRule`] does with a request that lacks its value. The request matches all the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Mismatch {
-    /// Report it.
-    Log,
-    /// Append the header with the value.
-    Add,
-    /// Take the header out.
-    Delete,
-    /// Take the header out and append it with the value.
-    Replace,
-}
-
-/// A header that must be there.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct HeaderMatch {
-    /// Its name, lower case.
-    pub name: String,
-    /// Its exact value; `None`: present with any value.
-    pub value: Option<String>,
 }
 
 /// What is wrong with an object, and where.
@@ -401,54 +262,5 @@ impl Rule {
             Some(L7::Http(rules)) => Some(rules),
             _ => None,
         }
-    }
-}
-
-// === impl L7 ===
-
-impl L7 {
-    /// Whether flows of a protocol can be what it is about; those of others it never opens.
-    pub fn speaks(&self, protocol: Protocol) -> bool {
-        match self {
-            Self::Http(_) | Self::Tls(_) => protocol == Protocol::Tcp,
-            Self::Dns(_) => matches!(protocol, Protocol::Tcp | Protocol::Udp),
-        }
-    }
-}
-
-// === impl Peer ===
-
-impl Peer {
-    /// Whether an address lies in a CIDR peer; `false` for the other kinds.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match self {
-            Self::Cidr { cidr, except, .. } => {
-                cidr.contains(&address) && !except.iter().any(|part| part.contains(&address))
-            }
-            Self::Pods(_) | Self::Entity(_) | Self::Service(_) | Self::Name(_) => false,
-        }
-    }
-}
-
-// === impl ServiceSelector ===
-
-impl ServiceSelector {
-    /// Whether a service is meant.
-    pub fn matches(&self, service: &Service) -> bool {
-        self.namespace
-            .as_ref()
-            .is_none_or(|namespace| *namespace == service.namespace)
-            && match &self.which {
-                WhichServices::Named(name) => *name == service.name,
-                WhichServices::Matching(selector) => selector.matches_labels(&service.labels),
-            }
-    }
-
-    /// Whether an address is a backend of a service that is meant.
-    pub fn contains(&self, services: &[Service], address: IpAddr) -> bool {
-        services
-            .iter()
-            .filter(|service| self.matches(service))
-            .any(|service| service.leads_to(address))
     }
 }

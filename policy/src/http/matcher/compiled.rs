@@ -1,0 +1,221 @@
+//! One compiled rule: does a request match it, and if not, why not.
+
+use std::{borrow::Cow, sync::OnceLock};
+
+use regex::Regex;
+
+use super::PatternError;
+use crate::{
+    http::Request,
+    model::{HeaderRule, HttpRule},
+    objects::pattern,
+};
+
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub(super) rule: HttpRule,
+    pub(super) method: Option<Pattern>,
+    pub(super) path: Option<Pattern>,
+    pub(super) host: Option<Pattern>,
+}
+
+#[derive(Debug)]
+pub(super) enum Pattern {
+    Literal(String),
+    Prefix(String),
+    /// Compiled when it is first needed: few of many patterns ever are.
+    Regex(Box<Lazy>),
+}
+
+#[derive(Debug)]
+pub(super) struct Lazy {
+    pub(super) source: String,
+    /// `None` inside where it does not compile, which it does in a parsed policy.
+    regex: OnceLock<Option<Regex>>,
+}
+
+// === impl Compiled ===
+
+impl Compiled {
+    pub(super) fn new(rule: HttpRule) -> Result<Self, PatternError> {
+        let compile = |pattern: &Option<String>| {
+            pattern
+                .as_deref()
+                .map(|pattern| {
+                    Pattern::new(pattern).map_err(|error| PatternError {
+                        place: rule.place.clone(),
+                        pattern: pattern.into(),
+                        reason: error.to_string(),
+                    })
+                })
+                .transpose()
+        };
+        Ok(Self {
+            method: compile(&rule.method)?,
+            path: compile(&rule.path)?,
+            host: compile(&rule.host)?,
+            rule,
+        })
+    }
+
+    pub(super) fn matches(&self, request: &Request<'_>) -> bool {
+        let path = match (&self.path, request.path) {
+            (None, _) => true,
+            (Some(pattern), Some(path)) => pattern.matches(path),
+            (Some(_), None) => false,
+        };
+        path && self
+            .method
+            .as_ref()
+            .is_none_or(|method| method.matches(request.method))
+            && self
+                .host
+                .as_ref()
+                .is_none_or(|host| host.matches(request.host))
+            && self.missing_headers(request).next().is_none()
+            && self.wrong_headers(request).next().is_none()
+    }
+
+    fn missing_headers<'a>(
+        &'a self,
+        request: &'a Request<'_>,
+    ) -> impl Iterator<Item = &'a crate::model::HeaderMatch> {
+        self.rule.headers.iter().filter(|wanted| {
+            match (value(request, &wanted.name), &wanted.value) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(found), Some(wanted)) => *found != *wanted.as_bytes(),
+            }
+        })
+    }
+
+    /// Header rules that let a request without their value not match.
+    fn wrong_headers<'a>(
+        &'a self,
+        request: &'a Request<'_>,
+    ) -> impl Iterator<Item = &'a HeaderRule> {
+        self.rule
+            .header_rules
+            .iter()
+            .filter(|header| header.mismatch.is_none() && !has_value(request, header))
+    }
+
+    pub(super) fn failures(&self, request: &Request<'_>) -> Vec<String> {
+        let mut failed = Vec::new();
+        let mut field = |name: &str,
+                         pattern: &Option<Pattern>,
+                         source: &Option<String>,
+                         value: Option<&str>| {
+            let (Some(pattern), Some(source)) = (pattern, source) else {
+                return;
+            };
+            match value {
+                Some(value) if pattern.matches(value) => {}
+                Some(value) => failed.push(format!(
+                    "{name}: `{value}` is not fully matched by `{source}`"
+                )),
+                None => failed.push(format!("{name}: the request has none")),
+            }
+        };
+        field(
+            "method",
+            &self.method,
+            &self.rule.method,
+            Some(request.method),
+        );
+        field("path", &self.path, &self.rule.path, request.path);
+        field("host", &self.host, &self.rule.host, Some(request.host));
+        for header in self.missing_headers(request) {
+            failed.push(match &header.value {
+                Some(_) => format!("header `{}`: missing or another value", header.name),
+                None => format!("header `{}`: missing", header.name),
+            });
+        }
+        for header in self.wrong_headers(request) {
+            failed.push(format!(
+                "header `{}`: missing or another value",
+                header.name
+            ));
+        }
+        failed
+    }
+}
+
+/// The value of a header; several lines are one with `,` between them (RFC 9110, 5.3), so that a
+/// second line cannot hide behind a good first one.
+fn value<'a>(request: &Request<'a>, wanted: &str) -> Option<Cow<'a, [u8]>> {
+    let mut lines = request
+        .headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case(wanted))
+        .map(|(_, value)| *value);
+    let first = lines.next()?;
+    let mut joined = Cow::Borrowed(first);
+    for line in lines {
+        joined.to_mut().push(b',');
+        joined.to_mut().extend_from_slice(line);
+    }
+    Some(joined)
+}
+
+pub(super) fn has_value(request: &Request<'_>, header: &HeaderRule) -> bool {
+    value(request, &header.name).is_some_and(|found| *found == *header.value.as_bytes())
+}
+
+// === impl Pattern ===
+
+impl Pattern {
+    fn new(pattern: &str) -> Result<Self, pattern::PatternError> {
+        let plain = |text: &str| !text.contains(is_meta);
+        if plain(pattern) {
+            return Ok(Self::Literal(pattern.into()));
+        }
+        if let Some(prefix) = pattern.strip_suffix(".*")
+            && plain(prefix)
+        {
+            return Ok(Self::Prefix(prefix.into()));
+        }
+        pattern::check(pattern).map(|()| {
+            Self::Regex(Box::new(Lazy {
+                source: pattern.into(),
+                regex: OnceLock::new(),
+            }))
+        })
+    }
+
+    fn matches(&self, value: &str) -> bool {
+        match self {
+            Self::Literal(literal) => literal == value,
+            // `.` does not match a line feed, and neither a path nor a host contains one.
+            Self::Prefix(prefix) => value.starts_with(prefix) && !value.contains('\n'),
+            Self::Regex(lazy) => lazy
+                .regex
+                .get_or_init(|| pattern::compile(&lazy.source).ok())
+                .as_ref()
+                .is_some_and(|regex| regex.is_match(value)),
+        }
+    }
+}
+
+/// The literal text that everything begins with that a pattern matches. A character before a
+/// quantifier may be missing, and alternatives begin each in its own way.
+pub(super) fn beginning(pattern: &str) -> Option<&str> {
+    let end = pattern.find(is_meta)?;
+    if pattern.contains('|') || pattern.contains("(?") {
+        return None;
+    }
+    let text = pattern.get(..end)?;
+    let quantified = pattern.get(end..)?.starts_with(['*', '?', '{']);
+    let text = match quantified {
+        true => text.get(..text.char_indices().next_back()?.0)?,
+        false => text,
+    };
+    (!text.is_empty()).then_some(text)
+}
+
+fn is_meta(c: char) -> bool {
+    matches!(
+        c,
+        '\\' | '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$'
+    )
+}
