@@ -59,6 +59,17 @@ pub struct L7Flow {
     pub latency_us: u64,
 }
 
+impl L7Flow {
+    /// The record of what was allowed, but of which nothing came.
+    pub fn failed(self, fault: &dyn std::error::Error) -> Self {
+        Self {
+            verdict: Outcome::Error,
+            reason: fault.to_string(),
+            ..self
+        }
+    }
+}
+
 impl Outcome {
     /// What a verdict comes to.
     pub fn of(allowed: bool, audit: bool) -> Self {

@@ -80,7 +80,7 @@ impl RuleList {
             let (policy, place) = self.rule(index);
             let mut verdict = RequestVerdict::new(
                 true,
-                vec![policy.clone()],
+                vec![policy.to_owned()],
                 format!("allowed by {policy} ({place})"),
             );
             if self.http.has_header_actions() {
@@ -136,12 +136,11 @@ impl RuleList {
         }
     }
 
-    fn rule(&self, index: usize) -> (String, String) {
+    /// The policy of an HTTP rule, and where it stands there.
+    fn rule(&self, index: usize) -> (&str, &str) {
         (
-            self.owners.get(index).cloned().unwrap_or_default(),
-            self.http
-                .rule(index)
-                .map_or_else(String::new, |rule| rule.place.clone()),
+            self.owners.get(index).map_or("", String::as_str),
+            self.http.rule(index).map_or("", |rule| rule.place.as_str()),
         )
     }
 }

@@ -2,7 +2,7 @@
 //! mark of its flow; the answer is sent from that address, and the server sees the client's own
 //! address (with another port: two queries of one client port would be one flow there).
 
-use std::{io, net::SocketAddr, os::fd::AsRawFd, sync::Arc, time::Duration};
+use std::{cell::RefCell, io, net::SocketAddr, os::fd::AsRawFd, sync::Arc, time::Duration};
 
 use tokio::{io::Interest, sync::Semaphore, time};
 use weir_abi::mark;
@@ -20,6 +20,13 @@ const ANSWER: Duration = Duration::from_secs(10);
 const QUERIES: usize = 4096;
 /// The largest datagram.
 const LARGEST: usize = 65_535;
+/// How long a socket that cannot be read is left alone.
+const PAUSE: Duration = Duration::from_millis(10);
+
+thread_local! {
+    /// Where answers arrive: few need the room that all could.
+    static ARRIVED: RefCell<Vec<u8>> = RefCell::new(vec![0; LARGEST]);
+}
 
 /// Serves a socket until the proxy is told to stop.
 pub async fn serve(
@@ -41,6 +48,8 @@ pub async fn serve(
             Err(error) => {
                 // An ICMP error of an earlier datagram, or out of memory: neither ends the service.
                 tracing::debug!(%error, "datagram not received");
+                // Should it go on, the processor is not spent on it.
+                time::sleep(PAUSE).await;
                 continue;
             }
         };
@@ -91,9 +100,7 @@ async fn unread(context: &Context, key: &FlowKey, bytes: &[u8]) -> io::Result<()
     context.counters.audited.add();
     let socket = towards_server(key).await?;
     socket.send(bytes).await?;
-    let mut answer = vec![0; LARGEST];
-    let length = time::timeout(ANSWER, socket.recv(&mut answer)).await??;
-    reply(key, answer.get(..length).unwrap_or_default())
+    reply(key, &time::timeout(ANSWER, receive(&socket)).await??)
 }
 
 /// Answers one query.
@@ -130,14 +137,28 @@ async fn ask(
 ) -> io::Result<Vec<u8>> {
     let socket = towards_server(key).await?;
     socket.send(bytes).await?;
-    let mut answer = vec![0; LARGEST];
     loop {
-        let length = socket.recv(&mut answer).await?;
-        let received = answer.get(..length).unwrap_or_default();
+        let answer = receive(&socket).await?;
         // Anything else is not for us: somebody guesses.
-        if query::told(context, question, received).await {
-            answer.truncate(length);
+        if query::told(context, question, &answer).await {
             return Ok(answer);
+        }
+    }
+}
+
+/// The next datagram.
+async fn receive(socket: &tokio::net::UdpSocket) -> io::Result<Vec<u8>> {
+    let take = || {
+        ARRIVED.with_borrow_mut(|arrived| {
+            let length = socket.try_recv(arrived)?;
+            io::Result::Ok(arrived.get(..length).unwrap_or_default().to_vec())
+        })
+    };
+    loop {
+        socket.readable().await?;
+        match take() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            received => return received,
         }
     }
 }

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     context::Context,
+    datapath::ConnectFault,
     dns,
     flow::{FlowKey, L7Flow, Outcome},
     http1::{Refusal, head::HeadScanner, request::RequestHead, response::Asked, rewrite::rewrite},
@@ -55,18 +56,15 @@ pub async fn serve(context: Arc<Context>, accepted: TcpStream, client: SocketAdd
         }
     };
     let peer = Peer::new(accepted);
-    if context.policy.get().is_none() {
+    let policy = context.policy.get();
+    let Some(speaks) = policy.map(|policy| policy.speaks(key.request_flow())) else {
         context.counters.no_policy.add();
         context.record(
             key.record(Outcome::Refused, "no policy is loaded yet"),
             since,
         );
         return peer.reset();
-    }
-    let speaks = context
-        .policy
-        .get()
-        .map_or_else(Speaks::default, |policy| policy.speaks(key.request_flow()));
+    };
     // Where only policies in audit mode ask for DNS, whatever is spoken passes.
     if speaks.dns && !speaks.anything {
         return dns::tcp::serve(&context, peer.into_stream(), key).await;
@@ -222,36 +220,28 @@ impl Connection {
         if verdict.audit {
             self.context.counters.audited.add();
         }
-        match self.connect(record).await {
-            Ok(record) => self.forward(facts, *record).await,
-            Err(record) => self.answer(Answer::Unreachable, facts, *record).await,
+        match self.connect().await {
+            Ok(()) => self.forward(facts, record).await,
+            Err(fault) => {
+                let record = record.failed(&fault);
+                self.answer(Answer::Unreachable, facts, record).await
+            }
         }
     }
 
-    /// Connects to the server where that has not been done. Both ways the record of what it was
-    /// for comes back; where it failed, saying why.
-    async fn connect(&mut self, record: L7Flow) -> Result<Box<L7Flow>, Box<L7Flow>> {
+    /// Connects to the server where that has not been done.
+    async fn connect(&mut self) -> Result<(), ConnectFault> {
         if self.server.is_some() {
-            return Ok(Box::new(record));
+            return Ok(());
         }
         let limit = self.context.limits.connect_timeout;
-        match self.context.datapath.connect(&self.key, limit).await {
-            Ok(connected) => {
-                if connected.port_fallback {
-                    self.context.counters.port_fallbacks.add();
-                }
-                self.server = Some(Peer::new(connected.stream));
-                Ok(Box::new(record))
-            }
-            Err(fault) => {
-                self.context.counters.upstream_failures.add();
-                Err(Box::new(L7Flow {
-                    verdict: Outcome::Error,
-                    reason: fault.to_string(),
-                    ..record
-                }))
-            }
+        let connected = self.context.datapath.connect(&self.key, limit).await;
+        let connected = connected.inspect_err(|_| self.context.counters.upstream_failures.add())?;
+        if connected.port_fallback {
+            self.context.counters.port_fallbacks.add();
         }
+        self.server = Some(Peer::new(connected.stream));
+        Ok(())
     }
 
     /// Answers a request ourselves; the connection goes on unless the client wants it closed.

@@ -19,6 +19,8 @@ use weir_policy::{
 const SHORTEST: Duration = Duration::from_secs(10);
 /// The most addresses of a name; the oldest go first.
 const ADDRESSES: usize = 512;
+/// The most names; what a further one resolves to stays denied until older ones have expired.
+const NAMES: usize = 16_384;
 
 /// Names and their addresses.
 #[derive(Debug, Default)]
@@ -55,6 +57,17 @@ impl Names {
 
     /// Learns; tells whether an address came that was not known.
     pub fn learn(&mut self, name: &str, addresses: &[(IpAddr, u32)], now: SystemTime) -> bool {
+        if addresses.is_empty() {
+            return false;
+        }
+        if self.known.len() >= NAMES && !self.known.contains_key(name) {
+            tracing::warn!(
+                name,
+                names = NAMES,
+                "too many names are known: this one is not learnt"
+            );
+            return false;
+        }
         let known = self.known.entry(name.to_owned()).or_default();
         let mut new = false;
         for (address, seconds) in addresses {
@@ -165,6 +178,23 @@ mod tests {
         assert_eq!(names.world()["a.example"], BTreeSet::from([two]));
         assert!(names.expire(at(400), &HashSet::new()));
         assert!(names.world().is_empty());
+    }
+
+    #[test]
+    fn the_number_of_names_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut names = Names::load(&folder.path().join("names.json"));
+        let now = SystemTime::now();
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        assert!(!names.learn("empty.example", &[], now));
+        assert!(names.world().is_empty());
+        for number in 0..NAMES {
+            assert!(names.learn(&format!("n{number}.example"), &[(address, 30)], now));
+        }
+        assert!(!names.learn("one-more.example", &[(address, 30)], now));
+        assert_eq!(names.world().len(), NAMES);
+        names.expire(now + Duration::from_secs(60), &HashSet::new());
+        assert!(names.learn("one-more.example", &[(address, 30)], now));
     }
 
     #[test]

@@ -81,8 +81,8 @@ impl Connection {
 
     /// Passes everything on, unread, from the first byte held.
     pub(super) async fn plain(&mut self, record: L7Flow) -> After {
-        if let Err(record) = self.connect(record.clone()).await {
-            self.context.record(*record, self.since);
+        if let Err(fault) = self.connect().await {
+            self.context.record(record.failed(&fault), self.since);
             return After::Finish(Finish::Reset);
         }
         self.context.record(record, self.since);
