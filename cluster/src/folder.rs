@@ -16,12 +16,12 @@ use std::{
     path::PathBuf,
 };
 
-use weir_policy::model::{Problem, World};
+use weir_policy::model::Problem;
 
 use crate::{
     index::{Index, Options},
-    objects::{Converted, Object, ObjectKey, PodPlacement, convert},
-    yaml::Document,
+    objects::{Converted, Object, ObjectKey, convert},
+    reading::{Reading, SourceProblem},
 };
 
 mod files;
@@ -39,32 +39,6 @@ pub struct FolderSource {
     options: Options,
     files: Files,
     last_good: BTreeMap<ObjectKey, Object>,
-}
-
-/// What the files say at one moment.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Reading {
-    pub world: World,
-    /// In the order of the world's pods.
-    pub placements: Vec<PodPlacement>,
-    /// Everything that is not in force as written.
-    pub problems: Vec<SourceProblem>,
-}
-
-/// What is wrong, and where.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.text())]
-pub struct SourceProblem {
-    /// `FILE:LINE`, or the file.
-    pub place: String,
-    /// `Kind/NAMESPACE/NAME`; empty where it is not about one object.
-    pub object: String,
-    /// The field's path; empty where it is about the whole.
-    pub field: String,
-    /// What is wrong, and what would be right.
-    pub reason: String,
-    /// Nothing can be said about what is in the file: do not start.
-    pub fatal: bool,
 }
 
 impl FolderSource {
@@ -173,38 +147,6 @@ fn not_enforced(kind: &str) -> Problem {
                  and CiliumClusterwideNetworkPolicy (cilium.io/v2), and ClusterNetworkPolicy \
                  (policy.networking.k8s.io/v1alpha2) are"
             .to_owned(),
-    }
-}
-
-// === impl Reading ===
-
-impl Reading {
-    /// The problems that forbid to start.
-    pub fn fatal(&self) -> impl Iterator<Item = &SourceProblem> {
-        self.problems.iter().filter(|problem| problem.fatal)
-    }
-}
-
-// === impl SourceProblem ===
-
-impl SourceProblem {
-    fn of(document: &Document, problem: Problem) -> Self {
-        Self {
-            place: document.place.clone(),
-            object: problem.object,
-            field: problem.field,
-            reason: problem.reason,
-            fatal: false,
-        }
-    }
-
-    fn text(&self) -> String {
-        [&self.place, &self.object, &self.field, &self.reason]
-            .into_iter()
-            .filter(|part| !part.is_empty())
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(": ")
     }
 }
 

@@ -157,6 +157,8 @@ pub(crate) struct Meta {
     #[serde(deserialize_with = "or_default")]
     namespace: String,
     #[serde(deserialize_with = "or_default")]
+    uid: String,
+    #[serde(deserialize_with = "or_default")]
     labels: Labels,
     #[serde(deserialize_with = "or_default")]
     annotations: BTreeMap<String, String>,

@@ -25,11 +25,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::{MissedTickBehavior, interval},
 };
-use weir_cluster::{
-    FolderSource,
-    folder::{Changes, Reading, SourceProblem},
-    index::Options,
-};
+use weir_cluster::{FolderSource, Reading, SourceProblem, folder::Changes, index::Options};
 use weir_observe::names::Names;
 use weir_policy::{
     compile::{Compiler, Local, Snapshot},

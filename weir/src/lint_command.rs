@@ -12,8 +12,8 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use weir_cluster::{
-    FolderSource,
-    folder::{SourceProblem, read_documents},
+    FolderSource, SourceProblem,
+    folder::read_documents,
     index::Options,
     yaml::{Document, Place, place_of},
 };

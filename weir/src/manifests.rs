@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use weir_cluster::{FolderSource, folder::Reading, index::Options};
+use weir_cluster::{FolderSource, Reading, index::Options};
 use weir_policy::model::World;
 
 /// What a cluster would make of the manifests: workloads have pods, pods and services addresses.

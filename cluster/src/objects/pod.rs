@@ -36,6 +36,8 @@ pub struct PodPlacement {
     pub netns: Option<String>,
     /// `spec.nodeName`, empty where unknown.
     pub node: String,
+    /// `metadata.uid`, empty where unknown.
+    pub uid: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -126,6 +128,7 @@ pub(super) fn pod(key: &ObjectKey, raw: Raw<RawSpec, RawStatus>) -> Result<Objec
             .filter(|name| !name.is_empty())
             .cloned(),
         node: spec.node_name.clone(),
+        uid: metadata.uid,
     };
     let ready = status
         .conditions

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{Map, Value, json};
-use weir_cluster::folder::SourceProblem;
+use weir_cluster::SourceProblem;
 use weir_redirector::Unmanaged;
 
 use super::Agent;

@@ -1,0 +1,220 @@
+//! Paths and verbs.
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Query, Request, State},
+    http::{Method, Uri},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::{any, get},
+};
+use serde_json::{Value, json};
+
+use super::{
+    Shared, answers, discovery,
+    objects::{Objects, resource},
+    stream,
+};
+use crate::kubernetes::Resource;
+
+pub type Params = HashMap<String, String>;
+
+/// The server's routes, for connections that are made from now until it is away.
+pub fn router(shared: Arc<Shared>) -> Router {
+    let epoch = shared.lock().epoch;
+    Router::new()
+        .route("/version", get(discovery::version))
+        .route("/api", get(discovery::core))
+        .route("/apis", get(discovery::groups))
+        .route("/api/v1", get(discovery::core_kinds))
+        .route("/apis/{group}/{version}", get(discovery::group_kinds))
+        .fallback(any(object))
+        .layer(middleware::from_fn_with_state(
+            (Arc::clone(&shared), epoch),
+            fail_if_told,
+        ))
+        .with_state(shared)
+}
+
+async fn fail_if_told(
+    State((shared, epoch)): State<(Arc<Shared>, u64)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    shared.note(format!("{} {}", request.method(), request.uri()));
+    let told = {
+        let objects = shared.lock();
+        // A connection from before the server was away is dead.
+        match objects.epoch == epoch {
+            true => objects.faults.status,
+            false => Some(503),
+        }
+    };
+    match told {
+        Some(code) => answers::failure(code, "ServiceUnavailable", "told to fail"),
+        None => next.run(request).await,
+    }
+}
+
+/// What a path is about.
+struct Target {
+    resource: &'static Resource,
+    namespace: Option<String>,
+    name: Option<String>,
+    status: bool,
+}
+
+fn target(path: &str) -> Option<Target> {
+    let mut parts = path.trim_matches('/').split('/');
+    match parts.next()? {
+        "api" => parts.next(),
+        "apis" => parts.next().and_then(|_| parts.next()),
+        _ => None,
+    }?;
+    let rest: Vec<&str> = parts.collect();
+    let (namespace, rest) = match rest.as_slice() {
+        ["namespaces", namespace, plural, rest @ ..] if resource(plural).is_some() => {
+            (Some((*namespace).to_owned()), [&[*plural], rest].concat())
+        }
+        rest => (None, rest.to_vec()),
+    };
+    let (plural, rest) = rest.split_first()?;
+    Some(Target {
+        resource: resource(plural)?,
+        namespace,
+        name: rest.first().map(|name| (*name).to_owned()),
+        status: rest.get(1) == Some(&"status"),
+    })
+}
+
+async fn object(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    Query(params): Query<Params>,
+    body: Bytes,
+) -> Response {
+    let Some(target) = target(uri.path()) else {
+        return answers::not_found(uri.path());
+    };
+    let plural = target.resource.plural;
+    if shared
+        .lock()
+        .faults
+        .not_installed
+        .iter()
+        .any(|kind| kind == plural)
+    {
+        return answers::not_found("the server could not find the requested resource:");
+    }
+    if method == Method::GET && target.name.is_none() {
+        return match params
+            .get("watch")
+            .is_some_and(|watch| watch == "true" || watch == "1")
+        {
+            true => stream::watch(shared, target.resource, target.namespace, &params),
+            false => list(&shared.lock(), &target, &params),
+        };
+    }
+    let response = one(&mut shared.lock(), &method, &target, &body);
+    shared.news.send_modify(|count| *count += 1);
+    response
+}
+
+fn list(objects: &Objects, target: &Target, params: &Params) -> Response {
+    let number = |name: &str| params.get(name).and_then(|text| text.parse::<usize>().ok());
+    let all = objects.all(target.resource.plural);
+    let mut items: Vec<Value> = all
+        .into_iter()
+        .filter(|item| in_namespace(item, target.namespace.as_deref()))
+        .collect();
+    let begin = number("continue").unwrap_or(0);
+    let page = objects
+        .faults
+        .page
+        .or(number("limit"))
+        .unwrap_or(usize::MAX);
+    let more = items.len() > begin.saturating_add(page);
+    items = items.into_iter().skip(begin).take(page).collect();
+    let next = more.then(|| (begin + page).to_string());
+    // As in a real list, the items do not name their kind.
+    for item in items.iter_mut().filter_map(Value::as_object_mut) {
+        item.remove("kind");
+        item.remove("apiVersion");
+    }
+    Json(json!({
+        "kind": format!("{}List", target.resource.kind),
+        "apiVersion": target.resource.api_version(),
+        "metadata": {"resourceVersion": objects.version.to_string(), "continue": next.unwrap_or_default()},
+        "items": items,
+    }))
+    .into_response()
+}
+
+pub fn in_namespace(object: &Value, namespace: Option<&str>) -> bool {
+    namespace.is_none_or(|namespace| object["metadata"]["namespace"] == namespace)
+}
+
+fn one(objects: &mut Objects, method: &Method, target: &Target, body: &[u8]) -> Response {
+    let plural = target.resource.plural;
+    let namespace = target.namespace.clone().unwrap_or_default();
+    let name = target.name.clone().unwrap_or_default();
+    let held = objects.get(plural, &namespace, &name);
+    let given = match (method.as_str(), serde_yaml_ng::from_slice::<Value>(body)) {
+        ("GET", _) => {
+            return held.map_or_else(|| answers::not_found(&name), |o| Json(o).into_response());
+        }
+        ("DELETE", _) => {
+            let gone = objects.delete(plural, &namespace, &name);
+            return gone.map_or_else(|| answers::not_found(&name), |o| Json(o).into_response());
+        }
+        (_, Err(error)) => return answers::failure(400, "BadRequest", &error.to_string()),
+        (_, Ok(given)) => given,
+    };
+    let mut new = match (method.as_str(), held) {
+        ("PATCH", Some(mut held)) => {
+            // A real server keeps `status` apart: patches of one do not touch the other.
+            let kept = match target.status {
+                true => "spec",
+                false => "status",
+            };
+            let before = held.get(kept).cloned();
+            merge(&mut held, &given);
+            match before {
+                Some(before) => held[kept] = before,
+                None => drop(held.as_object_mut().and_then(|held| held.remove(kept))),
+            }
+            held
+        }
+        ("PATCH", None) if target.status => return answers::not_found(&name),
+        (_, _) => given,
+    };
+    new["kind"] = target.resource.kind.into();
+    new["apiVersion"] = target.resource.api_version().into();
+    if target.namespace.is_some() {
+        new["metadata"]["namespace"] = namespace.into();
+    }
+    let created = method == Method::POST;
+    match objects.put(new) {
+        Some(object) if created => (axum::http::StatusCode::CREATED, Json(object)).into_response(),
+        Some(object) => Json(object).into_response(),
+        None => answers::not_found(plural),
+    }
+}
+
+/// JSON merge patch (RFC 7396). Server-side apply of what one manager owns comes to the same here.
+fn merge(into: &mut Value, patch: &Value) {
+    let (Some(fields), true) = (patch.as_object(), into.is_object()) else {
+        *into = patch.clone();
+        return;
+    };
+    for (name, value) in fields {
+        match value {
+            Value::Null => drop(into.as_object_mut().and_then(|into| into.remove(name))),
+            value => merge(&mut into[name], value),
+        }
+    }
+}
