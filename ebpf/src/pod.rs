@@ -115,6 +115,9 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
             }
         }
         tracking::seen(connection, packet, now);
+        if FROM_POD {
+            tracking::addressed(connection, packet);
+        }
         if connection.flags & DENIED != 0 {
             return drop(counter::DROP_POLICY);
         }

@@ -1,7 +1,7 @@
 //! Tracked flows: finding, ageing, closing.
 
 use weir_abi::{
-    conntrack::{CLOSING, Connection, ConnectionKey},
+    conntrack::{CLOSING, Connection, ConnectionKey, TRANSLATED},
     policy::direction::{EGRESS, INGRESS},
     protocol,
 };
@@ -69,5 +69,24 @@ pub fn seen(connection: &mut Connection, packet: &Packet, now: u64) {
         && connection.flags & CLOSING == 0
     {
         connection.flags |= CLOSING;
+    }
+}
+
+/// Notes by which address the endpoint speaks to the other end: replies come from that one. A
+/// client that uses one port first directly and then by a service, or the other way round, has
+/// one entry for both.
+#[inline(always)]
+pub fn addressed(connection: &mut Connection, packet: &Packet) {
+    if packet.service_port == 0 {
+        if connection.flags & TRANSLATED != 0 {
+            connection.flags &= !TRANSLATED;
+        }
+    } else if connection.flags & TRANSLATED == 0
+        || connection.service_port != packet.service_port
+        || connection.service != packet.service
+    {
+        connection.service = packet.service;
+        connection.service_port = packet.service_port;
+        connection.flags |= TRANSLATED;
     }
 }

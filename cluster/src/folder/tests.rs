@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use tempfile::TempDir;
-use weir_policy::model::Policy;
+use weir_policy::model::{Policy, World};
 
 use super::*;
 

@@ -370,6 +370,39 @@ fn services_are_judged_by_their_backend_and_translated_back() {
     }
 }
 
+/// A client port that is used directly and by a service, one after the other, is one flow in the
+/// table: the answer comes from the address that was asked last.
+#[test]
+fn answers_come_from_the_address_that_was_asked_last() {
+    let mut bench = Bench::new();
+    bench.install(
+        &world(None, Some(vec![rule(backend_only(), None, None)])),
+        0,
+    );
+    for family in EVERY_FAMILY {
+        let (pod, service, backend) = (ip(POD[family]), ip(SERVICE[family]), ip(BACKEND[family]));
+        for protocol in [Protocol::Udp, Protocol::Tcp] {
+            let craft = |from, to| Craft::new(from, to, protocol);
+            let dial = craft(pod, backend).ports(8011, 80).build();
+            assert_eq!(bench.run(Way::FromPod, &dial), Result::Pass);
+            for (asked, port) in [(service, 8000), (backend, 80), (service, 8000)] {
+                let data = craft(pod, asked).ports(8011, port).detail(ACK).build();
+                let (result, out) = bench.run_on(Way::FromPod, &data, 9);
+                let expected = craft(pod, backend).ports(8011, 80).detail(ACK).build();
+                assert_eq!((result, out), (Result::Pass, expected));
+                let reply = craft(backend, pod).ports(80, 8011).detail(ACK).build();
+                let (result, out) = bench.run_on(Way::ToPod, &reply, 9);
+                let expected = craft(asked, pod).ports(port, 8011).detail(ACK).build();
+                assert_eq!(
+                    (result, out),
+                    (Result::Pass, expected),
+                    "{protocol:?} {asked}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn translated_datagrams_keep_right_checksums() {
     let mut bench = Bench::new();
