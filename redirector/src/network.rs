@@ -12,6 +12,7 @@
 
 mod configure;
 pub mod netns;
+pub mod veth;
 
 use std::{fs, io, os::fd::OwnedFd, path::PathBuf};
 
@@ -112,27 +113,6 @@ impl Network {
         }
         netns::remove(&path)
     }
-}
-
-/// Name of the interface in the calling thread's network namespace that is the other end of a
-/// pod's veth. `netns` is the name or the path of the pod's network namespace.
-pub fn host_side(netns: &str) -> Result<String, NetworkError> {
-    let path = if netns.starts_with('/') {
-        PathBuf::from(netns)
-    } else {
-        netns::path(netns)
-    };
-    let failed = |source| NetworkError::Netns {
-        action: "find the pod's veth in it",
-        path: path.clone(),
-        source,
-    };
-    let opened = netns::open(&path)?;
-    let peer = netns::within(&opened, &path, configure::veth_peer)?
-        .ok_or_else(|| failed(io::Error::other("it has no veth")))?;
-    nix::net::if_::if_indextoname(peer)
-        .map(|name| name.to_string_lossy().into_owned())
-        .map_err(|errno| failed(errno.into()))
 }
 
 /// Sockets in TIME_WAIT inside a network namespace, both families: when they use up a client's

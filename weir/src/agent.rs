@@ -323,7 +323,7 @@ fn interfaces(
     for place in here {
         let interface = match (&place.interface, &place.netns) {
             (Some(interface), _) => Ok(interface.clone()),
-            (None, Some(netns)) => weir_redirector::network::host_side(netns)
+            (None, Some(netns)) => weir_redirector::network::veth::host_side(netns, None)
                 .map_err(|error| format!("annotation weir.dev/netns: {error}")),
             // Host-network pods, and pods whose network is not made yet, have none.
             (None, None) => continue,

@@ -218,28 +218,6 @@ async fn routes(
     existing_is_fine(rule().v6().execute().await).map_err(|e| ("add a rule", e))
 }
 
-/// Interface index of the other end of the first veth of the calling thread's network namespace.
-pub(super) fn veth_peer() -> Option<u32> {
-    netlink(Direction::Ingress, async |handle| {
-        let mut links = handle.link().get().execute();
-        while let Some(link) = links.try_next().await.map_err(|e| ("list links", e))? {
-            let peer = link
-                .attributes
-                .iter()
-                .find_map(|attribute| match attribute {
-                    LinkAttribute::Link(index) => Some(*index),
-                    _ => None,
-                });
-            if peer.is_some_and(|peer| peer != link.header.index) {
-                return Ok(peer);
-            }
-        }
-        Ok(None)
-    })
-    .ok()
-    .flatten()
-}
-
 async fn delete(handle: &Handle, name: &str) -> Result<(), rtnetlink::Error> {
     match index(name) {
         Ok(index) => handle.link().del(index).execute().await,
