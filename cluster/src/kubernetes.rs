@@ -50,11 +50,14 @@ struct Shared {
 /// A pod's interface as a CNI plugin told it, before the API knows of it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Attachment {
+    /// The container runtime's id of the pod's sandbox.
+    pub container: String,
     /// Namespace of the pod.
     pub namespace: String,
     /// Name of the pod.
     pub name: String,
-    /// `metadata.uid`: a new pod may have the name of an old one.
+    /// `metadata.uid`: a new pod may have the name of an old one. Empty where the runtime does not
+    /// tell it.
     pub uid: String,
     /// The veth on the node's side.
     pub interface: String,
@@ -119,7 +122,7 @@ impl ClusterSource {
         self.shared.lock().stale()
     }
 
-    /// Whether a pod of this name and uid is known.
+    /// Whether a pod of this name and uid (empty: any) is known.
     pub fn knows(&self, namespace: &str, name: &str, uid: &str) -> bool {
         self.shared.lock().knows_pod(namespace, name, uid)
     }
@@ -178,7 +181,7 @@ impl Shared {
 impl Attachment {
     /// Whether it is the pod's.
     pub fn is_of(&self, placement: &PodPlacement) -> bool {
-        (&self.namespace, &self.name, &self.uid)
-            == (&placement.namespace, &placement.name, &placement.uid)
+        (&self.namespace, &self.name) == (&placement.namespace, &placement.name)
+            && (self.uid.is_empty() || self.uid == placement.uid)
     }
 }

@@ -158,6 +158,7 @@ pub(crate) struct Meta {
     namespace: String,
     #[serde(deserialize_with = "or_default")]
     uid: String,
+    deletion_timestamp: Option<String>,
     #[serde(deserialize_with = "or_default")]
     labels: Labels,
     #[serde(deserialize_with = "or_default")]

@@ -361,6 +361,20 @@ impl Places {
             .map(|(placement, _)| *placement)
     }
 
+    /// The interface of a pod.
+    pub fn interface(&self, namespace: &str, name: &str) -> Option<&str> {
+        self.of
+            .get(&(namespace.to_owned(), name.to_owned()))
+            .map(|(_, interface)| interface.as_str())
+    }
+
+    /// Pods with their interfaces, by namespace and name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.of.iter().map(|((namespace, name), (_, interface))| {
+            (namespace.as_str(), name.as_str(), interface.as_str())
+        })
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.of.len()

@@ -179,7 +179,7 @@ fn what_a_pod_makes_inside_is_not_believed() {
     let mut node = Node::new("n");
     // So that a number of the node's is free in the pod.
     for name in ["x", "y", "z"] {
-        node.ip(&["link", "add", name, "type", "dummy"]);
+        node.ip(&["link", "add", name, "type", "bridge"]);
     }
     node.pod("a", "10.9.0.2/24");
     let index = node

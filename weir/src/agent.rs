@@ -4,17 +4,22 @@
 //! one after the other. The order of a change is: proxy first (it then judges by the new snapshot
 //! and still serves what the kernel sends it), kernel second.
 
+mod attach;
+mod attachments;
 mod check;
 mod control;
 mod facts;
 mod flows;
+mod health;
+mod locate;
 mod names;
 mod observe;
 mod proxy;
+mod source;
 mod status;
 
 use std::{
-    path::PathBuf,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -25,7 +30,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::{MissedTickBehavior, interval},
 };
-use weir_cluster::{FolderSource, Reading, SourceProblem, folder::Changes, index::Options};
+use weir_cluster::{Reading, SourceProblem};
 use weir_observe::names::Names;
 use weir_policy::{
     compile::{Compiler, Local, Snapshot},
@@ -33,22 +38,37 @@ use weir_policy::{
     model::World,
 };
 use weir_proxy::{dns::learn::Learned, link::agent::AgentEnd};
-use weir_redirector::{Instance, Places, PodInterface, Redirector, Unmanaged};
+use weir_redirector::{Instance, Places, Redirector, Unmanaged};
 
+use attach::Waiting;
+use attachments::Attachments;
 use control::Request;
+use health::Health;
+use locate::{Located, interfaces};
 use observe::Observing;
 use proxy::ProxyState;
+use source::Source;
 
 pub use observe::ObserveOptions;
+pub use source::Origin;
 
 /// How often addresses of names are looked through for those whose time is over.
 const EXPIRY: Duration = Duration::from_secs(5);
+/// How often calls of the CNI plugin are looked at that wait for their pod.
+const SETTLING: Duration = Duration::from_millis(500);
+/// How often pods are looked for whose interface was not found.
+const SEARCH: Duration = Duration::from_secs(10);
 
 /// A running agent.
 pub struct Agent {
     node: String,
-    source: FolderSource,
-    changes: Changes,
+    source: Source,
+    /// Pods that the CNI plugin told of, and its calls that are not answered yet.
+    attachments: Attachments,
+    waiting: Vec<Waiting>,
+    /// Pods that were found by their addresses; `None`: they are not looked for.
+    located: Option<Located>,
+    health: Health,
     compiler: Compiler,
     redirector: Redirector,
     link: AgentEnd,
@@ -73,6 +93,8 @@ struct State {
     places: Places,
     problems: Vec<SourceProblem>,
     unmanaged: Vec<Unmanaged>,
+    /// Some interface took no program: the next reading tries again.
+    unattached: bool,
     /// The last change could not be put in force.
     failure: Option<String>,
 }
@@ -81,17 +103,18 @@ impl Agent {
     /// Adopts what an earlier agent left, and puts the objects in force.
     pub async fn start(
         instance: Instance,
-        manifests: Vec<PathBuf>,
+        origin: Origin,
         node: String,
         observe: &ObserveOptions,
+        health: Option<SocketAddr>,
     ) -> Result<Self> {
-        for path in &manifests {
-            anyhow::ensure!(path.exists(), "{}: no such file or folder", path.display());
-        }
-        let mut source = FolderSource::new(manifests, Options::default());
-        let changes = source.watch()?;
+        let (sender, requests) = mpsc::channel(16);
+        let health = Health::serve(health, sender.clone()).await?;
+        let mut source = Source::start(origin)?;
+        source.synced().await;
+        let attachments = Attachments::load(&instance.run_dir().join("attachments.json"));
         // Before anything is touched: what cannot be read at all must not be enforced as nothing.
-        let reading = source.read();
+        let reading = source.read(attachments.all());
         refuse_fatal(&reading)?;
         let mut redirector = tokio::task::block_in_place(|| Redirector::open(&instance))?;
         let compiler = Compiler::after(redirector.last_id(), redirector.revision()?.into());
@@ -100,7 +123,6 @@ impl Agent {
         let (basis, checked_against) = watch::channel(Arc::default());
         let checks = Arc::<check::Counts>::default();
         let check = check::SelfCheck::new(checked_against, Arc::clone(&checks));
-        let (sender, requests) = mpsc::channel(16);
         let observing = Observing::start(observe, &instance, &node, sender.clone()).await?;
         let intake = observing.intake.clone();
         tokio::spawn(flows::report(
@@ -110,8 +132,11 @@ impl Agent {
         ));
         let mut agent = Self {
             node,
+            located: source.cluster().map(|_| Located::default()),
             source,
-            changes,
+            attachments,
+            waiting: Vec::new(),
+            health,
             compiler,
             redirector,
             link,
@@ -130,6 +155,7 @@ impl Agent {
             bail!("{failure}");
         }
         control::listen(&instance.agent_socket(), sender)?;
+        agent.health.ready();
         tracing::info!(
             revision = agent.state.snapshot.revision,
             endpoints = agent.state.places.len(),
@@ -145,12 +171,13 @@ impl Agent {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut every_few_seconds = interval(EXPIRY);
         every_few_seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut settling, mut searching) = (interval(SETTLING), interval(SEARCH));
+        settling.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        searching.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                changed = self.changes.changed() => {
-                    if changed.is_none() {
-                        bail!("the manifests are no longer watched");
-                    }
+                changed = self.source.changed() => {
+                    changed?;
                     self.reconcile().await;
                 }
                 Some(request) = self.requests.recv() => self.answer(request).await,
@@ -158,6 +185,13 @@ impl Agent {
                 _ = every_few_seconds.tick() => {
                     self.forget_names().await;
                     self.note_losses();
+                }
+                _ = settling.tick(), if !self.waiting.is_empty() => self.settle(),
+                _ = searching.tick(), if self.located.is_some() => {
+                    self.drop_dead_attachments();
+                    if !self.state.unmanaged.is_empty() {
+                        self.reconcile().await;
+                    }
                 }
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
@@ -172,8 +206,10 @@ impl Agent {
 
     /// Reads the objects, and puts them in force where they have changed.
     async fn reconcile(&mut self) {
-        self.reading = tokio::task::block_in_place(|| self.source.read());
+        let attachments = self.attachments.all();
+        self.reading = tokio::task::block_in_place(|| self.source.read(attachments));
         self.put_in_force().await;
+        self.settle();
     }
 
     /// Takes in what the proxy has learnt of names. Its answers wait for this.
@@ -229,7 +265,9 @@ impl Agent {
             }
         }
         self.state.problems.clone_from(&reading.problems);
-        let (pods, mut unmanaged) = interfaces(&reading.placements, &self.node);
+        let located = self.located.as_mut();
+        let (pods, mut unmanaged) =
+            tokio::task::block_in_place(|| interfaces(reading, &self.node, located));
         let placed = tokio::task::block_in_place(|| self.redirector.place(&pods));
         let (places, unplaced) = match placed {
             Ok(placed) => placed,
@@ -239,6 +277,7 @@ impl Agent {
         let unchanged = reading.world == *self.state.world
             && places == self.state.places
             && self.state.failure.is_none()
+            && !self.state.unattached
             && self.state.snapshot.revision > 0;
         if unchanged {
             return;
@@ -266,7 +305,10 @@ impl Agent {
                 .apply(&snapshot, &reading.world.services, &places)
         });
         match applied {
-            Ok(unattached) => unmanaged.extend(unattached),
+            Ok(unattached) => {
+                self.state.unattached = !unattached.is_empty();
+                unmanaged.extend(unattached);
+            }
             Err(error) => return self.failed(error.to_string()),
         }
         for pod in &unmanaged {
@@ -309,36 +351,4 @@ fn refuse_fatal(reading: &Reading) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// The pods of this node with their interfaces, and those whose interface is not told.
-fn interfaces(
-    placements: &[weir_cluster::objects::PodPlacement],
-    node: &str,
-) -> (Vec<PodInterface>, Vec<Unmanaged>) {
-    let (mut pods, mut unmanaged) = (Vec::new(), Vec::new());
-    let here = placements
-        .iter()
-        .filter(|place| place.node.is_empty() || place.node == node);
-    for place in here {
-        let interface = match (&place.interface, &place.netns) {
-            (Some(interface), _) => Ok(interface.clone()),
-            (None, Some(netns)) => weir_redirector::network::veth::host_side(netns, None)
-                .map_err(|error| format!("annotation weir.dev/netns: {error}")),
-            // Host-network pods, and pods whose network is not made yet, have none.
-            (None, None) => continue,
-        };
-        match interface {
-            Ok(interface) => pods.push(PodInterface {
-                namespace: place.namespace.clone(),
-                name: place.name.clone(),
-                interface,
-            }),
-            Err(reason) => unmanaged.push(Unmanaged {
-                pod: format!("{}/{}", place.namespace, place.name),
-                reason,
-            }),
-        }
-    }
-    (pods, unmanaged)
 }

@@ -1,32 +1,68 @@
 //! `weir agent`: keeps this node's kernel and proxy in step with the objects.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use weir_redirector::Instance;
 
-use crate::agent::{Agent, ObserveOptions};
+use crate::{
+    agent::{Agent, ObserveOptions, Origin},
+    cni::chain::Chain,
+    kubernetes,
+};
 
 const EXAMPLES: &str = "Examples:
   weir agent --manifests /etc/weir/manifests
   weir agent --manifests ./manifests --node worker-1 --name weir
   weir agent --manifests ./manifests --metrics 127.0.0.1:9965 --flow-log-all
+  weir agent --cluster --node-name worker-1 --health 127.0.0.1:9878
+  weir agent --cluster --kubeconfig ~/.kube/config
 ";
 
-/// Enforce the policies of a folder of manifests on this node; changes are in force without a restart.
+/// Enforce policies on this node, from a cluster's API or from a folder of manifests; changes are
+/// in force without a restart.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct AgentCommand {
     /// Folder (or file) of manifests: Namespace, Pod, Node, Service, EndpointSlice and the policies
-    #[arg(long, required = true, value_name = "PATH")]
+    #[arg(
+        long,
+        required_unless_present = "cluster",
+        conflicts_with = "cluster",
+        value_name = "PATH"
+    )]
     manifests: Vec<PathBuf>,
+    /// Watch the API of a cluster: the one that this pod runs in, or the one of the kubeconfig
+    #[arg(long)]
+    cluster: bool,
+    /// kubeconfig of the cluster [default: the pod's service account, else KUBECONFIG, else
+    /// ~/.kube/config]
+    #[arg(long, value_name = "FILE", requires = "cluster")]
+    kubeconfig: Option<PathBuf>,
     /// Name of this instance: names its pins, sockets and network namespaces
     #[arg(long, default_value = "weir")]
     name: String,
     /// Name of this node; pods of other nodes are peers only [default: the host's name]
-    #[arg(long)]
+    #[arg(
+        long,
+        visible_alias = "node-name",
+        env = "NODE_NAME",
+        value_name = "NAME"
+    )]
     node: Option<String>,
+    /// Answer probes on this address: /livez and /readyz
+    #[arg(long, value_name = "ADDRESS")]
+    health: Option<SocketAddr>,
+    /// Keep the CNI plugin in the configuration in this folder, so that new pods start under policy
+    #[arg(long, value_name = "FOLDER", requires_all = ["cluster", "cni_bin_dir"])]
+    cni_conf_dir: Option<PathBuf>,
+    /// Folder of the CNI plugins' programs, for --cni-conf-dir
+    #[arg(long, value_name = "FOLDER", requires = "cni_conf_dir")]
+    cni_bin_dir: Option<PathBuf>,
+    /// Let pods start without policy while the agent is away
+    #[arg(long, requires = "cni_conf_dir")]
+    cni_open: bool,
     #[command(flatten)]
     observe: ObserveOptions,
 }
@@ -55,7 +91,28 @@ impl AgentCommand {
             .enable_all()
             .build()?;
         runtime.block_on(async move {
-            let agent = Agent::start(instance, self.manifests, node, &self.observe).await?;
+            let origin = match self.cluster {
+                true => Origin::Cluster(kubernetes::client(self.kubeconfig.as_deref()).await?),
+                false => Origin::Manifests(self.manifests),
+            };
+            let chain = self
+                .cni_conf_dir
+                .zip(self.cni_bin_dir)
+                .map(|(configs, programs)| Chain {
+                    configs,
+                    programs,
+                    socket: instance.agent_socket(),
+                    open_without_agent: self.cni_open,
+                });
+            let agent = Agent::start(instance, origin, node, &self.observe, self.health).await?;
+            // Only now: a pod that starts finds an agent.
+            if let Some(chain) = chain {
+                tokio::spawn(async move {
+                    if let Err(error) = chain.keep().await {
+                        tracing::error!("new pods may start without policy: {error:#}");
+                    }
+                });
+            }
             agent.run().await
         })
     }

@@ -2,8 +2,11 @@
 
 mod agent;
 mod agent_command;
+mod cni;
+mod cni_command;
 mod diff_command;
 mod explain_command;
+mod kubernetes;
 mod lab_command;
 mod lint_command;
 mod manifests;
@@ -52,10 +55,14 @@ enum Command {
     Diff(diff_command::DiffCommand),
     Suggest(suggest_command::SuggestCommand),
     Observe(observe_command::ObserveCommand),
+    Cni(cni_command::CniCommand),
     Cleanup(agent_command::CleanupCommand),
 }
 
 fn main() -> ExitCode {
+    if cni::is_called() {
+        return cni::main();
+    }
     let weir = Weir::parse();
     let filter = EnvFilter::try_from_env("WEIR_LOG")
         .unwrap_or_else(|_| EnvFilter::new("info,netlink_packet_core=error"));
@@ -76,6 +83,7 @@ fn main() -> ExitCode {
         Command::Diff(command) => command.run(),
         Command::Suggest(command) => command.run(),
         Command::Observe(command) => command.run(),
+        Command::Cni(command) => command.run().map(done),
         Command::Cleanup(command) => command.run().map(done),
     };
     result.unwrap_or_else(|error| {

@@ -127,14 +127,15 @@ impl Store {
         stale
     }
 
-    /// Whether a pod is known by name and uid.
+    /// Whether a pod is known by name and uid (empty: any).
     pub fn knows_pod(&self, namespace: &str, name: &str, uid: &str) -> bool {
         let key = ObjectKey {
             kind: Kind::Pod,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
         };
-        matches!(self.index.get(&key), Some(Object::Pod(pod)) if pod.placement.uid == uid)
+        matches!(self.index.get(&key), Some(Object::Pod(pod))
+            if uid.is_empty() || pod.placement.uid == uid)
     }
 
     /// A list begins: what it does not hold at its end is gone.

@@ -7,6 +7,8 @@ use super::{Fault, Object, ObjectKey, Raw, address, or_default, protocol};
 
 const INTERFACE: &str = "weir.dev/interface";
 const NETNS: &str = "weir.dev/netns";
+/// What the kubelet writes on the API's picture of a static pod.
+const MIRROR: &str = "kubernetes.io/config.mirror";
 /// The longest name of a network interface (IFNAMSIZ without its zero).
 const MAX_INTERFACE: usize = 15;
 
@@ -36,8 +38,11 @@ pub struct PodPlacement {
     pub netns: Option<String>,
     /// `spec.nodeName`, empty where unknown.
     pub node: String,
-    /// `metadata.uid`, empty where unknown.
+    /// `metadata.uid`, empty where unknown; of a static pod's mirror the uid that its node gave
+    /// it, which is the one that the container runtime knows.
     pub uid: String,
+    /// It is being deleted: its network may be gone already.
+    pub terminating: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -128,7 +133,11 @@ pub(super) fn pod(key: &ObjectKey, raw: Raw<RawSpec, RawStatus>) -> Result<Objec
             .filter(|name| !name.is_empty())
             .cloned(),
         node: spec.node_name.clone(),
-        uid: metadata.uid,
+        uid: match metadata.annotations.get(MIRROR) {
+            Some(uid) => uid.clone(),
+            None => metadata.uid,
+        },
+        terminating: metadata.deletion_timestamp.is_some(),
     };
     let ready = status
         .conditions

@@ -108,6 +108,7 @@ async fn an_attachment_counts_before_the_api_knows_the_address() {
         .unwrap()
         .to_owned();
     let attachment = |uid: &str| Attachment {
+        container: "c".into(),
         namespace: "default".into(),
         name: "new".into(),
         uid: uid.into(),

@@ -10,6 +10,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
     sync::{mpsc, oneshot},
 };
+use weir_cluster::kubernetes::Attachment;
 use weir_policy::{explain::Explainer, verdict::Flow};
 
 use super::{Agent, status::status};
@@ -27,6 +28,29 @@ pub enum Command {
     Status,
     /// Bring the metrics up to date.
     Metrics,
+    /// Whether requests are answered, and what failed last.
+    Alive,
+    /// Pods of this node, with what is in force for them.
+    Endpoints,
+    /// Policies, with what is refused of them.
+    Policies,
+    /// A pod's interface, from the CNI plugin; the answer comes when its policy is in force.
+    Attach(Attachment),
+    /// A container's interface is going away.
+    Detach {
+        /// The container runtime's id.
+        container: String,
+    },
+    /// Whether a container's policy is in force.
+    Attached {
+        /// The container runtime's id.
+        container: String,
+    },
+    /// The containers that there are; others are forgotten.
+    Keep {
+        /// Ids of the container runtime.
+        containers: Vec<String>,
+    },
     /// The verdict on a flow, and why.
     Explain(Flow),
 }
@@ -116,6 +140,13 @@ impl Agent {
                 }
             }
             Command::Status => status(self),
+            Command::Alive => json!({"ok": true, "failure": self.state.failure}),
+            Command::Endpoints => super::status::endpoints(self),
+            Command::Policies => super::status::policies(self),
+            Command::Attach(attachment) => return self.attach(attachment, back).await,
+            Command::Detach { container } => self.detach(&container).await,
+            Command::Attached { container } => self.check_attachment(&container),
+            Command::Keep { containers } => self.keep_attachments(&containers).await,
             Command::Metrics => {
                 self.refresh_metrics();
                 json!({"ok": true})

@@ -54,7 +54,8 @@ impl Agent {
         })
     }
 
-    fn facts(&self) -> AgentFacts {
+    /// Maps with their entries and how many they can hold.
+    pub(super) fn fill(&self) -> Vec<(&'static str, u64, u64)> {
         let tracked = self.redirector.tracked() as u64;
         let sizes = self.redirector.sizes();
         let entries = |map: &str| match map {
@@ -64,6 +65,13 @@ impl Agent {
                 .find(|(name, _)| *name == map)
                 .map_or(0, |(_, size)| *size as u64),
         };
+        self.rooms
+            .iter()
+            .map(|(map, room)| (*map, entries(map), *room))
+            .collect()
+    }
+
+    fn facts(&self) -> AgentFacts {
         let problems = &self.state.problems;
         AgentFacts {
             endpoints: self.state.places.len() as u64,
@@ -71,13 +79,11 @@ impl Agent {
             policies: self.state.world.policies.len() as u64,
             refused: problems.len() as u64,
             revision: self.state.snapshot.revision,
-            stale: self.state.failure.is_some() || problems.iter().any(|problem| problem.fatal),
-            maps: self
-                .rooms
-                .iter()
-                .map(|(map, room)| (*map, entries(map), *room))
-                .collect(),
-            tracked,
+            stale: self.state.failure.is_some()
+                || problems.iter().any(|problem| problem.fatal)
+                || !self.source.stale().is_empty(),
+            maps: self.fill(),
+            tracked: self.redirector.tracked() as u64,
             packets: self.packets(),
             proxy: self
                 .proxy

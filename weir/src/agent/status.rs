@@ -34,6 +34,10 @@ pub fn status(agent: &Agent) -> Value {
         "refused": agent.state.problems.len(),
         "problems": problems(&agent.state.problems),
         "unmanaged": unmanaged(&agent.state.unmanaged),
+        "stale": stale(agent),
+        "maps": agent.fill().into_iter().map(|(map, held, room)| {
+            json!({"map": map, "entries": held, "room": room})
+        }).collect::<Value>(),
         "proxy": {
             "revision": agent.proxy.revision(),
             "pid": agent.proxy.pid(),
@@ -67,4 +71,101 @@ pub fn unmanaged(pods: &[Unmanaged]) -> Value {
     pods.iter()
         .map(|pod| json!({"pod": pod.pod, "reason": pod.reason}))
         .collect()
+}
+
+/// Kinds of the API that are out of step, and since when (seconds since the Unix epoch).
+fn stale(agent: &Agent) -> Value {
+    let stale = agent.source.stale().into_iter().map(|stale| {
+        let since = stale.since.duration_since(std::time::UNIX_EPOCH);
+        json!({
+            "kind": stale.kind,
+            "since": since.map_or(0, |since| since.as_secs()),
+            "reason": stale.reason,
+        })
+    });
+    stale.collect()
+}
+
+/// The pods of this node.
+pub fn endpoints(agent: &Agent) -> Value {
+    let snapshot = &agent.state.snapshot;
+    let list = agent
+        .state
+        .places
+        .iter()
+        .filter_map(|(namespace, name, interface)| {
+            let endpoint = snapshot.endpoint(namespace, name)?;
+            let set = snapshot.sets.get(&endpoint.set)?;
+            let side = |side: &weir_policy::compile::DirectionSet| {
+                let mut policies: Vec<String> = side
+                    .rules
+                    .iter()
+                    .map(|rule| rule.object.to_string())
+                    .collect();
+                policies.sort();
+                policies.dedup();
+                json!({"enforced": side.enforced(), "policies": policies})
+            };
+            let pods = &agent.state.world.pods;
+            let pod = pods
+                .iter()
+                .find(|pod| pod.namespace == namespace && pod.name == name);
+            Some(json!({
+                "namespace": namespace,
+                "name": name,
+                "interface": interface,
+                "addresses": endpoint.addresses,
+                "labels": pod.map(|pod| &pod.labels),
+                "ingress": side(&set.ingress),
+                "egress": side(&set.egress),
+            }))
+        });
+    json!({
+        "ok": true,
+        "revision": snapshot.revision,
+        "endpoints": list.collect::<Value>(),
+        "unmanaged": unmanaged(&agent.state.unmanaged),
+    })
+}
+
+/// Policies, and what is not in force of them.
+pub fn policies(agent: &Agent) -> Value {
+    let states = agent
+        .source
+        .cluster()
+        .map(|cluster| cluster.policies())
+        .unwrap_or_default();
+    let list = agent.state.world.policies.iter().map(|policy| {
+        let object = policy.object.to_string();
+        let problems: Vec<_> = agent
+            .state
+            .problems
+            .iter()
+            .filter(|problem| problem.object == object)
+            .collect();
+        let generation = states.iter().find(|state| {
+            (state.kind, &state.namespace, &state.name)
+                == (
+                    policy.object.kind,
+                    &policy.object.namespace,
+                    &policy.object.name,
+                )
+        });
+        json!({
+            "policy": object,
+            "kind": policy.object.kind.as_str(),
+            "namespace": policy.object.namespace,
+            "name": policy.object.name,
+            "audit": policy.audit,
+            "generation": generation.map(|state| state.generation),
+            "problems": problems.iter().map(|problem| {
+                json!({"field": problem.field, "reason": problem.reason})
+            }).collect::<Value>(),
+        })
+    });
+    json!({
+        "ok": agent.state.failure.is_none(),
+        "revision": agent.state.snapshot.revision,
+        "policies": list.collect::<Value>(),
+    })
 }

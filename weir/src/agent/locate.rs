@@ -1,0 +1,101 @@
+//! Which interface is a pod's: told by its manifest, by the CNI plugin, or found by its addresses.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use weir_cluster::{Reading, objects::PodPlacement};
+use weir_policy::model::Pod;
+use weir_redirector::{PodInterface, Unmanaged, network::veth};
+
+/// Interfaces that were found, by address: looking costs a walk over all processes.
+#[derive(Debug, Default)]
+pub struct Located(BTreeMap<IpAddr, String>);
+
+/// The pods of this node with their interfaces, and those whose interface is not known.
+///
+/// `find`: look for the interfaces of pods that nobody told of, by their addresses.
+pub fn interfaces(
+    reading: &Reading,
+    node: &str,
+    find: Option<&mut Located>,
+) -> (Vec<PodInterface>, Vec<Unmanaged>) {
+    let (mut pods, mut unmanaged) = (Vec::new(), Vec::new());
+    let here = reading
+        .placements
+        .iter()
+        .zip(&reading.world.pods)
+        .filter(|(place, pod)| !pod.host_network && (place.node.is_empty() || place.node == node));
+    let mut lost: Vec<(&PodPlacement, &Pod)> = Vec::new();
+    let mut found = |place: &PodPlacement, interface: String| {
+        pods.push(PodInterface {
+            namespace: place.namespace.clone(),
+            name: place.name.clone(),
+            interface,
+        });
+    };
+    let mut none = |place: &PodPlacement, reason: String| {
+        unmanaged.push(Unmanaged {
+            pod: format!("{}/{}", place.namespace, place.name),
+            reason,
+        });
+    };
+    for (place, pod) in here {
+        match (&place.interface, &place.netns) {
+            (Some(interface), _) => found(place, interface.clone()),
+            (None, Some(netns)) => match veth::host_side(netns, None) {
+                Ok(interface) => found(place, interface),
+                Err(error) => none(place, format!("annotation weir.dev/netns: {error}")),
+            },
+            // A pod without an address has no network yet; one that ends has none any more.
+            (None, None) if !pod.addresses.is_empty() && !place.terminating => {
+                lost.push((place, pod));
+            }
+            (None, None) => {}
+        }
+    }
+    let Some(located) = find else {
+        return (pods, unmanaged);
+    };
+    located.look(&lost);
+    for (place, pod) in lost {
+        match located.of(pod) {
+            Some(interface) => found(place, interface.clone()),
+            None => none(
+                place,
+                "no interface of this node leads to its addresses: a network that is no veth, or \
+                 a process namespace that the agent does not see (hostPID)"
+                    .to_owned(),
+            ),
+        }
+    }
+    (pods, unmanaged)
+}
+
+impl Located {
+    /// Looks for pods that are not found yet, and forgets pods that are gone.
+    fn look(&mut self, pods: &[(&PodPlacement, &Pod)]) {
+        let of_pods = || pods.iter().flat_map(|(_, pod)| &pod.addresses).copied();
+        self.0.retain(|address, interface| {
+            of_pods().any(|of_pod| of_pod == *address)
+                && nix::net::if_::if_nametoindex(interface.as_str()).is_ok()
+        });
+        let missing = pods.iter().filter(|(_, pod)| self.of(pod).is_none());
+        let missing: BTreeSet<IpAddr> = missing
+            .flat_map(|(_, pod)| &pod.addresses)
+            .copied()
+            .collect();
+        if missing.is_empty() {
+            return;
+        }
+        match veth::of_addresses(&missing) {
+            Ok(found) => self.0.extend(found),
+            Err(error) => tracing::warn!(%error, "pods' interfaces cannot be looked for"),
+        }
+    }
+
+    fn of(&self, pod: &Pod) -> Option<&String> {
+        pod.addresses.iter().find_map(|address| self.0.get(address))
+    }
+}

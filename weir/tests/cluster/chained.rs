@@ -1,0 +1,220 @@
+//! Pods that start by the chained CNI plugin.
+
+use serde_json::{Value, json};
+
+use crate::{
+    node::{Node, curl, on_node, serve, wait_for},
+    objects::{get_headers, namespace, node, pod},
+    runtime::{Sandbox, configure, plugins},
+};
+
+fn prepare(node_: &mut Node, kind: &str) {
+    configure(node_, kind);
+    for object in [
+        namespace(),
+        node(),
+        pod("sleep"),
+        pod("httpbin"),
+        get_headers(),
+    ] {
+        node_.server.put(object);
+    }
+}
+
+/// Our plugin is in the chain.
+fn chained(node: &Node) {
+    wait_for("our plugin in the chain", || {
+        plugins(node)
+            .iter()
+            .any(|plugin| plugin["type"] == "weir-cni")
+            .then_some(())
+    });
+}
+
+/// The API learns of a pod's address a while after its network is made.
+fn running(node: &Node, name: &str, sandbox: &Sandbox) {
+    let mut object = node.server.get("Pod", "default", name).unwrap();
+    let address = sandbox.address();
+    object["status"] = json!({"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]});
+    node.server.put(object);
+}
+
+fn policy_is_in_force_before_the_first_process(kind: &'static str) {
+    on_node(async |node| {
+        prepare(node, kind);
+        node.start_agent();
+        node.start_proxy();
+        chained(node);
+        let (mut client, mut server) = (Sandbox::new(node, "sleep"), Sandbox::new(node, "httpbin"));
+        client.add(node).unwrap();
+        server.add(node).unwrap();
+        // The API does not know any address yet, and the very first requests are judged.
+        let serving = serve(&server.netns, &node.path("www"));
+        let url = |path: &str| format!("http://{}{path}", server.address());
+        assert_eq!(curl(&client.netns, &url("/ip")), "403");
+        assert_eq!(curl(&client.netns, &url("/headers")), "200");
+        // A pod that the rule does not name.
+        node.server.put(pod("other"));
+        let mut other = Sandbox::new(node, "other");
+        other.add(node).unwrap();
+        assert_eq!(curl(&other.netns, &url("/headers")), "timeout");
+        running(node, "sleep", &client);
+        running(node, "httpbin", &server);
+        client.check(node).unwrap();
+        assert_eq!(curl(&client.netns, &url("/ip")), "403");
+        // The agent comes and goes; what is in force stays, and what it knew it knows again.
+        node.kill_agent();
+        assert_eq!(curl(&client.netns, &url("/headers")), "200");
+        assert_eq!(curl(&other.netns, &url("/headers")), "timeout");
+        node.start_agent();
+        assert_eq!(curl(&client.netns, &url("/ip")), "403");
+        assert_eq!(curl(&other.netns, &url("/headers")), "timeout");
+        other.check(node).unwrap();
+        // Gone pods are forgotten, told or not.
+        node.server.delete("Pod", "default", "other");
+        other.del(node);
+        assert!(!other.is_known(node));
+        assert!(server.is_known(node));
+        Sandbox::gc(node, &[&client]);
+        assert!(!server.is_known(node));
+        client.check(node).unwrap();
+        drop(serving);
+        client.del(node);
+        server.del(node);
+    });
+}
+
+#[test]
+fn policy_is_in_force_before_the_first_process_with_ptp() {
+    policy_is_in_force_before_the_first_process("ptp");
+}
+
+#[test]
+fn policy_is_in_force_before_the_first_process_with_a_bridge() {
+    policy_is_in_force_before_the_first_process("bridge");
+}
+
+#[test]
+fn without_an_agent_pods_wait() {
+    on_node(async |node| {
+        prepare(node, "ptp");
+        node.start_agent();
+        chained(node);
+        node.kill_agent();
+        let mut pod = Sandbox::new(node, "httpbin");
+        let refused = pod.add(node).unwrap_err();
+        assert_eq!(
+            refused["code"], 11,
+            "the runtime is to try again: {refused}"
+        );
+        assert!(
+            refused["msg"].as_str().unwrap().contains("agent is away"),
+            "{refused}"
+        );
+        node.start_agent();
+        pod.add(node).unwrap();
+        pod.check(node).unwrap();
+        // A pod that nobody has heard of does not start either.
+        let mut stranger = Sandbox::new(node, "stranger");
+        let refused = stranger.add(node).unwrap_err();
+        assert!(
+            refused["msg"]
+                .as_str()
+                .unwrap()
+                .contains("has not told of the pod"),
+            "{refused}"
+        );
+        pod.del(node);
+    });
+}
+
+#[test]
+fn the_plugin_stays_in_the_chain() {
+    on_node(async |node| {
+        prepare(node, "ptp");
+        node.start_agent();
+        chained(node);
+        configure(node, "bridge");
+        chained(node);
+        let types: Vec<Value> = plugins(node)
+            .iter()
+            .map(|plugin| plugin["type"].clone())
+            .collect();
+        assert_eq!(types, ["bridge", "weir-cni"]);
+    });
+}
+
+/// The pods were there before the agent, and nobody chained anything.
+fn running_pods_are_found(kind: &'static str) {
+    on_node(async |node| {
+        prepare(node, kind);
+        let (mut client, mut server) = (Sandbox::new(node, "sleep"), Sandbox::new(node, "httpbin"));
+        client.add(node).unwrap();
+        server.add(node).unwrap();
+        let serving = serve(&server.netns, &node.path("www"));
+        running(node, "sleep", &client);
+        running(node, "httpbin", &server);
+        node.start_agent();
+        node.start_proxy();
+        let url = |path: &str| format!("http://{}{path}", server.address());
+        assert_eq!(curl(&client.netns, &url("/ip")), "403");
+        assert_eq!(curl(&client.netns, &url("/headers")), "200");
+        let status = node.ask(&json!({"command": "status"})).unwrap();
+        // Nothing runs in the client's network namespace, and nothing else shows where it is.
+        let unmanaged = status["unmanaged"].as_array().unwrap();
+        let expected = if kind == "ptp" { 0 } else { 1 };
+        assert_eq!(unmanaged.len(), expected, "{unmanaged:?}");
+        drop(serving);
+        client.del(node);
+        server.del(node);
+    });
+}
+
+#[test]
+fn running_pods_are_found_by_their_routes() {
+    running_pods_are_found("ptp");
+}
+
+#[test]
+fn running_pods_are_found_behind_a_bridge() {
+    running_pods_are_found("bridge");
+}
+
+#[test]
+fn an_api_server_that_is_away_opens_nothing() {
+    on_node(async |node| {
+        prepare(node, "ptp");
+        node.start_agent();
+        node.start_proxy();
+        chained(node);
+        let (mut client, mut server) = (Sandbox::new(node, "sleep"), Sandbox::new(node, "httpbin"));
+        client.add(node).unwrap();
+        server.add(node).unwrap();
+        let serving = serve(&server.netns, &node.path("www"));
+        let url = |path: &str| format!("http://{}{path}", server.address());
+        node.server.away().await;
+        wait_for("word of it", || {
+            let status = node.ask(&json!({"command": "status"}))?;
+            (status["stale"].as_array()?.len() == 9).then_some(())
+        });
+        assert_eq!(curl(&client.netns, &url("/ip")), "403");
+        assert_eq!(curl(&client.netns, &url("/headers")), "200");
+        // An agent that starts meanwhile knows nothing, and takes that for nothing.
+        node.kill_agent();
+        node.launch_agent();
+        wait_for("probes", || {
+            (node.probe("/livez") == "ok\n200").then_some(())
+        });
+        assert!(node.probe("/readyz").ends_with("503"));
+        assert_eq!(curl(&client.netns, &url("/ip")), "403");
+        assert_eq!(curl(&client.netns, &url("/headers")), "200");
+        node.server.back().await.unwrap();
+        wait_for("a ready agent", || {
+            (node.probe("/readyz") == "ok\n200").then_some(())
+        });
+        assert_eq!(curl(&client.netns, &url("/ip")), "403");
+        drop(serving);
+        client.del(node);
+        server.del(node);
+    });
+}
