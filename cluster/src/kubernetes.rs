@@ -13,6 +13,7 @@
 //! | a kind is not listed yet | nothing is read: see [`ClusterSource::synced`] |
 
 mod kinds;
+pub mod report;
 mod store;
 mod watch;
 
@@ -125,6 +126,11 @@ impl ClusterSource {
     /// Whether a pod of this name and uid (empty: any) is known.
     pub fn knows(&self, namespace: &str, name: &str, uid: &str) -> bool {
         self.shared.lock().knows_pod(namespace, name, uid)
+    }
+
+    /// `metadata.uid` of a pod.
+    pub fn uid_of_pod(&self, namespace: &str, name: &str) -> Option<String> {
+        self.shared.lock().uid_of_pod(namespace, name)
     }
 
     /// Policies with what is said of them in the API.

@@ -15,6 +15,7 @@ mod locate;
 mod names;
 mod observe;
 mod proxy;
+mod report;
 mod source;
 mod status;
 
@@ -30,7 +31,10 @@ use tokio::{
     sync::{mpsc, watch},
     time::{MissedTickBehavior, interval},
 };
-use weir_cluster::{Reading, SourceProblem};
+use weir_cluster::{
+    Reading, SourceProblem,
+    kubernetes::{PolicyState, report::Reporter},
+};
 use weir_observe::names::Names;
 use weir_policy::{
     compile::{Compiler, Local, Snapshot},
@@ -69,6 +73,10 @@ pub struct Agent {
     /// Pods that were found by their addresses; `None`: they are not looked for.
     located: Option<Located>,
     health: Health,
+    /// Tells the API of a cluster.
+    reporter: Option<Reporter>,
+    /// Policies as the API showed them when the objects were read last.
+    policies: Vec<PolicyState>,
     compiler: Compiler,
     redirector: Redirector,
     link: AgentEnd,
@@ -110,10 +118,15 @@ impl Agent {
     ) -> Result<Self> {
         let (sender, requests) = mpsc::channel(16);
         let health = Health::serve(health, sender.clone()).await?;
+        let reporter = match &origin {
+            Origin::Cluster(client) => Some(Reporter::start(client.clone(), &node)),
+            Origin::Manifests(_) => None,
+        };
         let mut source = Source::start(origin)?;
         source.synced().await;
         let attachments = Attachments::load(&instance.run_dir().join("attachments.json"));
         // Before anything is touched: what cannot be read at all must not be enforced as nothing.
+        let policies = source.policies();
         let reading = source.read(attachments.all());
         refuse_fatal(&reading)?;
         let mut redirector = tokio::task::block_in_place(|| Redirector::open(&instance))?;
@@ -137,6 +150,8 @@ impl Agent {
             attachments,
             waiting: Vec::new(),
             health,
+            reporter,
+            policies,
             compiler,
             redirector,
             link,
@@ -156,6 +171,7 @@ impl Agent {
         }
         control::listen(&instance.agent_socket(), sender)?;
         agent.health.ready();
+        agent.report();
         tracing::info!(
             revision = agent.state.snapshot.revision,
             endpoints = agent.state.places.len(),
@@ -192,6 +208,7 @@ impl Agent {
                     if !self.state.unmanaged.is_empty() {
                         self.reconcile().await;
                     }
+                    self.report();
                 }
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
@@ -206,10 +223,13 @@ impl Agent {
 
     /// Reads the objects, and puts them in force where they have changed.
     async fn reconcile(&mut self) {
+        // Read before the objects: what is said of them is never newer than what is in force.
+        self.policies = self.source.policies();
         let attachments = self.attachments.all();
         self.reading = tokio::task::block_in_place(|| self.source.read(attachments));
         self.put_in_force().await;
         self.settle();
+        self.report();
     }
 
     /// Takes in what the proxy has learnt of names. Its answers wait for this.

@@ -2,18 +2,22 @@
 
 mod agent;
 mod agent_command;
+mod ask;
 mod cni;
 mod cni_command;
 mod diff_command;
+mod endpoint_command;
 mod explain_command;
 mod kubernetes;
 mod lab_command;
 mod lint_command;
 mod manifests;
 mod observe_command;
+mod policy_command;
 mod proxy_command;
 mod screen;
 mod simulate_command;
+mod status_command;
 mod suggest_command;
 mod test_command;
 
@@ -32,7 +36,8 @@ const EXAMPLES: &str = "Examples:
   weir diff -f old/ -f new/                     what other policies would change
   weir suggest --flows seen.jsonl               policies from recorded traffic
   weir observe --verdict DROPPED --why          what was denied, and why
-  weir agent --manifests /etc/weir/manifests    enforce on this node
+  weir agent --cluster                          enforce on this node of a cluster
+  weir status                                   how Weir is on this node
 ";
 
 /// Kubernetes network policy that understands HTTP, without a sidecar.
@@ -55,6 +60,9 @@ enum Command {
     Diff(diff_command::DiffCommand),
     Suggest(suggest_command::SuggestCommand),
     Observe(observe_command::ObserveCommand),
+    Status(status_command::StatusCommand),
+    Endpoint(endpoint_command::EndpointCommand),
+    Policy(policy_command::PolicyCommand),
     Cni(cni_command::CniCommand),
     Cleanup(agent_command::CleanupCommand),
 }
@@ -83,6 +91,9 @@ fn main() -> ExitCode {
         Command::Diff(command) => command.run(),
         Command::Suggest(command) => command.run(),
         Command::Observe(command) => command.run(),
+        Command::Status(command) => command.run(),
+        Command::Endpoint(command) => command.run().map(done),
+        Command::Policy(command) => command.run(),
         Command::Cni(command) => command.run().map(done),
         Command::Cleanup(command) => command.run().map(done),
     };

@@ -67,3 +67,30 @@ pub fn aside(text: impl Display) -> String {
     text.if_supports_color(Stdout, |text| text.dimmed())
         .to_string()
 }
+
+/// Rows in aligned columns under their titles; the last column is as long as it is.
+pub fn table(titles: &[&str], rows: &[Vec<String>]) -> String {
+    let titles: Vec<String> = titles.iter().map(|title| (*title).to_owned()).collect();
+    let all = || std::iter::once(&titles).chain(rows);
+    let width = |column: usize| {
+        let cells = all().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..titles.len()).map(width).collect();
+    let mut text = String::new();
+    for (number, row) in all().enumerate() {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let missing = width.saturating_sub(cell.chars().count());
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', missing + 2));
+        }
+        let line = line.trim_end();
+        match number {
+            0 => text.push_str(&bold(line)),
+            _ => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}

@@ -129,13 +129,21 @@ impl Store {
 
     /// Whether a pod is known by name and uid (empty: any).
     pub fn knows_pod(&self, namespace: &str, name: &str, uid: &str) -> bool {
+        let known = self.uid_of_pod(namespace, name);
+        known.is_some_and(|known| uid.is_empty() || known == uid)
+    }
+
+    /// `metadata.uid` of a pod.
+    pub fn uid_of_pod(&self, namespace: &str, name: &str) -> Option<String> {
         let key = ObjectKey {
             kind: Kind::Pod,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
         };
-        matches!(self.index.get(&key), Some(Object::Pod(pod))
-            if uid.is_empty() || pod.placement.uid == uid)
+        match self.index.get(&key) {
+            Some(Object::Pod(pod)) => Some(pod.placement.uid.clone()),
+            _ => None,
+        }
     }
 
     /// A list begins: what it does not hold at its end is gone.

@@ -8,7 +8,7 @@ use weir_cluster::{
     FolderSource, Reading,
     folder::Changes,
     index::Options,
-    kubernetes::{Attachment, ClusterSource, Stale},
+    kubernetes::{Attachment, ClusterSource, PolicyState, Stale},
 };
 
 /// What an agent is told to read.
@@ -86,6 +86,13 @@ impl Source {
             Self::Folder { .. } => None,
             Self::Cluster(source) => Some(source),
         }
+    }
+
+    /// Policies as the API shows them.
+    pub fn policies(&self) -> Vec<PolicyState> {
+        self.cluster()
+            .map(ClusterSource::policies)
+            .unwrap_or_default()
     }
 
     /// Kinds of the API that are not up to date.

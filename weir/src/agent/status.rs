@@ -130,11 +130,6 @@ pub fn endpoints(agent: &Agent) -> Value {
 
 /// Policies, and what is not in force of them.
 pub fn policies(agent: &Agent) -> Value {
-    let states = agent
-        .source
-        .cluster()
-        .map(|cluster| cluster.policies())
-        .unwrap_or_default();
     let list = agent.state.world.policies.iter().map(|policy| {
         let object = policy.object.to_string();
         let problems: Vec<_> = agent
@@ -143,7 +138,7 @@ pub fn policies(agent: &Agent) -> Value {
             .iter()
             .filter(|problem| problem.object == object)
             .collect();
-        let generation = states.iter().find(|state| {
+        let generation = agent.policies.iter().find(|state| {
             (state.kind, &state.namespace, &state.name)
                 == (
                     policy.object.kind,

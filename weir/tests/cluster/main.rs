@@ -6,4 +6,5 @@
 mod chained;
 mod node;
 mod objects;
+mod operate;
 mod runtime;

@@ -1,0 +1,150 @@
+//! What an operator sees: conditions, events, and the commands.
+
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::{
+    node::{Node, on_node, serve, wait_for},
+    objects::{get_headers, namespace, node, pod},
+    runtime::{Sandbox, configure, plugins},
+};
+
+/// `weir` about the node's instance.
+fn weir(node: &Node, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(words)
+        .args(["--name", &node.name])
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+fn valid(node: &Node, policy: &str, status: &str) -> Value {
+    wait_for(&format!("{policy} is valid: {status}"), || {
+        let object = node.server.get("CiliumNetworkPolicy", "default", policy)?;
+        let condition = object["status"]["conditions"][0].clone();
+        let present = condition["observedGeneration"] == object["metadata"]["generation"];
+        (condition["status"] == status && present).then_some(object)
+    })
+}
+
+#[test]
+fn policies_tell_whether_they_are_in_force() {
+    on_node(async |node_| {
+        configure(node_, "ptp");
+        for object in [namespace(), node(), get_headers()] {
+            node_.server.put(object);
+        }
+        node_.start_agent();
+        let object = valid(node_, "get-headers", "True");
+        assert_eq!(object["status"]["weir"]["enforced"], "1/1", "{object}");
+        let config = node_.path("kubeconfig");
+        let wait = |policy: &str| {
+            Command::new(env!("CARGO_BIN_EXE_weir"))
+                .args(["policy", "wait", policy, "--timeout", "30", "--kubeconfig"])
+                .arg(&config)
+                .output()
+                .unwrap()
+        };
+        let waited = wait("get-headers");
+        assert!(
+            said(&waited).contains("generation 1 is in force on 1 nodes"),
+            "{waited:?}"
+        );
+        // Broken: the good version stays, and everybody is told.
+        let mut broken = get_headers();
+        broken["spec"]["ingress"][0]["toPorts"][0]["ports"][0]["port"] = "99999".into();
+        node_.server.put(broken);
+        let object = valid(node_, "get-headers", "False");
+        let message = object["status"]["conditions"][0]["message"]
+            .as_str()
+            .unwrap();
+        assert!(
+            message.contains("spec.ingress[0].toPorts[0].ports[0].port"),
+            "{message}"
+        );
+        let event = wait_for("an event", || {
+            let events = node_.server.all("Event");
+            events
+                .into_iter()
+                .find(|event| event["reason"] == "PolicyRefused")
+        });
+        assert_eq!(event["involvedObject"]["name"], "get-headers");
+        assert!(
+            event["message"].as_str().unwrap().contains("port"),
+            "{event}"
+        );
+        let waited = wait("get-headers");
+        assert!(
+            !waited.status.success() && said(&waited).contains("refused"),
+            "{waited:?}"
+        );
+        let got = weir(node_, &["policy", "get"]);
+        assert!(said(&got).contains("refused: spec.ingress[0]"), "{got:?}");
+        let status = weir(node_, &["status"]);
+        assert!(!status.status.success(), "a refused policy, and no proxy");
+        assert!(said(&status).contains("1 refused"));
+        // Mended.
+        node_.server.put(get_headers());
+        valid(node_, "get-headers", "True");
+        node_.start_proxy();
+        let status = weir(node_, &["status", "--wait", "--timeout", "30"]);
+        assert!(status.status.success(), "{}", said(&status));
+    });
+}
+
+#[test]
+fn pods_are_listed_and_lost_ones_reported() {
+    on_node(async |node_| {
+        configure(node_, "bridge");
+        for object in [
+            namespace(),
+            node(),
+            pod("sleep"),
+            pod("httpbin"),
+            get_headers(),
+        ] {
+            node_.server.put(object);
+        }
+        node_.start_agent();
+        wait_for("our plugin in the chain", || {
+            (plugins(node_).len() == 2).then_some(())
+        });
+        let mut server = Sandbox::new(node_, "httpbin");
+        server.add(node_).unwrap();
+        // This one claims an address that nothing on this node has.
+        let mut lost = pod("sleep");
+        lost["status"] = json!({"podIP": "10.77.0.200", "podIPs": [{"ip": "10.77.0.200"}]});
+        node_.server.put(lost);
+        let event = wait_for("an event", || {
+            let events = node_.server.all("Event");
+            events
+                .into_iter()
+                .find(|event| event["reason"] == "NotUnderPolicy")
+        });
+        assert_eq!(event["involvedObject"]["name"], "sleep");
+        let _serving = serve(&server.netns, &node_.path("www"));
+        let listed = weir(node_, &["endpoint", "list"]);
+        let text = said(&listed);
+        let line = text
+            .lines()
+            .find(|line| line.contains("httpbin"))
+            .expect("the pod");
+        assert!(line.contains(&server.address()), "{line}");
+        assert!(
+            line.contains("CiliumNetworkPolicy/default/get-headers"),
+            "{line}"
+        );
+        assert!(line.trim_end().ends_with("open"), "egress: {line}");
+        assert!(text.contains("not under policy default/sleep"), "{text}");
+        let json = weir(node_, &["endpoint", "list", "-n", "nowhere", "-o", "json"]);
+        let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+        assert_eq!(json["endpoints"], json!([]));
+        server.del(node_);
+    });
+}
