@@ -4,6 +4,7 @@ mod agent;
 mod agent_command;
 mod cni;
 mod cni_command;
+mod crds_command;
 mod diff_command;
 mod explain_command;
 mod kubernetes;
@@ -56,6 +57,7 @@ enum Command {
     Suggest(suggest_command::SuggestCommand),
     Observe(observe_command::ObserveCommand),
     Cni(cni_command::CniCommand),
+    Crds(crds_command::CrdsCommand),
     Cleanup(agent_command::CleanupCommand),
 }
 
@@ -84,6 +86,7 @@ fn main() -> ExitCode {
         Command::Suggest(command) => command.run(),
         Command::Observe(command) => command.run(),
         Command::Cni(command) => command.run().map(done),
+        Command::Crds(command) => command.run(),
         Command::Cleanup(command) => command.run().map(done),
     };
     result.unwrap_or_else(|error| {
