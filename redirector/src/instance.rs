@@ -134,8 +134,9 @@ impl Instance {
 }
 
 fn mount_bpffs() -> Result<(), InstanceError> {
-    let mounted =
-        || nix::sys::statfs::statfs(BPFFS).is_ok_and(|stat| stat.filesystem_type().0 == BPF_FS_MAGIC);
+    let mounted = || {
+        nix::sys::statfs::statfs(BPFFS).is_ok_and(|stat| stat.filesystem_type().0 == BPF_FS_MAGIC)
+    };
     if mounted() {
         return Ok(());
     }

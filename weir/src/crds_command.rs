@@ -34,7 +34,8 @@ impl CrdsCommand {
             let name = definition["spec"]["names"]["plural"].as_str();
             let name = name.context("a definition without a name")?;
             let path = folder.join(format!("{name}.yaml"));
-            let head = "# Made by `weir crds --output deploy/crds` from policy/src/schema: do not edit.\n";
+            let head =
+                "# Made by `weir crds --output deploy/crds` from policy/src/schema: do not edit.\n";
             fs::write(&path, format!("{head}{text}"))
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }

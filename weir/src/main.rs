@@ -17,6 +17,7 @@ mod screen;
 mod simulate_command;
 mod suggest_command;
 mod test_command;
+mod webhook_command;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,7 @@ enum Command {
     Observe(observe_command::ObserveCommand),
     Cni(cni_command::CniCommand),
     Crds(crds_command::CrdsCommand),
+    Webhook(webhook_command::WebhookCommand),
     Cleanup(agent_command::CleanupCommand),
 }
 
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
         Command::Observe(command) => command.run(),
         Command::Cni(command) => command.run().map(done),
         Command::Crds(command) => command.run(),
+        Command::Webhook(command) => command.run(),
         Command::Cleanup(command) => command.run().map(done),
     };
     result.unwrap_or_else(|error| {

@@ -67,7 +67,10 @@ pub(super) fn with(mut schema: Value, keyword: &str, value: Value) -> Value {
 
 /// `{required: [NAME]}` for each: what `oneOf` and `anyOf` are given.
 pub(super) fn requires(names: &[&str]) -> Value {
-    names.iter().map(|name| json!({"required": [name]})).collect()
+    names
+        .iter()
+        .map(|name| json!({"required": [name]}))
+        .collect()
 }
 
 fn put(schema: &mut Value, keyword: &str, value: Value) {

@@ -75,10 +75,7 @@ pub(super) fn prefix_sets(description: &str) -> Value {
             ("cidrGroupSelector", selector()),
             (
                 "except",
-                described(
-                    "Prefixes inside `cidr` that are left out",
-                    list(cidr()),
-                ),
+                described("Prefixes inside `cidr` that are left out", list(cidr())),
             ),
         ],
         &[],
@@ -103,10 +100,7 @@ pub(super) fn groups(description: &str) -> Value {
 
 /// Services, by name or by label.
 pub(super) fn services() -> Value {
-    let named = object(
-        vec![("namespace", text()), ("serviceName", text())],
-        &[],
-    );
+    let named = object(vec![("namespace", text()), ("serviceName", text())], &[]);
     let selected = object(
         vec![("namespace", text()), ("selector", selector())],
         &["selector"],

@@ -76,10 +76,7 @@ fn l7() -> Value {
     );
     object(
         vec![
-            (
-                "http",
-                described("Requests that are allowed", list(http())),
-            ),
+            ("http", described("Requests that are allowed", list(http()))),
             ("dns", peers::names("DNS queries that are allowed")),
             ("kafka", list(kafka)),
             ("l7proto", text()),
@@ -113,7 +110,10 @@ fn http() -> Value {
             ("host", regex("Pattern of the whole host")),
             (
                 "headers",
-                described("Headers that must be there: `Name: value` or `Name`", list(text())),
+                described(
+                    "Headers that must be there: `Name: value` or `Name`",
+                    list(text()),
+                ),
             ),
             ("headerMatches", list(header)),
         ],

@@ -19,7 +19,10 @@ pub(super) fn spec() -> Value {
             ("description", described("Free text", text())),
             (
                 "labels",
-                described("Labels of the rule itself; they decide nothing", list(label)),
+                described(
+                    "Labels of the rule itself; they decide nothing",
+                    list(label),
+                ),
             ),
             ("log", object(vec![("value", text())], &[])),
             (
@@ -68,13 +71,19 @@ pub(super) fn spec() -> Value {
 fn ingress(allow: bool) -> Value {
     let mut fields = vec![
         ("fromEndpoints", peers::selectors("Pods")),
-        ("fromEntities", peers::entities("Well-known groups of peers")),
+        (
+            "fromEntities",
+            peers::entities("Well-known groups of peers"),
+        ),
         ("fromCIDR", peers::prefixes("Addresses outside the cluster")),
         (
             "fromCIDRSet",
             peers::prefix_sets("Addresses outside the cluster, with exceptions"),
         ),
-        ("fromNodes", peers::selectors("Nodes; not supported by Weir")),
+        (
+            "fromNodes",
+            peers::selectors("Nodes; not supported by Weir"),
+        ),
         (
             "fromGroups",
             peers::groups("Groups of a cloud provider; not supported by Weir"),
@@ -115,7 +124,10 @@ fn common(allow: bool) -> Fields {
         fields.push(("toPorts", ports::allow()));
         fields.push((
             "authentication",
-            described("Mutual authentication; not supported by Weir", authentication),
+            described(
+                "Mutual authentication; not supported by Weir",
+                authentication,
+            ),
         ));
     } else {
         fields.push(("toPorts", ports::deny()));

@@ -60,7 +60,11 @@ pub(crate) fn reads(path: &str, known: &[&str]) {
     }
     // The fail-closed stand-in reads a part of a policy as if it were the whole.
     let part = !(path.starts_with("spec") || known.contains(&"apiVersion"));
-    let path = &if part { format!("spec.{path}") } else { path.to_owned() };
+    let path = &if part {
+        format!("spec.{path}")
+    } else {
+        path.to_owned()
+    };
     let place = at(path).unwrap_or_else(|| panic!("`{path}` is read, and is not in the schema"));
     for name in known {
         assert!(
@@ -141,7 +145,9 @@ fn what_cannot_be_right_is_refused_by_the_api_server() {
             "/spec/endpointSelector/matchLabels/app",
         ),
         (
-            rule(json!({"fromEndpoints": [{"matchExpressions": [{"key": "a", "operator": "Is"}]}]})),
+            rule(
+                json!({"fromEndpoints": [{"matchExpressions": [{"key": "a", "operator": "Is"}]}]}),
+            ),
             "/spec/ingress/0/fromEndpoints/0/matchExpressions/0/operator",
         ),
         (

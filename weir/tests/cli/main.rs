@@ -6,3 +6,4 @@ mod explain;
 mod lint;
 mod suggest;
 mod unit;
+mod webhook;
