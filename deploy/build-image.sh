@@ -1,17 +1,17 @@
 #!/bin/bash
-# Builds the container image without a Docker daemon: target/image/weir.tar, an OCI archive.
+# Builds the container image without a Docker daemon: target/container/weir.tar, an OCI archive.
 #
 #   deploy/build-image.sh              weir:VERSION
 #   deploy/build-image.sh NAME:TAG     under another name
 #
-# To a registry:  skopeo copy oci-archive:target/image/weir.tar docker://registry.example/weir:0.1.0
-# To a node:      ctr --namespace k8s.io images import target/image/weir.tar
+# To a registry:  skopeo copy oci-archive:target/container/weir.tar docker://registry.example/weir:0.1.0
+# To a node:      ctr --namespace k8s.io images import target/container/weir.tar
 . "$(dirname "$0")/../scripts/env.sh"
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 name=${1:-weir:$version}
 command -v buildah >/dev/null || fail "buildah is missing: apt-get install --no-install-recommends buildah"
-out=$PWD/target/image
+out=$PWD/target/container
 deploy/build-root.sh "$out/root"
 
 step "the image $name"

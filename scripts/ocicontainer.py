@@ -119,11 +119,23 @@ def configuration(rootfs, pod, container, args, netns, volumes):
         "mounts": mounts(pod, container, volumes),
         "linux": {
             "namespaces": namespaces,
+            # As container runtimes set it where a mount asks for HostToContainer.
+            "rootfsPropagation": "rslave",
             "maskedPaths": MASKED,
             "readonlyPaths": READ_ONLY,
             "seccomp": seccomp(granted),
         },
     }
+
+
+def crun(folder, *words):
+    """Debian's crun knows no machine with both kinds of cgroups. It makes none here, so it is shown
+    the newer kind alone, in mounts of its own that still receive the node's."""
+    tool = ["crun", "--cgroup-manager=disabled", f"--root={folder}/crun", *words]
+    if not os.path.isdir("/sys/fs/cgroup/unified"):
+        return tool
+    shown = 'mount --bind /sys/fs/cgroup/unified /sys/fs/cgroup && exec "$@"'
+    return ["unshare", "--mount", "--propagation=slave", "sh", "-c", shown, "sh", *tool]
 
 
 class Container:
@@ -136,12 +148,12 @@ class Container:
             json.dump(config, file)
         self.name = name
         self.path = os.path.join(folder, f"{name}.log")
-        words = ["crun", "--cgroup-manager=disabled", f"--root={folder}/crun", "run", "--bundle", self.bundle]
         with open(self.path, "w") as log:
             pidfile = os.path.join(self.bundle, "pid")
             if os.path.exists(pidfile):
                 os.remove(pidfile)
-            self.process = subprocess.Popen([*words, "--pid-file", pidfile, name], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            words = crun(folder, "run", "--bundle", self.bundle, "--pid-file", pidfile, name)
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.pidfile = pidfile
         self.folder = folder
 
@@ -172,5 +184,4 @@ class Container:
     def remove(self):
         self.signal(9)
         self.process.wait()
-        words = ["crun", "--cgroup-manager=disabled", f"--root={self.folder}/crun", "delete", "--force", self.name]
-        subprocess.run(words, capture_output=True)
+        subprocess.run(crun(self.folder, "delete", "--force", self.name), capture_output=True)

@@ -11,28 +11,25 @@
 use std::{
     fs::{self, File},
     io,
-    os::{linux::fs::MetadataExt as _, unix::fs::MetadataExt as _},
+    os::linux::fs::MetadataExt as _,
 };
 
 use nix::sched::{CloneFlags, setns, unshare};
 
 const OURS: &str = "/proc/thread-self/ns/mnt";
-const NODES: &str = "/proc/1/ns/mnt";
+/// The node's first process; the kernel's own threads, where it lets nobody look at it.
+const NODES: [&str; 2] = ["/proc/1/ns/mnt", "/proc/2/ns/mnt"];
 
 /// Runs something where the node's mounts are.
 ///
 /// # Errors
 /// The node's mount namespace cannot be entered, or what `work` says.
 pub fn among_mounts<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
-    // What may not even be looked at is not ours.
-    let place = |path| fs::metadata(path).map(|place| (place.st_dev(), place.ino()));
-    if place(NODES).ok() == place(OURS).ok() {
+    let node = node()?;
+    let place = |found: fs::Metadata| (found.st_dev(), found.st_ino());
+    if place(node.metadata()?) == place(fs::metadata(OURS)?) {
         return work();
     }
-    let node = File::open(NODES).map_err(|error| {
-        let reason = format!("{NODES}: {error} (a container needs hostPID and CAP_SYS_PTRACE)");
-        io::Error::new(error.kind(), reason)
-    })?;
     // A thread of its own, because it stays there.
     std::thread::scope(|scope| {
         let entered = scope.spawn(|| {
@@ -47,6 +44,21 @@ pub fn among_mounts<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io:
     })
 }
 
+fn node() -> io::Result<File> {
+    let [first, kernel] = NODES;
+    File::open(first).or_else(|error| {
+        // In the node's own process ids, the second is the parent of the kernel's threads.
+        let threads = fs::read_to_string("/proc/2/comm").is_ok_and(|name| name == "kthreadd\n");
+        match threads.then(|| File::open(kernel)) {
+            Some(Ok(found)) => Ok(found),
+            _ => Err(io::Error::new(
+                error.kind(),
+                format!("{first}: {error} (a container needs hostPID and CAP_SYS_PTRACE)"),
+            )),
+        }
+    })
+}
+
 /// Writes a setting below `/proc/sys`, of the calling thread's network namespace where it is one
 /// of the network's.
 ///
@@ -55,7 +67,8 @@ pub fn among_mounts<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io:
 pub fn set(key: &str, value: &str) -> io::Result<()> {
     match fs::write(format!("/proc/sys/{key}"), value) {
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-            fs::write(format!("/proc/1/root/proc/sys/{key}"), value)
+            // The thread there is in the same network namespace as this one.
+            among_mounts(|| fs::write(format!("/proc/sys/{key}"), value))
         }
         done => done,
     }

@@ -114,6 +114,7 @@ seccompProfile:
   command: [/weir]
   args:
     - proxy
+    - --wait
     - --drain
     - {{ .Values.proxy.drainSeconds }}s
     {{- if .Values.proxy.workers }}
