@@ -100,7 +100,7 @@ readOnlyRootFilesystem: true
 allowPrivilegeEscalation: false
 capabilities:
   drop: [ALL]
-  add: [BPF, NET_ADMIN, PERFMON, SYS_ADMIN, SYS_CHROOT, SYS_PTRACE]
+  add: [NET_ADMIN, SYS_ADMIN, SYS_CHROOT, SYS_PTRACE]
 seccompProfile:
   type: RuntimeDefault
 {{ include "weir.unconfined" . }}
