@@ -198,6 +198,21 @@ def check_samples():
     print(f"policies of this tree: {count}, all valid for the definitions")
 
 
+def check_dashboards():
+    """Where this tree has dashboards, the chart has them, too."""
+    if not os.path.isdir(os.path.join(tools.ROOT, "dashboards")):
+        return
+    if not os.path.exists(os.path.join(tools.CHART, "files/dashboards")):
+        print("the chart has no dashboards: ln -s ../../../../dashboards deploy/helm/weir/files/dashboards")
+        return
+    wanted = {name for name in os.listdir(os.path.join(tools.ROOT, "dashboards")) if name.endswith(".json")}
+    found = tools.helm("--set", "metrics.dashboards.enabled=true")
+    maps = [each for each in found if each["kind"] == "ConfigMap"]
+    if {name for each in maps for name in each["data"]} != wanted:
+        tools.fail(f"dashboards of the chart: {[tools.name(each) for each in maps]}")
+    print(f"dashboards of the chart: {len(maps)}")
+
+
 def main():
     schemas = tools.schemas()
     if sys.argv[1:] == ["--write"]:
@@ -212,6 +227,7 @@ def main():
     check_bounds()
     check_refusals()
     check_samples()
+    check_dashboards()
 
 
 if __name__ == "__main__":

