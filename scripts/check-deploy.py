@@ -17,6 +17,7 @@ EVERYTHING = [
     "--set", "relay.enabled=true,relay.replicas=2,ui.enabled=true,webhook.enabled=true",
     "--set", "metrics.serviceMonitor.enabled=true,metrics.podMonitor.enabled=true",
     "--set", "proxy.workers=2,apiServer.host=192.0.2.1,cni.chain=false",
+    "--set", "cni.openWithoutAgent=true,observe.tls.secretName=own,ui.tokenSecretName=own",
     "--set", "imagePullSecrets[0].name=pull,podLabels.a=b,podAnnotations.c=d,nodeSelector.e=f",
 ]  # fmt: skip
 # Kinds of others that Kubernetes' own schemas do not have.
@@ -84,6 +85,7 @@ def check_objects(schemas):
     renderings = {
         "helm": ([], None),
         "helm, all of it": (EVERYTHING, None),
+        "helm, secrets made": (["--set", "relay.enabled=true,ui.enabled=true,webhook.enabled=true,cni.openWithoutAgent=true"], None),
         "helm, uninstall": (["--set", "uninstall=true"], None),
         "helm, uninstall, no CNI": (["--set", "uninstall=true,cni.chain=false"], None),
         "deploy": (None, "deploy"),

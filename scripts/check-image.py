@@ -57,7 +57,6 @@ class Node:
         self.pod = self.spec()
         self.cleanup = self.spec("--set", "uninstall=true")
         self.running = []
-        self.help = subprocess.run([os.path.join(rootfs, "weir"), "agent", "--help"], capture_output=True, text=True).stdout
         self.volumes = {}
         # Nothing of this machine is touched that is not the lab's.
         for name in ("log", "cni-bin", "cni-conf"):
@@ -84,8 +83,8 @@ class Node:
             elif word == "--node-name":
                 kept += ["--node", "lab-node"]
                 index += 1
-            elif word == "--health" and word not in self.help or word.startswith("--cni-"):
-                index += 1  # these come with cluster mode
+            elif word.startswith("--cni-"):
+                index += 1  # only with `--cluster`
             else:
                 kept.append(word)
             index += 1
@@ -169,6 +168,17 @@ def check_privileges(node, agent, proxy):
         need(seen[field] == value, f"proxy: {field} is {seen[field]}, not {value}")
     need(seen["Uid"].split() == ["65534"] * 4, f"proxy: it runs as {seen['Uid']}")
     print("privileges of agent and proxy: as the chart says; the proxy kept NET_RAW only")
+
+
+def check_probes(node):
+    """The pod's own probes, asked where a kubelet asks them."""
+    spec = Node.part(node.pod, "agent")
+    for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
+        probe = spec[kind]["httpGet"]
+        url = f"http://{probe['host']}:{probe['port']}{probe['path']}"
+        words = ["lab", "exec", "--name", LAB, "@node", "--", "curl", "-s", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", url]
+        wait(f"{kind}: {url} answers 200", lambda: weir(*words, ok=False).stdout == "200")
+    print("probes of the agent: answered")
 
 
 def check_requests():
@@ -344,6 +354,7 @@ def main():
             agent, proxy = node.start("agent", "agent"), node.start("proxy", "proxy")
             need(in_force(agent, proxy), "agent and proxy do not come up", agent, proxy)
             check_privileges(node, agent, proxy)
+            check_probes(node)
             check_requests()
             check_rollout(node, agent, proxy)
             check_requests()

@@ -28,6 +28,9 @@
     - /host/opt/cni/bin
     - --cni-conf-dir
     - /host/etc/cni/net.d
+    {{- if .Values.cni.openWithoutAgent }}
+    - --cni-open
+    {{- end }}
     {{- end }}
     {{- with .Values.agent.extraArgs }}
     {{- toYaml . | nindent 4 }}
