@@ -20,6 +20,14 @@ alone scripts/check-docs.sh
 step "the observer, asked by a client of another make, and scraped by Prometheus"
 alone scripts/check-observer.py
 
+step "what deploy/ puts into a cluster, against the Kubernetes OpenAPI schemas"
+timeout 300 scripts/check-deploy.py
+
+# Without link-time optimisation, which takes five minutes and changes nothing that is checked here.
+step "the image, run as the DaemonSet says"
+CARGO_PROFILE_IMAGE_LTO=off timeout 2400 deploy/build-image.sh
+alone timeout 600 scripts/check-image.py --no-build
+
 step "ten seconds of fuzzing for each parser"
 scripts/fuzz.sh
 

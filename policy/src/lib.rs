@@ -21,6 +21,7 @@ pub mod model;
 pub mod names;
 pub mod objects;
 pub mod record;
+pub mod schema;
 pub mod suggest;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -110,6 +110,8 @@ pub fn reference(kind: PolicyKind, value: &Value) -> ObjectRef {
 /// # Errors
 /// [`Refused`] where its structure or its subject is not understood.
 pub fn parse(kind: PolicyKind, value: &Value) -> Result<Parsed, Box<Refused>> {
+    #[cfg(test)]
+    let _watched = crate::schema::tests::Watched::new(kind);
     let object = reference(kind, value);
     let root = Field::root(value);
     let mut faults = Vec::new();
@@ -136,6 +138,8 @@ pub fn parse(kind: PolicyKind, value: &Value) -> Result<Parsed, Box<Refused>> {
     } else {
         specs.specs
     };
+    #[cfg(test)]
+    crate::schema::tests::agrees(kind, value, &problems);
     let policy = Policy {
         object,
         audit,

@@ -8,6 +8,8 @@ use std::{
 
 use weir_abi::ABI_VERSION;
 
+use crate::host;
+
 const BPFFS: &str = "/sys/fs/bpf";
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
 
@@ -132,21 +134,32 @@ impl Instance {
 }
 
 fn mount_bpffs() -> Result<(), InstanceError> {
-    let failed = |source| InstanceError::Bpffs { source };
-    let mounted =
-        nix::sys::statfs::statfs(BPFFS).is_ok_and(|stat| stat.filesystem_type().0 == BPF_FS_MAGIC);
-    if mounted {
+    let mounted = || {
+        nix::sys::statfs::statfs(BPFFS).is_ok_and(|stat| stat.filesystem_type().0 == BPF_FS_MAGIC)
+    };
+    if mounted() {
         return Ok(());
     }
-    fs::create_dir_all(BPFFS).map_err(failed)?;
-    nix::mount::mount(
-        Some("bpf"),
-        BPFFS,
-        Some("bpf"),
-        nix::mount::MsFlags::empty(),
-        Some("mode=0700"),
-    )
-    .map_err(|errno| failed(errno.into()))
+    let failed = |source| InstanceError::Bpffs { source };
+    host::among_mounts(|| {
+        fs::create_dir_all(BPFFS)?;
+        Ok(nix::mount::mount(
+            Some("bpf"),
+            BPFFS,
+            Some("bpf"),
+            nix::mount::MsFlags::empty(),
+            Some("mode=0700"),
+        )?)
+    })
+    .map_err(failed)?;
+    if !mounted() {
+        // What is pinned must outlive the container.
+        return Err(failed(io::Error::other(
+            "it was mounted on the node and is not seen here: a container needs the node's \
+             /sys/fs/bpf with mountPropagation HostToContainer",
+        )));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! agent adopts what is there and [`instance::Instance::remove`] leaves nothing.
 
 pub mod check;
+mod host;
 pub mod instance;
 mod kernel;
 pub mod lower;

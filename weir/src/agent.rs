@@ -4,6 +4,7 @@
 //! one after the other. The order of a change is: proxy first (it then judges by the new snapshot
 //! and still serves what the kernel sends it), kernel second.
 
+pub mod alone;
 mod attach;
 mod attachments;
 mod check;

@@ -4,10 +4,11 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 use weir_redirector::Instance;
 
 use crate::{
-    agent::{Agent, ObserveOptions, Origin},
+    agent::{Agent, ObserveOptions, Origin, alone::alone},
     cni::chain::Chain,
     kubernetes,
 };
@@ -73,6 +74,9 @@ pub struct CleanupCommand {
     /// Name of the instance
     #[arg(long, default_value = "weir")]
     name: String,
+    /// Wait afterwards until told to stop, as the containers of a DaemonSet must
+    #[arg(long)]
+    hold: bool,
 }
 
 impl AgentCommand {
@@ -91,6 +95,7 @@ impl AgentCommand {
             .enable_all()
             .build()?;
         runtime.block_on(async move {
+            let _alone = alone(&instance).await?;
             let origin = match self.cluster {
                 true => Origin::Cluster(kubernetes::client(self.kubeconfig.as_deref()).await?),
                 false => Origin::Manifests(self.manifests),
@@ -122,8 +127,27 @@ impl CleanupCommand {
     pub fn run(self) -> Result<()> {
         require_root("weir cleanup")?;
         weir_redirector::Redirector::remove(&Instance::new(&self.name)?)?;
+        if self.hold {
+            eprintln!("nothing of instance {} is left on this node", self.name);
+            wait_for_the_end()?;
+        }
         Ok(())
     }
+}
+
+fn wait_for_the_end() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    })
 }
 
 fn require_root(what: &str) -> Result<()> {

@@ -5,6 +5,7 @@ mod agent_command;
 mod ask;
 mod cni;
 mod cni_command;
+mod crds_command;
 mod diff_command;
 mod endpoint_command;
 mod explain_command;
@@ -20,6 +21,7 @@ mod simulate_command;
 mod status_command;
 mod suggest_command;
 mod test_command;
+mod webhook_command;
 
 use std::process::ExitCode;
 
@@ -64,6 +66,8 @@ enum Command {
     Endpoint(endpoint_command::EndpointCommand),
     Policy(policy_command::PolicyCommand),
     Cni(cni_command::CniCommand),
+    Crds(crds_command::CrdsCommand),
+    Webhook(webhook_command::WebhookCommand),
     Cleanup(agent_command::CleanupCommand),
 }
 
@@ -95,6 +99,8 @@ fn main() -> ExitCode {
         Command::Endpoint(command) => command.run().map(done),
         Command::Policy(command) => command.run(),
         Command::Cni(command) => command.run().map(done),
+        Command::Crds(command) => command.run(),
+        Command::Webhook(command) => command.run(),
         Command::Cleanup(command) => command.run().map(done),
     };
     result.unwrap_or_else(|error| {

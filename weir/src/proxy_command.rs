@@ -3,10 +3,13 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context;
+use weir_policy::model::Direction;
 use weir_proxy::{
     context::Limits,
     process::{self, ProxyConfig},
+    worker::Place,
 };
+use weir_redirector::network::netns;
 
 /// Run the per-node HTTP proxy
 ///
@@ -53,6 +56,10 @@ pub struct ProxyCommand {
     #[arg(long, default_value_t = Limits::default().connections, value_name = "N")]
     connections: usize,
 
+    /// Wait until the agent has made the private networks, in place of failing
+    #[arg(long)]
+    wait: bool,
+
     /// Where the agent listens [default: /run/weir/NAME/proxy.sock]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
@@ -80,7 +87,26 @@ impl ProxyCommand {
         if let Some(socket) = self.socket {
             config.socket = socket;
         }
+        if self.wait {
+            wait_for(&config.places);
+        }
         process::run(config).with_context(|| format!("proxy of instance {}", self.name))
+    }
+}
+
+/// Agent and proxy of a pod start at the same time, and a signal ends the process as ever.
+fn wait_for(places: &[(Direction, Place)]) {
+    let missing = || {
+        places.iter().find_map(|(_, place)| match place {
+            Place::Netns(path) if !netns::is_netns(path) => Some(path),
+            _ => None,
+        })
+    };
+    if let Some(path) = missing() {
+        tracing::info!(path = %path.display(), "waiting for the agent to make the private networks");
+    }
+    while missing().is_some() {
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Links, routes, rules and settings of a private network, over netlink.
 
 use std::{
-    fs, io,
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::{AsRawFd, OwnedFd},
 };
@@ -19,6 +19,7 @@ use rtnetlink::{
 use weir_policy::model::Direction;
 
 use super::{INSIDE, NetworkError, outside};
+use crate::host;
 
 /// Routing table of the local default route; any number will do, the namespace is ours.
 const TABLE: u32 = 2005;
@@ -108,7 +109,7 @@ pub(super) fn join(
         }
         // The node has no business with the link: no address, no router solicitations.
         // A node without IPv6 has no such setting, and needs none.
-        fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1").ok();
+        host::set(&format!("net/ipv6/conf/{name}/disable_ipv6"), "1").ok();
         let up = LinkUnspec::new_with_name(name).mtu(mtu).up().build();
         handle
             .link()
@@ -132,12 +133,11 @@ pub(super) fn unjoin(direction: Direction) -> Result<(), NetworkError> {
 /// Sets up the inside; runs in the namespace.
 pub(super) fn inside(direction: Direction, node_mac: Vec<u8>) -> Result<(), NetworkError> {
     for (key, value) in SETTINGS {
-        fs::write(format!("/proc/sys/net/{key}"), value).map_err(|source| {
-            NetworkError::Sysctl {
-                direction,
-                key: format!("net/{key}"),
-                source,
-            }
+        let key = format!("net/{key}");
+        host::set(&key, value).map_err(|source| NetworkError::Sysctl {
+            direction,
+            key,
+            source,
         })?;
     }
     netlink(direction, async move |handle| {

@@ -13,6 +13,7 @@ use nix::{
 };
 
 use super::NetworkError;
+use crate::host;
 
 const FOLDER: &str = "/run/netns";
 const NSFS_MAGIC: i64 = 0x6e73_6673;
@@ -32,24 +33,32 @@ pub fn ensure(path: &Path) -> Result<OwnedFd, NetworkError> {
     if is_netns(path) {
         return open(path);
     }
-    fs::create_dir_all(FOLDER).map_err(|source| failed("make the folder", source))?;
-    File::create(path).map_err(|source| failed("make the file", source))?;
-    let target = path.to_owned();
-    // Another thread, because leaving a network namespace cannot be undone from within.
-    std::thread::spawn(move || -> nix::Result<()> {
-        unshare(CloneFlags::CLONE_NEWNET)?;
-        mount(
-            Some("/proc/thread-self/ns/net"),
-            &target,
-            None::<&str>,
-            MsFlags::MS_BIND,
-            None::<&str>,
-        )
+    host::among_mounts(|| {
+        fs::create_dir_all(FOLDER)?;
+        File::create(path)?;
+        // Another thread, because leaving a network namespace cannot be undone from within. It has
+        // the mounts of the thread that makes it.
+        let made = std::thread::scope(|scope| scope.spawn(|| make(path)).join());
+        Ok(made.unwrap_or(Err(nix::Error::EIO))?)
     })
-    .join()
-    .unwrap_or(Err(nix::Error::EIO))
-    .map_err(|errno| failed("make it", errno.into()))?;
+    .map_err(|source| failed("make it", source))?;
+    if !is_netns(path) {
+        let reason = "it was made on the node and is not seen here: \
+                      a container needs the node's /run/netns with mountPropagation HostToContainer";
+        return Err(failed("find it", io::Error::other(reason)));
+    }
     open(path)
+}
+
+fn make(path: &Path) -> nix::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    mount(
+        Some("/proc/thread-self/ns/net"),
+        path,
+        None::<&str>,
+        MsFlags::MS_BIND,
+        None::<&str>,
+    )
 }
 
 /// Opens a named network namespace.
@@ -70,13 +79,16 @@ pub fn remove(path: &Path) -> Result<(), NetworkError> {
         path: path.into(),
         source,
     };
-    if is_netns(path) {
-        umount2(path, MntFlags::MNT_DETACH).map_err(|errno| failed(errno.into()))?;
-    }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
-        _ => Ok(()),
-    }
+    host::among_mounts(|| {
+        if is_netns(path) {
+            umount2(path, MntFlags::MNT_DETACH)?;
+        }
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    })
+    .map_err(failed)
 }
 
 /// Runs something on a thread inside a network namespace. `path` is for messages.

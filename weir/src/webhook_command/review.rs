@@ -1,0 +1,173 @@
+//! One AdmissionReview: a question of the API server and its answer.
+//!
+//! Format: kubernetes.io, "Dynamic Admission Control". What is no policy of ours is allowed.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use weir_policy::{
+    lint::{Finding, Input, lint, registry},
+    model::Problem,
+    objects::{kind_of, parse},
+};
+
+const VERSION: &str = "admission.k8s.io/v1";
+/// Longer ones are cut by the API server, and of the rest it keeps 4096 bytes in all.
+const WARNING: usize = 256;
+const WARNINGS: usize = 16;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Review {
+    api_version: String,
+    kind: String,
+    request: Request,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request {
+    uid: String,
+    operation: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    object: Value,
+    #[serde(default)]
+    old_object: Value,
+}
+
+/// The answer to a review.
+///
+/// # Errors
+/// It is no AdmissionReview of version v1; the API server then does what `failurePolicy` says.
+pub fn review(body: &[u8]) -> Result<Value, String> {
+    let review: Review =
+        serde_json::from_slice(body).map_err(|error| format!("not an AdmissionReview: {error}"))?;
+    if (review.api_version.as_str(), review.kind.as_str()) != (VERSION, "AdmissionReview") {
+        return Err(format!(
+            "`{}` `{}` is not `{VERSION}` `AdmissionReview`",
+            review.api_version, review.kind
+        ));
+    }
+    let mut response = judge(&review.request)?;
+    response["uid"] = json!(review.request.uid);
+    Ok(json!({"apiVersion": VERSION, "kind": "AdmissionReview", "response": response}))
+}
+
+fn judge(request: &Request) -> Result<Value, String> {
+    if !matches!(request.operation.as_str(), "CREATE" | "UPDATE") {
+        return Ok(json!({"allowed": true}));
+    }
+    if !request.object.is_object() {
+        return Err(format!("{} without `request.object`", request.operation));
+    }
+    let object = named(request);
+    let Some(kind) = kind_of(&object) else {
+        return Ok(json!({"allowed": true}));
+    };
+    let problems = match parse(kind, &object) {
+        Ok(parsed) => parsed.problems,
+        Err(refused) => refused.problems,
+    };
+    if problems.is_empty() {
+        return Ok(allowed(&findings(&object)));
+    }
+    if says_the_same(request) {
+        // Finalizers and labels of a policy that is there already must not be held up by it.
+        let told: Vec<String> = problems.iter().map(line).collect();
+        return Ok(allowed(&told));
+    }
+    let lines: Vec<String> = problems.iter().map(line).collect();
+    tracing::info!(
+        object = problems[0].object,
+        problems = lines.len(),
+        "refused"
+    );
+    Ok(json!({
+        "allowed": false,
+        "status": {
+            "code": 422,
+            "reason": "Invalid",
+            "message": format!("not in force as written: {}", lines.join("; ")),
+        },
+    }))
+}
+
+fn allowed(warnings: &[String]) -> Value {
+    if warnings.is_empty() {
+        return json!({"allowed": true});
+    }
+    let warnings: Vec<String> = warnings
+        .iter()
+        .take(WARNINGS)
+        .map(|text| text.chars().take(WARNING).collect())
+        .collect();
+    json!({"allowed": true, "warnings": warnings})
+}
+
+/// The object with the name and the namespace that it will have: before it is stored one may be
+/// generated, and the other only in the request.
+fn named(request: &Request) -> Value {
+    let mut object = request.object.clone();
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return object;
+    };
+    let missing = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("").is_empty();
+    if missing(metadata.get("name")) {
+        let generated = metadata.get("generateName").and_then(Value::as_str);
+        let name = match generated {
+            _ if !request.name.is_empty() => request.name.clone(),
+            // What the API server appends are letters and digits.
+            Some(generated) => format!("{generated}x"),
+            None => String::new(),
+        };
+        metadata.insert("name".into(), json!(name));
+    }
+    if missing(metadata.get("namespace")) && !request.namespace.is_empty() {
+        metadata.insert("namespace".into(), json!(request.namespace));
+    }
+    object
+}
+
+/// Whether an update leaves alone what the policy says.
+fn says_the_same(request: &Request) -> bool {
+    const MODE: [&str; 3] = ["metadata", "annotations", weir_policy::objects::MODE];
+    let mode = |value: &Value| -> Option<Value> {
+        let found = MODE.iter().try_fold(value, |value, key| value.get(key))?;
+        Some(found.clone())
+    };
+    let (new, old) = (&request.object, &request.old_object);
+    old.is_object()
+        && ["apiVersion", "kind", "spec", "specs"]
+            .iter()
+            .all(|field| new.get(field) == old.get(field))
+        && mode(new) == mode(old)
+}
+
+fn line(problem: &Problem) -> String {
+    format!("{}: {}", problem.field, problem.reason)
+}
+
+/// Mistakes that are seen in the policy itself.
+fn findings(object: &Value) -> Vec<String> {
+    let input = Input {
+        policies: vec![object],
+        ..Input::default()
+    };
+    let of_its_own = |finding: &Finding| {
+        // Another policy, which is not seen here, may allow DNS.
+        finding.id != registry::NO_DNS.id
+    };
+    lint(&input)
+        .into_iter()
+        .filter(of_its_own)
+        .map(|finding| {
+            format!(
+                "{} {}: {} (fix: {})",
+                finding.id, finding.field, finding.why, finding.fix
+            )
+        })
+        .collect()
+}
