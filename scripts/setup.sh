@@ -9,7 +9,7 @@
 build=(gcc g++ libc6-dev pkg-config zlib1g-dev libzstd-dev libxml2-dev rustc-web libstd-rust-web-dev-bpf)
 lab=(iproute2 nftables curl iputils-ping netcat-openbsd wget bind9-dnsutils procps util-linux python3)
 bench=(wrk libpcre2-8-0 libssl3)
-test=(python3-pip)
+test=(python3-pip chromium)
 linker_version=0.13.0
 linker=$WEIR_CACHE/tools/bin/bpf-linker
 
@@ -64,3 +64,5 @@ if [ "$("$linker" --version 2>/dev/null | awk '{print $2}')" != "$linker_version
         cargo install -q bpf-linker --version "$linker_version" --locked --force \
         --no-default-features --features "llvm-$llvm" --root "$WEIR_CACHE/tools"
 fi
+
+scripts/build-ui.sh

@@ -20,6 +20,12 @@ alone scripts/check-docs.sh
 step "the observer, asked by a client of another make, and scraped by Prometheus"
 alone scripts/check-observer.py
 
+step "the page's logic"
+npm --prefix ui/web run --silent test
+
+step "the page in a real browser, beside a lab and with 200 workloads"
+alone scripts/check-ui
+
 step "ten seconds of fuzzing for each parser"
 scripts/fuzz.sh
 

@@ -13,6 +13,7 @@ mod screen;
 mod simulate_command;
 mod suggest_command;
 mod test_command;
+mod ui_command;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,7 @@ const EXAMPLES: &str = "Examples:
   weir diff -f old/ -f new/                     what other policies would change
   weir suggest --flows seen.jsonl               policies from recorded traffic
   weir observe --verdict DROPPED --why          what was denied, and why
+  weir ui --lab lab                             a live map of the flows, in the browser
   weir agent --manifests /etc/weir/manifests    enforce on this node
 ";
 
@@ -52,6 +54,7 @@ enum Command {
     Diff(diff_command::DiffCommand),
     Suggest(suggest_command::SuggestCommand),
     Observe(observe_command::ObserveCommand),
+    Ui(ui_command::UiCommand),
     Cleanup(agent_command::CleanupCommand),
 }
 
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Diff(command) => command.run(),
         Command::Suggest(command) => command.run(),
         Command::Observe(command) => command.run(),
+        Command::Ui(command) => command.run().map(done),
         Command::Cleanup(command) => command.run().map(done),
     };
     result.unwrap_or_else(|error| {

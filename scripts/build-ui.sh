@@ -1,0 +1,22 @@
+#!/bin/bash
+# Builds the page of `weir ui` into ui/web/dist, which cargo puts into the binary. Does nothing where
+# the page's sources are those that it was built from.
+. "$(dirname "$0")/env.sh"
+
+cd ui/web
+built=dist/index.html
+stamp=node_modules/.weir-built
+sources=$(find index.html package-lock.json vite.config.ts tsconfig.json src public -type f -print0 |
+    sort -z | xargs -0 sha256sum | sha256sum)
+[ ! -f "$built" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$sources" ] || exit 0
+
+{ command -v node && command -v npm; } >/dev/null ||
+    fail "the page of weir ui is built with Node and npm: install Node 20.19 or newer from https://nodejs.org"
+node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
+    fail "the page of weir ui needs Node 20.19 or newer; this is $(node --version)"
+
+step "building the page of weir ui"
+# What is installed is as the lock file says, or is installed again.
+[ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent --no-audit --no-fund
+npm run --silent build >/dev/null
+printf '%s\n' "$sources" >"$stamp"
