@@ -69,7 +69,9 @@ impl Token {
     pub fn generate() -> Result<Self, AccessError> {
         let mut bytes = [0_u8; 32];
         getrandom::fill(&mut bytes).map_err(|error| AccessError::Random(error.into()))?;
-        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+        Ok(Self(
+            bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        ))
     }
 
     /// The one in a file, without the white space around it.
@@ -195,7 +197,10 @@ fn shown(request: &Request) -> Shown<'_> {
 
 /// The browser keeps the token, and the URL loses it: URLs are copied and kept in histories.
 fn taken(token: &Token) -> Response {
-    let cookie = format!("{JAR}={}; HttpOnly; SameSite=Strict; Path=/", token.as_str());
+    let cookie = format!(
+        "{JAR}={}; HttpOnly; SameSite=Strict; Path=/",
+        token.as_str()
+    );
     (
         StatusCode::SEE_OTHER,
         [(SET_COOKIE, cookie), (LOCATION, "/".to_owned())],

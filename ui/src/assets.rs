@@ -24,9 +24,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     frame-ancestors 'none'";
 
 pub fn router() -> Router {
-    Router::new()
-        .fallback(file)
-        .layer(CompressionLayer::new())
+    Router::new().fallback(file).layer(CompressionLayer::new())
 }
 
 async fn file(uri: Uri) -> Response {
@@ -42,10 +40,7 @@ async fn file(uri: Uri) -> Response {
         true => "public, max-age=31536000, immutable",
         false => "no-cache",
     };
-    let headers = [
-        (CONTENT_TYPE, kind(path)),
-        (CACHE_CONTROL, lasting),
-    ];
+    let headers = [(CONTENT_TYPE, kind(path)), (CACHE_CONTROL, lasting)];
     (headers, file.data).into_response()
 }
 

@@ -20,7 +20,9 @@ use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 use weir_observe::{
-    api::observer::{GetFlowsResponse, get_flows_response::ResponseTypes, observer_server::Observer},
+    api::observer::{
+        GetFlowsResponse, get_flows_response::ResponseTypes, observer_server::Observer,
+    },
     json,
 };
 
@@ -39,10 +41,12 @@ pub async fn flows<S: Observer>(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
     let request = query::request(&parameters)
         .map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}\n")))?;
-    let place = Arc::clone(&app.followers).try_acquire_owned().map_err(|_| {
-        let text = format!("{FOLLOWERS} pages are open already: close one\n");
-        (StatusCode::SERVICE_UNAVAILABLE, text)
-    })?;
+    let place = Arc::clone(&app.followers)
+        .try_acquire_owned()
+        .map_err(|_| {
+            let text = format!("{FOLLOWERS} pages are open already: close one\n");
+            (StatusCode::SERVICE_UNAVAILABLE, text)
+        })?;
     let answers = app.source.get_flows(tonic::Request::new(request)).await;
     let answers = answers.map_err(refusal)?.into_inner();
     let hello = event("hello", &hello(&app)).retry(RETRY);

@@ -134,9 +134,11 @@ impl Sides {
             "http-method" => both(self, &|filter| filter.http_method.push(text.clone())),
             "http-path" => both(self, &|filter| filter.http_path.push(text.clone())),
             _ => {
-                return Err("is not known; there are since, last, namespace, pod, workload, port, \
+                return Err(
+                    "is not known; there are since, last, namespace, pod, workload, port, \
                      verdict, protocol, http-status, http-method, http-path, allowlist and denylist"
-                    .into());
+                        .into(),
+                );
             }
         }
         Ok(())

@@ -92,7 +92,9 @@ impl Observer for Record {
         &self,
         _: Request<GetNamespacesRequest>,
     ) -> Result<Response<GetNamespacesResponse>, Status> {
-        let ends = self.flows().flat_map(|flow| [&flow.source, &flow.destination]);
+        let ends = self
+            .flows()
+            .flat_map(|flow| [&flow.source, &flow.destination]);
         let names: BTreeSet<&str> = ends.flatten().map(|end| end.namespace.as_str()).collect();
         let named = names.into_iter().filter(|name| !name.is_empty());
         let namespaces = named.map(|name| Namespace {

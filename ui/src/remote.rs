@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, pin::Pin, time::Duration};
 use futures_util::{Stream, future::join_all};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, transport::{Channel, Endpoint}};
+use tonic::{
+    Request, Response, Status,
+    transport::{Channel, Endpoint},
+};
 use weir_observe::{
     api::{
         observer::{
@@ -36,9 +39,8 @@ pub struct Remote {
 impl Remote {
     /// One source of all of these.
     pub fn new(servers: Vec<(String, Endpoint)>) -> Self {
-        let patient = |(name, endpoint): (String, Endpoint)| {
-            (name, endpoint.connect_timeout(PATIENCE))
-        };
+        let patient =
+            |(name, endpoint): (String, Endpoint)| (name, endpoint.connect_timeout(PATIENCE));
         Self {
             servers: servers.into_iter().map(patient).collect(),
         }
@@ -89,7 +91,12 @@ impl Observer for Remote {
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let (sender, answers) = mpsc::channel(WAITING);
         for (name, endpoint) in self.servers.clone() {
-            tokio::spawn(follow::follow(name, endpoint, request.clone(), sender.clone()));
+            tokio::spawn(follow::follow(
+                name,
+                endpoint,
+                request.clone(),
+                sender.clone(),
+            ));
         }
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
@@ -98,9 +105,8 @@ impl Observer for Remote {
         &self,
         _: Request<GetNodesRequest>,
     ) -> Result<Response<GetNodesResponse>, Status> {
-        let ask = async |mut client: ObserverClient<Channel>| {
-            client.get_nodes(GetNodesRequest {}).await
-        };
+        let ask =
+            async |mut client: ObserverClient<Channel>| client.get_nodes(GetNodesRequest {}).await;
         let mut nodes = Vec::new();
         for (name, answer) in self.each(ask).await {
             match answer {

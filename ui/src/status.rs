@@ -60,7 +60,10 @@ pub async fn status<S: Observer>(
     let server = server.map_err(refusal)?.into_inner();
     let nodes = nodes.map_err(refusal)?.into_inner().nodes;
     let namespaces = namespaces.map_err(refusal)?.into_inner().namespaces;
-    let mut namespaces: Vec<String> = namespaces.into_iter().map(|space| space.namespace).collect();
+    let mut namespaces: Vec<String> = namespaces
+        .into_iter()
+        .map(|space| space.namespace)
+        .collect();
     namespaces.sort();
     namespaces.dedup();
     Ok(Json(Status {
