@@ -96,8 +96,8 @@ function now(): number {
   return hello.value?.recorded ? (store.all().at(-1)?.time ?? 0) : Date.now() - skew;
 }
 
-/** The longest that the old picture stays after a change, and the quiet that ends the wait. */
-const WAIT = { most: 900, quiet: 120 };
+/** The longest that the old picture stays after a change, and the quiet that ends the wait, in ms. */
+const WAIT = { most: 900, quiet: 120, record: 4000 };
 
 function connect(search: string): () => void {
   const next = new Store();
@@ -118,8 +118,12 @@ function connect(search: string): () => void {
   const soon = () => {
     if (shown) return;
     clearTimeout(timer);
-    const left = WAIT.most - (performance.now() - began);
-    timer = setTimeout(show, Math.max(0, Math.min(WAIT.quiet, left)));
+    // A record comes as fast as it can, and says where it ends.
+    const [most, quiet] = hello.value?.recorded
+      ? [WAIT.record, WAIT.record]
+      : [WAIT.most, WAIT.quiet];
+    const left = most - (performance.now() - began);
+    timer = setTimeout(show, Math.max(0, Math.min(quiet, left)));
   };
   const stop = follow(search, {
     hello(said) {

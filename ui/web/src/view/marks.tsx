@@ -139,39 +139,40 @@ export const MapNode = memo(
         onClick={() => choose("place", place.id)}
         onKeyDown={pressed(() => choose("place", place.id))}
       >
-        <title>{placeName(place)}</title>
-        <rect class="card" width={width} height={height} rx="12" />
-        <rect class="badge" x="10" y="11" width="32" height="32" rx="9" />
-        <path class="glyph" transform="translate(18,19)" d={iconPath(place)} />
-        <text class="name" x="52" y="25">
-          {short}
-        </text>
-        <text class="about" x="52" y="41">
-          {about}
-        </text>
-        <text class="far-name" x="14" y="37">
-          {name.length > FAR ? `${name.slice(0, FAR - 1)}…` : name}
-        </text>
-        {denied > 0 && (
-          <g transform={`translate(${width - 10},0)`}>
-            <g class="denials">
-              <rect
-                x={-denialWidth(denied)}
-                y="-9"
-                width={denialWidth(denied)}
-                height="18"
-                rx="9"
-              />
-              <path
-                transform={`translate(${6 - denialWidth(denied)},-5) scale(.85)`}
-                d={SIGNS.denied}
-              />
-              <text x={20 - denialWidth(denied)} y="4">
-                {count(denied)}
-              </text>
+        <g aria-hidden="true">
+          <rect class="card" width={width} height={height} rx="12" />
+          <rect class="badge" x="10" y="11" width="32" height="32" rx="9" />
+          <path class="glyph" transform="translate(18,19)" d={iconPath(place)} />
+          <text class="name" x="52" y="25">
+            {short}
+          </text>
+          <text class="about" x="52" y="41">
+            {about}
+          </text>
+          <text class="far-name" x="14" y="37">
+            {name.length > FAR ? `${name.slice(0, FAR - 1)}…` : name}
+          </text>
+          {denied > 0 && (
+            <g transform={`translate(${width - 10},0)`}>
+              <g class="denials">
+                <rect
+                  x={-denialWidth(denied)}
+                  y="-9"
+                  width={denialWidth(denied)}
+                  height="18"
+                  rx="9"
+                />
+                <path
+                  transform={`translate(${6 - denialWidth(denied)},-5) scale(.85)`}
+                  d={SIGNS.denied}
+                />
+                <text x={20 - denialWidth(denied)} y="4">
+                  {count(denied)}
+                </text>
+              </g>
             </g>
-          </g>
-        )}
+          )}
+        </g>
       </g>
     );
   },
