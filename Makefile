@@ -23,7 +23,7 @@ lint: setup ## Read the code: tree, format, clippy
 
 fmt: ## Format the code
 	@cargo fmt --all && cargo fmt --manifest-path fuzz/Cargo.toml && cd ebpf && cargo fmt
-	@npm --prefix ui/web run --silent fmt
+	@bash -c '. scripts/env.sh && npm --prefix ui/web run --silent fmt'
 
 demo: setup ## Watch a policy workshop happen on this machine; needs root
 	@cargo build --locked -p weir

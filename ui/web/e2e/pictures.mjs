@@ -1,10 +1,11 @@
 // The pictures of docs/ui.md.
 
 import { join } from "node:path";
+import { settled } from "./browser.mjs";
 
 export async function pictures(page, folder) {
   const shot = async (name) => {
-    await page.evaluate(() => document.fonts.ready);
+    await settled(page);
     await page.screenshot({ path: join(folder, `${name}.png`) });
   };
   await shot("map");

@@ -1,8 +1,10 @@
 // The page begins here.
 
 import "./style/base.css";
+import "./style/bars.css";
 import "./style/map.css";
 import "./style/panels.css";
+import "./style/lists.css";
 
 import { render } from "preact";
 import { listen } from "./keyboard";

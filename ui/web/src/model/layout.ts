@@ -54,7 +54,13 @@ function grouped(nodes: Input["nodes"]): Map<string, string[]> {
 export function layoutWhole(input: Input): Layout {
   const groups = grouped(input.nodes);
   const dagre = new Dagre({ compound: true });
-  dagre.setGraph({ rankdir: "LR", nodesep: 34, ranksep: 34, edgesep: 24 });
+  dagre.setGraph({
+    rankdir: "LR",
+    nodesep: 34,
+    ranksep: 34,
+    edgesep: 24,
+    acyclicer: "greedy",
+  });
   for (const group of groups.keys()) dagre.setNode(`group ${group}`, {});
   for (const { id, group } of input.nodes) {
     dagre.setNode(id, { ...NODE });

@@ -4,7 +4,7 @@ import { OUTCOMES } from "../model/flow";
 import { percentile, type Requests, requests } from "../model/requests";
 import { change, picture, selection } from "../state";
 import { count, milliseconds, NAMES, placeName, plural } from "../words";
-import { Statuses } from "./Details";
+import { Statuses } from "./details/Panel";
 import { Sign } from "./icons";
 
 const ROWS = 200;
