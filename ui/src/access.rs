@@ -195,12 +195,10 @@ fn shown(request: &Request) -> Shown<'_> {
     ours.map_or(Shown::Nowhere, Shown::InHeader)
 }
 
-/// The browser keeps the token, and the URL loses it: URLs are copied and kept in histories.
+/// The browser keeps the token, and the URL loses it: URLs are copied and kept in histories. A link from
+/// elsewhere still opens the page (Lax); what other pages ask for by themselves goes without the token.
 fn taken(token: &Token) -> Response {
-    let cookie = format!(
-        "{JAR}={}; HttpOnly; SameSite=Strict; Path=/",
-        token.as_str()
-    );
+    let cookie = format!("{JAR}={}; HttpOnly; SameSite=Lax; Path=/", token.as_str());
     (
         StatusCode::SEE_OTHER,
         [(SET_COOKIE, cookie), (LOCATION, "/".to_owned())],

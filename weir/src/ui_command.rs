@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use weir_observe::api::observer::GetFlowsRequest;
+use weir_observe::api::observer::{
+    GetFlowsRequest, ServerStatusRequest, observer_server::Observer as _,
+};
 use weir_ui::{Access, Options, Record, Remote, Token};
 
 use crate::observe_command::{
@@ -45,6 +47,10 @@ impl UiCommand {
     pub fn run(self) -> Result<()> {
         let token = self.token_file.as_deref().map(Token::read).transpose()?;
         let access = Access::at(self.listen, token)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
         let source = self.place.source()?;
         let options = Options {
             source: self.place.described(),
@@ -56,12 +62,12 @@ impl UiCommand {
                 let all = GetFlowsRequest::default();
                 weir_ui::router(Record::new(recorded(&path, &all)?), options)
             }
-            Source::Servers(servers) => weir_ui::router(Remote::new(servers), options),
+            Source::Servers(servers) => {
+                let remote = Remote::new(servers);
+                warn_of_absent(&runtime, &remote);
+                weir_ui::router(remote, options)
+            }
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()?;
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind(self.listen)
                 .await
@@ -72,5 +78,18 @@ impl UiCommand {
             drop(out);
             axum::serve(listener, router).await.context("cannot serve")
         })
+    }
+}
+
+/// An observer that does not answer may begin later, so that this is no error; the page shows it, too.
+fn warn_of_absent(runtime: &tokio::runtime::Runtime, remote: &Remote) {
+    let request = tonic::Request::new(ServerStatusRequest {});
+    let Ok(status) = runtime.block_on(remote.server_status(request)) else {
+        return;
+    };
+    for name in status.into_inner().unavailable_nodes {
+        eprintln!(
+            "weir: no observer answers at {name} yet: is `weir agent` running, and are you root?"
+        );
     }
 }

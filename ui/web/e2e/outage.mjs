@@ -1,4 +1,4 @@
-// The page's server goes away and comes back.
+// The page's server goes away and comes back; then the agent does.
 
 import assert from "node:assert/strict";
 import { lab, serve } from "./weir.mjs";
@@ -12,13 +12,21 @@ export async function comesBack(page, server) {
   const again = await serve("--lab", lab.name, "--listen", `127.0.0.1:${port}`);
   try {
     await page.waitForSelector('.away[role="alert"]', { state: "detached", timeout: 30_000 });
-    lab.ask("/after-the-outage");
-    await page.waitForFunction(
-      () => document.querySelector(".rows")?.textContent?.includes("/after-the-outage"),
-      null,
-      { timeout: 15_000 },
-    );
+    await shows(page, "/after-the-outage");
+    lab.restart();
+    await shows(page, "/after-the-restart");
+    await page.waitForSelector(".mood.live", { timeout: 15_000 });
   } finally {
     await again.stop();
   }
+}
+
+/** A request is made, and seen without anybody's help. */
+function shows(page, path) {
+  lab.ask(path);
+  return page.waitForFunction(
+    (wanted) => document.querySelector(".rows")?.textContent?.includes(wanted),
+    path,
+    { timeout: 15_000 },
+  );
 }

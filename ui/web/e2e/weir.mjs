@@ -23,6 +23,10 @@ export const lab = {
   down() {
     weir("lab", "down", "--name", NAME);
   },
+  /** Ends the agent and starts it again. */
+  restart() {
+    weir("lab", "restart", "agent", "--name", NAME);
+  },
   /** A request from sleep to httpbin; gives its status. */
   ask(path, method = "GET") {
     const curl = ["curl", "-s", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", "-X", method];

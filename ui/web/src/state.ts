@@ -136,8 +136,8 @@ function connect(search: string): () => void {
       });
       soon();
     },
-    flow(answer) {
-      if (next.add(answer)) dirty = true;
+    flow(answer, text) {
+      if (next.add(answer, text)) dirty = true;
       soon();
     },
     lost(count) {

@@ -5,7 +5,8 @@ import type { Hello, RawAnswer, RawLost, RawNode } from "./model/raw";
 
 export interface Listener {
   hello(hello: Hello): void;
-  flow(answer: RawAnswer): void;
+  /** A record, and its text as it came. */
+  flow(answer: RawAnswer, text: string): void;
   lost(count: number): void;
   node(names: string[], away: boolean, message: string): void;
   /** The page's own server does not answer, or refuses. */
@@ -23,13 +24,16 @@ export function follow(query: string, listener: Listener): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let stopped = false;
 
-  const on = <T>(name: string, take: (data: T) => void) =>
-    source?.addEventListener(name, (event) => take(JSON.parse((event as MessageEvent).data) as T));
+  const on = <T>(name: string, take: (data: T, text: string) => void) =>
+    source?.addEventListener(name, (event) => {
+      const text = (event as MessageEvent<string>).data;
+      take(JSON.parse(text) as T, text);
+    });
 
   const open = () => {
     source = new EventSource(url);
     on<Hello>("hello", (hello) => listener.hello(hello));
-    on<RawAnswer>("flow", (answer) => listener.flow(answer));
+    on<RawAnswer>("flow", (answer, text) => listener.flow(answer, text));
     on<RawLost>("lost", ({ lost_events }) =>
       listener.lost(Number(lost_events?.num_events_lost ?? 0)),
     );

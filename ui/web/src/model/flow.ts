@@ -1,6 +1,6 @@
 // One record of the observer, as the page thinks of it: from the one who asked to the one asked.
 
-import type { RawAnswer, RawEnd, RawFlow, RawPorts } from "./raw";
+import type { RawAnswer, RawEnd, RawFlow, RawPorts, RawWhy } from "./raw";
 
 export type Outcome = "allowed" | "denied" | "audited" | "error";
 
@@ -25,10 +25,11 @@ export interface End {
   pod: string;
   address: string;
   port: number;
-  labels: readonly string[];
 }
 
 export interface Why {
+  /** The same for reasons that are the same in all. */
+  key: string;
   /** Kind/NAMESPACE/NAME of the policies that decided. */
   policies: readonly string[];
   /** In step with them; empty for a default. */
@@ -50,6 +51,12 @@ export type FlowKind = "connection" | "request" | "answer";
 
 export interface Flow {
   id: string;
+  /** The same for flows between the same two. */
+  pair: string;
+  /** TCP 80, ICMP. */
+  channel: string;
+  /** What was asked: GET /ip, a DNS name, or the channel. */
+  subject: string;
   /** ms since the epoch. */
   time: number;
   kind: FlowKind;
@@ -72,13 +79,14 @@ export interface Flow {
   repeats: number;
   node: string;
   summary: string;
-  raw: RawAnswer;
+  /** The record as the server sent it. */
+  text: string;
 }
 
 const DROP = 1;
 
 /** A record, or null for one that says nothing new: the drop of a packet whose verdict is told. */
-export function read(raw: RawAnswer): Flow | null {
+export function read(raw: RawAnswer, text = ""): Flow | null {
   const flow = raw.flow;
   if (!flow) return null;
   const reason = flow.drop_reason_desc ?? "";
@@ -91,11 +99,18 @@ export function read(raw: RawAnswer): Flow | null {
   const service = answer
     ? (flow.source_service ?? flow.destination_service)
     : flow.destination_service;
-  const http = flow.l7?.http;
+  const asked = flow.l7?.http;
+  const http = asked && { method: asked.method ?? "", path: path(asked.url ?? "") };
   const why = flow.weir ?? {};
+  const query = flow.l7?.dns?.query ?? "";
+  const protocol = protocolOf(flow);
+  const channel = same(to.port ? `${protocol} ${to.port}` : protocol);
   return {
     id: flow.uuid || `${flow.time}${flow.Summary}${from.port}`,
     time: Date.parse(flow.time ?? raw.time ?? ""),
+    pair: same(`${from.place.id}→${to.place.id}`),
+    channel,
+    subject: same(subject()),
     kind,
     outcome: outcome(flow, answer),
     redirected: flow.verdict === "REDIRECTED",
@@ -103,24 +118,48 @@ export function read(raw: RawAnswer): Flow | null {
     from,
     to,
     service: service?.name ? `${service.namespace}/${service.name}` : "",
-    protocol: protocol(flow),
+    protocol,
     application: why.application ?? (http ? "http" : flow.l7?.dns ? "dns" : ""),
-    http: http
-      ? { method: http.method ?? "", path: path(http.url ?? ""), status: http.code ?? 0 }
-      : null,
-    query: flow.l7?.dns?.query ?? "",
+    http: http ? { ...http, path: same(http.path), status: asked?.code ?? 0 } : null,
+    query,
     latency: Number(flow.l7?.latency_ns ?? 0) / 1e6,
-    why: {
-      policies: why.policies ?? [],
-      rules: why.rules ?? [],
-      defaultDeny: why.default_deny ?? false,
-      ...sentence(why.reason ?? "", why.nearest_miss ?? ""),
-    },
+    why: whyOf(why),
     repeats: Number(why.repeats ?? 0),
     node: flow.node_name ?? raw.node_name ?? "",
     summary: flow.Summary ?? "",
-    raw,
+    text,
   };
+
+  function subject(): string {
+    if (http) return `${http.method} ${http.path}`;
+    if (query) return query.replace(/\.$/, "");
+    if (why.application === "tls") return flow?.destination_names?.[0] ?? "TLS";
+    return kind === "connection" ? channel : (flow?.Summary ?? "");
+  }
+}
+
+/** Thousands of flows say the same few things: each is kept once. */
+const known = new Map<string, unknown>();
+
+function once<T>(key: string, make: () => T): T {
+  let value = known.get(key) as T | undefined;
+  if (value === undefined) {
+    if (known.size > 50_000) known.clear();
+    value = make();
+    known.set(key, value);
+  }
+  return value;
+}
+
+const same = (text: string): string => once(`text ${text}`, () => text);
+
+function whyOf(why: RawWhy): Why {
+  const { policies = [], rules = [], default_deny: defaultDeny = false } = why;
+  const key = [policies, rules, defaultDeny, why.reason, why.nearest_miss].join("\n");
+  return once(`why ${key}`, () => {
+    const told = sentence(why.reason ?? "", why.nearest_miss ?? "");
+    return { key, policies, rules, defaultDeny, ...told };
+  });
 }
 
 function direction(text: string | undefined): Flow["direction"] {
@@ -149,7 +188,7 @@ function sentence(reason: string, nearest: string): { reason: string; nearestMis
   return { reason: reason.slice(0, at), nearestMiss: reason.slice(at + "; the nearest, ".length) };
 }
 
-function protocol(flow: RawFlow): string {
+function protocolOf(flow: RawFlow): string {
   const l4 = flow.l4 ?? {};
   if (l4.TCP) return "TCP";
   if (l4.UDP) return "UDP";
@@ -179,7 +218,6 @@ function end(flow: RawFlow, side: "source" | "destination"): End {
     pod: one.pod_name ?? "",
     address: flow.IP?.[side] ?? "",
     port: port ?? 0,
-    labels: one.labels ?? [],
   };
 }
 
@@ -187,25 +225,33 @@ function place(end: RawEnd, names: string[], node: string): Place {
   const nowhere = { namespace: "", workload: "" };
   if (end.namespace) {
     const workload = end.workloads?.[0] ?? { name: end.pod_name ?? "?", kind: "Pod" };
-    return {
-      id: `${end.namespace}/${workload.kind}/${workload.name}`,
+    const id = `${end.namespace}/${workload.kind}/${workload.name}`;
+    const { namespace } = end;
+    return once<Place>(`place ${id}`, () => ({
+      id,
       kind: "workload",
-      namespace: end.namespace,
+      namespace,
       name: workload.name,
       workload: workload.kind,
-    };
+    }));
   }
   const reserved = end.labels?.find((label) => label.startsWith("reserved:"))?.slice(9) ?? "world";
   if (reserved !== "world") {
     const name = reserved === "host" ? node || "host" : reserved;
-    return { id: `node:${name}`, kind: "node", name, ...nowhere };
+    return once(`place node:${name}`, () => ({
+      id: `node:${name}`,
+      kind: "node",
+      name,
+      ...nowhere,
+    }));
   }
   const name = names[0]?.replace(/\.$/, "");
-  if (name) return { id: `name:${name}`, kind: "name", name, ...nowhere };
-  return { id: "world", kind: "world", name: "world", ...nowhere };
-}
-
-/** `TCP 80`, `ICMP`. */
-export function channel(flow: Flow): string {
-  return flow.to.port ? `${flow.protocol} ${flow.to.port}` : flow.protocol;
+  if (name)
+    return once(`place name:${name}`, () => ({
+      id: `name:${name}`,
+      kind: "name",
+      name,
+      ...nowhere,
+    }));
+  return once("place world", () => ({ id: "world", kind: "world", name: "world", ...nowhere }));
 }

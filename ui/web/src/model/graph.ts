@@ -1,6 +1,6 @@
 // The map: who talks to whom, one arrow for each pair and outcome.
 
-import { channel, type Flow, OUTCOMES, type Outcome, type Place, type Why } from "./flow";
+import { type Flow, OUTCOMES, type Outcome, type Place, type Why } from "./flow";
 import { entry } from "./maps";
 import { RequestTally } from "./requests";
 import { Tally } from "./tally";
@@ -92,9 +92,8 @@ export function graph(flows: Iterable<Flow>): Graph {
       if (pod) one.pods.add(pod);
       if (one.addresses.size < 8) one.addresses.add(address);
     }
-    const id = `${flow.from.place.id}→${flow.to.place.id}`;
     const [from, to] = [flow.from.place, flow.to.place];
-    const pair = entry(pairs, id, () => ({
+    const pair = entry(pairs, flow.pair, () => ({
       from,
       to,
       ports: new Map(),
@@ -114,7 +113,7 @@ export function graph(flows: Iterable<Flow>): Graph {
 }
 
 function take(pair: Pair, flow: Flow): void {
-  const name = channel(flow);
+  const name = flow.channel;
   const port = entry(pair.ports, name, () => ({
     name,
     application: "",
@@ -129,7 +128,7 @@ function take(pair: Pair, flow: Flow): void {
     port.connections.add(flow);
   } else {
     port.asked = true;
-    const what = subject(flow);
+    const what = flow.subject;
     const [method, path] = flow.http ? [flow.http.method, flow.http.path] : ["", what];
     const fresh = () => ({ method, path, tally: new RequestTally() });
     const request = entry(port.requests, what, fresh);
@@ -139,20 +138,11 @@ function take(pair: Pair, flow: Flow): void {
   if (flow.kind !== "answer" && flow.why.reason) explain(pair, flow);
 }
 
-/** GET /ip, a DNS name, or the port. */
-export function subject(flow: Flow): string {
-  if (flow.http) return `${flow.http.method} ${flow.http.path}`;
-  if (flow.query) return flow.query.replace(/\.$/, "");
-  if (flow.application === "tls") return flow.raw.flow?.destination_names?.[0] ?? "TLS";
-  return flow.kind === "connection" ? channel(flow) : flow.summary;
-}
-
 function explain(pair: Pair, flow: Flow): void {
   const reasons = entry(pair.reasons, flow.outcome, () => new Map<string, Reason>());
-  const { policies, rules, reason, nearestMiss } = flow.why;
-  const key = [flow.direction, ...policies, ...rules, reason, nearestMiss].join("\n");
+  const key = `${flow.direction} ${flow.why.key}`;
   const known = reasons.get(key);
-  const said = subject(flow);
+  const said = flow.subject;
   if (known) {
     known.count += 1 + flow.repeats;
     known.last = Math.max(known.last, flow.time);

@@ -72,7 +72,7 @@ export function requests(flows: Iterable<Flow>): Requests[] {
   const found = new Map<string, { first: Flow; tally: RequestTally }>();
   for (const flow of flows) {
     if (!flow.http) continue;
-    const id = `${flow.to.place.id} ${flow.http.method} ${flow.http.path}`;
+    const id = `${flow.to.place.id} ${flow.subject}`;
     const one = entry(found, id, () => ({ first: flow, tally: new RequestTally() }));
     one.tally.add(flow);
   }

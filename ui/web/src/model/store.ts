@@ -14,8 +14,8 @@ export class Store {
   constructor(readonly most = 20_000) {}
 
   /** Takes a record; false where it is known already or says nothing. */
-  add(raw: RawAnswer): boolean {
-    const flow = read(raw);
+  add(raw: RawAnswer, text = ""): boolean {
+    const flow = read(raw, text);
     if (!flow || this.known.has(flow.id)) return false;
     const last = this.flows.at(-1);
     if (last && last.time > flow.time) this.unsorted = true;

@@ -20,8 +20,11 @@ export function Empty() {
   if (mood.value === "away")
     return (
       <div class="empty">
-        <h2>Nothing was seen before the source went away</h2>
-        <p>The map goes on by itself when it is back.</p>
+        <h2>The source does not answer</h2>
+        <p>
+          Is <code>weir agent</code> running, and may <code>weir ui</code> reach it (on a node: as
+          root)? The map begins by itself when it answers.
+        </p>
       </div>
     );
   if (hello.value?.recorded)

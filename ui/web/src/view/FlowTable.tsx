@@ -2,7 +2,6 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Flow } from "../model/flow";
-import { channel } from "../model/flow";
 import { picture, selection } from "../state";
 import { clock, milliseconds, NAMES, placeName, said } from "../words";
 import { Sign } from "./icons";
@@ -130,7 +129,7 @@ function Row({ flow, top, chosen }: { flow: Flow; top: number; chosen: boolean }
         {placeName(flow.to.place)}
       </span>
       <span role="gridcell" class="muted">
-        {channel(flow)}
+        {flow.channel}
       </span>
       <span role="gridcell" title={flow.summary}>
         {said(flow)}

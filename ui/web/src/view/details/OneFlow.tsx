@@ -69,7 +69,7 @@ export function OneFlow({ flow }: { flow: Flow }) {
       </dl>
       <details>
         <summary>As the observer tells it</summary>
-        <pre>{JSON.stringify(flow.raw, null, 2)}</pre>
+        <pre>{JSON.stringify(JSON.parse(flow.text), null, 2)}</pre>
       </details>
     </Panel>
   );
