@@ -120,11 +120,11 @@ impl Access {
         })
     }
 
-    /// What opens the page; with the token, where there is one.
-    pub fn url(&self, address: SocketAddr) -> String {
+    /// What opens the page at `HOST:PORT`; with the token, where there is one.
+    pub fn url(&self, authority: &str) -> String {
         match self {
-            Self::Local => format!("http://{address}/"),
-            Self::Token(token) => format!("http://{address}/?token={}", token.as_str()),
+            Self::Local => format!("http://{authority}/"),
+            Self::Token(token) => format!("http://{authority}/?token={}", token.as_str()),
         }
     }
 }

@@ -72,13 +72,22 @@ impl UiCommand {
             let listener = tokio::net::TcpListener::bind(self.listen)
                 .await
                 .with_context(|| format!("cannot serve at {}", self.listen))?;
-            let url = access.url(listener.local_addr()?);
+            let url = access.url(&authority(listener.local_addr()?)?);
             let mut out = io::stdout().lock();
             writeln!(out, "{url}").and_then(|()| out.flush())?;
             drop(out);
             axum::serve(listener, router).await.context("cannot serve")
         })
     }
+}
+
+/// How a browser reaches an address: where it is every address of this machine, by the machine's name.
+fn authority(address: SocketAddr) -> Result<String> {
+    if !address.ip().is_unspecified() {
+        return Ok(address.to_string());
+    }
+    let name = nix::unistd::gethostname().context("this machine's name")?;
+    Ok(format!("{}:{}", name.to_string_lossy(), address.port()))
 }
 
 /// An observer that does not answer may begin later, so that this is no error; the page shows it, too.
