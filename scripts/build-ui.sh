@@ -13,7 +13,15 @@ sources=$(find index.html package-lock.json vite.config.ts tsconfig.json src pub
 node_is_new || fail "the page of weir ui is built with Node 20.19 or newer and npm: scripts/setup.sh installs them"
 
 step "building the page of weir ui"
-# What is installed is as the lock file says, or is installed again.
-[ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent --no-audit --no-fund
-npm run --silent build >/dev/null
+# Shows what was said only where it failed.
+quietly() {
+    local said
+    said=$("$@" 2>&1) || fail "$* failed:
+$said"
+}
+# What is installed is as the lock file says, or is installed again. Not by `npm ci`: it wants the
+# packages of all platforms in the lock file, also those that a registry does not have.
+[ node_modules/.package-lock.json -nt package-lock.json ] ||
+    quietly npm install --no-save --ignore-scripts --no-audit --no-fund
+quietly npm run --silent build
 printf '%s\n' "$sources" >"$stamp"

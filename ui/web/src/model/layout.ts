@@ -13,7 +13,7 @@ const MARGIN = { side: 22, top: 44, bottom: 22 };
 const GAP = { x: 34, y: 20 };
 const BETWEEN = 44;
 /** Width of the map's place on the screen by its height. */
-const SCREEN = 2.5;
+const SCREEN = 3;
 
 export interface Spot {
   x: number;
@@ -167,16 +167,18 @@ function shape(numbers: number[]): { rows: number; wide: number } {
   for (let rows = 2; rows <= 16; rows += 1) {
     const sizes = numbers.map((number) => box(number, rows));
     const line = sizes.reduce((sum, { width }) => sum + width + BETWEEN, 0);
-    for (let lines = 1; lines <= 6; lines += 1) {
-      const wide = Math.max((line / lines) * 1.04, ...sizes.map(({ width }) => width));
-      let [x, y, tall, widest] = [0, 0, 0, 0];
+    const widest = Math.max(...sizes.map(({ width }) => width));
+    // Groups do not fill lines evenly: some wider lines are tried, too.
+    for (let part = 1; part <= 6; part += 0.25) {
+      const wide = Math.max(line / part, widest);
+      let [x, y, tall, right] = [0, 0, 0, 0];
       for (const { width, height } of sizes) {
         if (x > 0 && x + width > wide) [x, y, tall] = [0, y + tall + BETWEEN, 0];
         x += width + BETWEEN;
-        widest = Math.max(widest, x);
+        right = Math.max(right, x);
         tall = Math.max(tall, height);
       }
-      const scale = Math.min(SCREEN / widest, 1 / (y + tall));
+      const scale = Math.min(SCREEN / right, 1 / (y + tall));
       if (scale > best.scale) best = { rows, wide, scale };
     }
   }
