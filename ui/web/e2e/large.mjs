@@ -46,10 +46,10 @@ async function frames(page, act) {
 export async function large(page, { workloads, flows }, folder) {
   const began = performance.now();
   await page.waitForFunction(
-    (wanted) =>
-      document.querySelectorAll(".node.is-workload").length === wanted &&
-      document.querySelector(".mood.record"),
-    workloads,
+    ({ workloads, flows }) =>
+      document.querySelectorAll(".node.is-workload").length === workloads &&
+      document.querySelector("#tab-flows span")?.textContent === flows,
+    { workloads, flows: flows.toLocaleString("en") },
     { timeout: MOST.first },
   );
   const first = performance.now() - began;

@@ -97,7 +97,7 @@ function now(): number {
 }
 
 /** The longest that the old picture stays after a change, and the quiet that ends the wait, in ms. */
-const WAIT = { most: 1500, quiet: 120, record: 4000 };
+const WAIT = { most: 1500, quiet: 120, record: 8000 };
 
 function connect(search: string): () => void {
   const next = new Store();
