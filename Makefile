@@ -23,6 +23,7 @@ lint: setup ## Read the code: tree, format, clippy
 
 fmt: ## Format the code
 	@cargo fmt --all && cargo fmt --manifest-path fuzz/Cargo.toml && cd ebpf && cargo fmt
+	@bash -c '. scripts/env.sh && npm --prefix ui/web run --silent fmt'
 
 demo: setup ## Watch a policy workshop happen on this machine; needs root
 	@cargo build --locked -p weir
@@ -46,4 +47,4 @@ soak: setup ## Run traffic through the proxy for SECONDS (600) and look for stal
 
 clean: ## Remove what was built; the cached BPF linker stays
 	@cargo clean
-	@rm -rf ebpf/target
+	@rm -rf ebpf/target ui/web/dist

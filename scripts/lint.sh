@@ -10,6 +10,9 @@ cargo fmt --all --check
 (cd ebpf && cargo fmt --check)
 cargo fmt --manifest-path fuzz/Cargo.toml --check
 
+step "the page: types, lints, formatting"
+npm --prefix ui/web run --silent check
+
 step "clippy"
 cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 

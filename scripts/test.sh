@@ -27,6 +27,11 @@ timeout 300 scripts/check-deploy.py
 step "the image, run as the DaemonSet says"
 CARGO_PROFILE_IMAGE_LTO=off timeout 2400 deploy/build-image.sh
 alone timeout 600 scripts/check-image.py --no-build
+step "the page's logic"
+npm --prefix ui/web run --silent test
+
+step "the page in a real browser, beside a lab and with 200 workloads"
+alone scripts/check-ui
 
 step "ten seconds of fuzzing for each parser"
 scripts/fuzz.sh

@@ -22,6 +22,7 @@ mod status_command;
 mod suggest_command;
 mod test_command;
 mod webhook_command;
+mod ui_command;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,7 @@ const EXAMPLES: &str = "Examples:
   weir observe --verdict DROPPED --why          what was denied, and why
   weir agent --cluster                          enforce on this node of a cluster
   weir status                                   how Weir is on this node
+  weir ui --lab lab                             a live map of the flows, in the browser
 ";
 
 /// Kubernetes network policy that understands HTTP, without a sidecar.
@@ -68,6 +70,7 @@ enum Command {
     Cni(cni_command::CniCommand),
     Crds(crds_command::CrdsCommand),
     Webhook(webhook_command::WebhookCommand),
+    Ui(ui_command::UiCommand),
     Cleanup(agent_command::CleanupCommand),
 }
 
@@ -101,6 +104,7 @@ fn main() -> ExitCode {
         Command::Cni(command) => command.run().map(done),
         Command::Crds(command) => command.run(),
         Command::Webhook(command) => command.run(),
+        Command::Ui(command) => command.run().map(done),
         Command::Cleanup(command) => command.run().map(done),
     };
     result.unwrap_or_else(|error| {

@@ -2,7 +2,7 @@
 
 mod filters;
 mod output;
-mod source;
+pub mod source;
 mod times;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -41,9 +41,10 @@ pub struct ObserveCommand {
     show: Show,
 }
 
+/// Whose flows: an instance's, a lab's, another machine's, or those of a record.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Whose flows")]
-struct Place {
+pub struct Place {
     /// Name of the running instance
     #[arg(long, default_value = "weir", conflicts_with_all = ["lab", "server", "input_file"])]
     name: String,
@@ -182,7 +183,18 @@ impl Range {
 }
 
 impl Place {
-    fn source(&self) -> Result<Source> {
+    /// In a few words.
+    pub fn described(&self) -> String {
+        let file = self.input_file.as_ref().map(|path| path.display());
+        match (file, &self.server, &self.lab) {
+            (Some(file), ..) => file.to_string(),
+            (None, Some(server), _) => server.clone(),
+            (None, None, Some(lab)) => format!("lab {lab}"),
+            (None, None, None) => format!("instance {}", self.name),
+        }
+    }
+
+    pub fn source(&self) -> Result<Source> {
         if let Some(file) = &self.input_file {
             return Ok(Source::File(file.clone()));
         }

@@ -116,6 +116,7 @@ pub fn last(words: &str) {
 /// Where the same is to be seen in other ways.
 pub fn where_to_look(name: &str, log: &Path, socket: Option<&Path>) {
     let rows = [
+        ("map in a browser", format!("weir ui --lab {name}")),
         ("follow", format!("weir observe --lab {name} -f")),
         ("denials as a log", format!("grep DENY {}", log.display())),
         (

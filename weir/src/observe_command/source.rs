@@ -172,7 +172,7 @@ async fn follow(
 }
 
 /// What a server would answer, from a record.
-fn recorded(path: &Path, request: &GetFlowsRequest) -> Result<Vec<GetFlowsResponse>> {
+pub fn recorded(path: &Path, request: &GetFlowsRequest) -> Result<Vec<GetFlowsResponse>> {
     let filters = Filters::new(&request.whitelist, &request.blacklist)?;
     let reader: Box<dyn BufRead> = match path.as_os_str() == "-" {
         true => Box::new(io::stdin().lock()),
