@@ -2,7 +2,7 @@
 //!
 //! Labels are namespaces and workloads, never addresses; every family has a bound on its series.
 //! Past it, and for what a client may choose freely, values become `other`. The series of a
-//! workload go a minute after its last pod.
+//! workload go a minute after its last pod, those of a policy a minute after it.
 
 pub mod agent;
 mod family;
@@ -133,7 +133,7 @@ const HEAD: &str = "# Metrics
 
 `weir agent --metrics ADDRESS` serves these on `/metrics`. The `hubble_*` names and labels are those of Hubble's metrics (HTTP: its `httpV2` set, with namespaces and workloads as context), so that its dashboards work. Of a denied HTTP request the proxy's own answer counts, with its status; a request without any answer has `status=\"0\"`.
 
-Label values never hold addresses. A family has at most 5,000 series: what comes later counts as `other`. The series of a workload go a minute after its last pod.
+Label values never hold addresses. A family has at most 5,000 series: what comes later counts as `other`. The series of a workload go a minute after its last pod, those of a policy a minute after it was deleted.
 
 | name | type | labels | meaning |
 |---|---|---|---|

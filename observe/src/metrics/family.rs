@@ -7,15 +7,24 @@ use std::{
 
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, core::Collector,
+    Registry, core::Collector, process_collector::ProcessCollector,
 };
 
 /// Series of one family at most.
 pub const MOST: usize = 5_000;
-/// How long the series of a workload without pods stay.
+/// How long the series of a workload without pods, or of a policy that is deleted, stay.
 const LINGER: Duration = Duration::from_secs(60);
 /// What stands for everything past a bound.
 pub const OTHER: &str = "other";
+
+/// What series may be about.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// `NAMESPACE/WORKLOAD` of those that have pods.
+    pub workloads: HashSet<String>,
+    /// `Kind/NAMESPACE/NAME` of those that there are.
+    pub policies: HashSet<String>,
+}
 
 /// What a metric is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +87,25 @@ impl Documented {
                 tracing::error!(%error, "a metric is missing");
                 None
             }
+        }
+    }
+
+    /// What the kernel counts of this process, under the names that every exporter uses.
+    pub fn process(&mut self) {
+        let collector = ProcessCollector::for_self();
+        for described in collector.desc() {
+            self.descriptions.push(Description {
+                name: described.fq_name.clone(),
+                kind: match described.fq_name.ends_with("_total") {
+                    true => "counter",
+                    false => "gauge",
+                },
+                labels: Vec::new(),
+                help: format!("The agent's own: {}", described.help),
+            });
+        }
+        if let Err(error) = self.registry.register(Box::new(collector)) {
+            tracing::error!(%error, "metrics of the process are missing");
         }
     }
 
@@ -237,8 +265,8 @@ impl<V: Removable> Family<V> {
         admitted
     }
 
-    /// Marks the series of workloads that are gone; `live` holds `NAMESPACE/WORKLOAD`.
-    pub fn mark(&mut self, live: &HashSet<String>) {
+    /// Marks the series of workloads and policies that are gone.
+    pub fn mark(&mut self, live: &Live) {
         let place = |name: &str| self.labels.iter().position(|label| label == name);
         let pairs: Vec<(usize, usize)> = [
             ("source_namespace", "source_workload"),
@@ -247,21 +275,27 @@ impl<V: Removable> Family<V> {
         .iter()
         .filter_map(|(namespace, workload)| Some((place(namespace)?, place(workload)?)))
         .collect();
+        let policy = place("policy");
         for (labels, gone) in &mut self.series {
             let dead = pairs.iter().any(|(namespace, workload)| {
                 let (namespace, workload) = (&labels[*namespace], &labels[*workload]);
                 !namespace.is_empty()
                     && namespace != OTHER
-                    && !live.contains(&format!("{namespace}/{workload}"))
+                    && !live.workloads.contains(&format!("{namespace}/{workload}"))
             });
-            match dead {
+            // Denied by no policy of its own: the label is empty.
+            let repealed = policy.is_some_and(|place| {
+                let policy = &labels[place];
+                !policy.is_empty() && policy != OTHER && !live.policies.contains(policy)
+            });
+            match dead || repealed {
                 true => _ = gone.get_or_insert_with(Instant::now),
                 false => *gone = None,
             }
         }
     }
 
-    /// Takes out the series of workloads that were gone a while before `now`.
+    /// Takes out the series of what was gone a while before `now`.
     pub fn forget(&mut self, now: Instant) {
         let over = |gone: &Option<Instant>| gone.is_some_and(|since| now > since + LINGER);
         let metric = self.metric.as_ref();
