@@ -13,7 +13,7 @@ def query(name, label, expression, multi=True):
     made = {
         "type": "query", "name": name, "label": label, "datasource": SOURCE,
         "query": {"query": expression, "refId": "StandardVariableQuery"},
-        "definition": expression, "refresh": 2, "sort": 1, "regex": "", "hide": 0,
+        "refresh": 2, "sort": 1, "regex": "", "hide": 0,
         "includeAll": multi, "multi": multi, "options": [], "skipUrlSync": False,
     }
     if multi:

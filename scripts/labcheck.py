@@ -37,7 +37,8 @@ def python_packages(folder, *packages):
     path = os.path.join(ROOT, "target", folder)
     done = os.path.join(path, ".installed")
     if not os.path.exists(done) or open(done).read().split() != list(packages):
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", path, *packages]
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--root-user-action=ignore",
+                   "--disable-pip-version-check", "--upgrade", "--target", path, *packages]
         subprocess.run(command, check=True)
         with open(done, "w") as file:
             file.write(" ".join(packages))
