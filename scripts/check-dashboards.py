@@ -1,0 +1,270 @@
+#!/usr/bin/env python3
+"""Holds dashboards and rules against what clients counted, request for request.
+
+  scripts/check-dashboards.py                 a minute of the workshop's traffic, all expressions
+  scripts/check-dashboards.py --draw FOLDER   longer traffic; every panel drawn into FOLDER
+
+A lab under the workshop's traffic: GET /headers, GET /ip and POST /post every 0.3 s before, while
+and after the HTTP policy is applied. A real Prometheus scrapes it by the relabelling and the rules of
+the tree. Every expression of every dashboard and recording rule must give data, and the counts must
+be those of the clients. Needs root: it plays pods.
+"""
+
+import collections
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+from boards import boards, expressions, filled, panel
+from labcheck import MONITORING_TOOLS, ROOT, WEIR, Prometheus, python_packages, wait, weir
+
+LAB = "testdash"
+SCENARIO = os.path.join(ROOT, "lab/scenarios/s4")
+RULES = [os.path.join(ROOT, f"dashboards/rules/{name}.yaml") for name in ("recording", "alerts")]
+# Rates are made over everything that was seen.
+WINDOW = 120
+LOOPS = {("GET", "/headers"), ("GET", "/ip"), ("POST", "/post")}
+ROUNDS = 12
+DENIED_CONNECTIONS = 3
+HUNG = 2
+POLICY = "CiliumNetworkPolicy/default/allow-get-headers"
+
+# What the workshop's traffic does not show: names that DNS rules judge, and audit mode.
+MORE = """
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: names, namespace: sleep}
+spec:
+  endpointSelector: {matchLabels: {app: visitor}}
+  egress:
+    - toEndpoints: [{matchLabels: {"k8s:io.kubernetes.pod.namespace": kube-system, k8s-app: kube-dns}}]
+      toPorts: [{ports: [{port: "53"}], rules: {dns: [{matchPattern: "*.cluster.local"}]}}]
+    - toEndpoints: [{matchLabels: {"k8s:io.kubernetes.pod.namespace": default}}]
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: nothing-out, namespace: sleep, annotations: {weir.dev/mode: audit}}
+spec: {podSelector: {matchLabels: {app: sleep}}, policyTypes: [Egress]}
+"""
+# Requests that the server does not answer in time.
+DELAYED = """
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: allow-delay}
+spec:
+  endpointSelector: {matchLabels: {app: httpbin}}
+  ingress:
+    - fromEndpoints: [{matchLabels: {app: sleep}}]
+      toPorts: [{ports: [{port: "80", protocol: TCP}], rules: {http: [{method: GET, path: "/delay/.*"}]}}]
+"""
+
+
+def command(pod, *words):
+    return ["lab", "exec", "--name", LAB, pod, "--", *words]
+
+
+def apply(text):
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(text)
+        file.flush()
+        weir("lab", "apply", "--name", LAB, "-f", file.name)
+
+
+def curl(pod, *words, seconds=5):
+    """One request; what the client counts of it: its status (000: none) and its own port."""
+    form = ["-o", "/dev/null", "-w", "%{http_code} %{local_port}"]
+    said = weir(*command(pod, "curl", "-4", "-s", "-m", str(seconds), *form, *words), check=False)
+    status, port = said.split()
+    return status, int(port)
+
+
+class Loops:
+    """The three loops of the workshop, each with its log; no request is cut short when they stop."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.stopped = os.path.join(folder, "stop")
+        self.running = []
+        for method, path in sorted(LOOPS):
+            log = os.path.join(folder, method + path.replace("/", "-"))
+            text = (f"while [ ! -e {self.stopped} ]; do curl -4 -s -m 5 -o /dev/null -X {method} "
+                    f"-w '{method} %{{http_code}} %{{local_port}}\\n' httpbin:8000{path} >>{log}; sleep 0.3; done")
+            open(log, "w").close()
+            self.running.append((log, subprocess.Popen([WEIR, *command("deploy/sleep", "sh", "-c", text)])))
+
+    def lines(self):
+        return [[line.split() for line in open(log)] for log, _ in self.running]
+
+    def wait_for(self, rounds):
+        seen = [len(lines) for lines in self.lines()]
+        wait(f"{rounds} rounds", lambda: all(len(now) >= was + rounds for now, was in zip(self.lines(), seen)), 90)
+
+    def stop(self):
+        open(self.stopped, "w").close()
+        for _, process in self.running:
+            assert process.wait(30) == 0, "a client's loop failed"
+        return [(method, status, int(port)) for lines in self.lines() for method, status, port in lines]
+
+
+def proxied():
+    """The clients' ports of the connections that the kernel gave to the proxy when they began."""
+    text = weir("observe", "--lab", LAB, "--all", "-o", "jsonpb", "--type", "policy-verdict", "--verdict", "REDIRECTED")
+    flows = [json.loads(line)["flow"] for line in text.splitlines()]
+    tcp = [flow["l4"]["TCP"] for flow in flows if "TCP" in flow["l4"]]
+    return {one["source_port"] for one in tcp if one["flags"].get("SYN") and not one["flags"].get("ACK")}
+
+
+def traffic(rounds):
+    """Everything the clients do, and what they count of it."""
+    with tempfile.TemporaryDirectory(prefix="weir-clients-") as folder:
+        loops = Loops(folder)
+        loops.wait_for(rounds)
+        weir("lab", "apply", "--name", LAB, "-f", f"{SCENARIO}/policies/allow-get-headers.yaml")
+        loops.wait_for(rounds)
+        denied = [curl("sleep/visitor", "httpbin.default:8000/headers", seconds=1) for _ in range(DENIED_CONNECTIONS)]
+        assert {status for status, _ in denied} == {"000"}, denied
+        refused = subprocess.run([WEIR, *command("sleep/visitor", "nslookup", "-type=A", "www.example.org")],
+                                 capture_output=True, text=True)
+        assert "REFUSED" in refused.stdout, refused.stdout
+        weir(*command("sleep/deploy/sleep", "nslookup", "-type=A", "httpbin.default"), check=False)
+        counted = loops.stop()
+    apply(DELAYED)
+    hung = [("GET", *curl("deploy/sleep", "httpbin:8000/delay/3", seconds=1)) for _ in range(HUNG)]
+    assert {status for _, status, _ in hung} == {"000"}, hung
+    return counted + hung
+
+
+def agree(prometheus, counted):
+    """The panels that count say what the clients counted, and go on saying it."""
+    ports = proxied()
+    # A request that got no answer has status 0 with us, 000 with curl.
+    through = collections.Counter((method, status.lstrip("0") or "0") for method, status, port in counted if port in ports)
+    denials = sum(number for (_, status), number in through.items() if status == "403")
+    assert denials == sum(status == "403" for _, status, _ in counted) > 0, "a 403 that no proxy gave"
+    before = len(counted) - sum(through.values())
+    assert before >= 3 * ROUNDS and through["GET", "0"] >= HUNG, (before, through)
+    ends = ("default", "sleep", "default", "httpbin")
+    who = ["policy", "direction", "layer", "source_namespace", "source_workload", "destination_namespace", "destination_workload"]
+    http = "source_workload='sleep',destination_workload='httpbin'"
+    truths = [
+        ("Requests counted, by method and status", ["method", "status"], dict(through)),
+        ("Requests counted, by source", [*who[3:], "method", "status"],
+         {(*ends, *request): number for request, number in through.items()}),
+        ("Denials counted, by policy", who, {
+            (POLICY, "ingress", "l7", *ends): denials,
+            (POLICY, "ingress", "l4", "sleep", "visitor", *ends[2:]): DENIED_CONNECTIONS,
+            ("CiliumNetworkPolicy/sleep/names", "egress", "l7", "sleep", "visitor", "kube-system", "coredns"): 1,
+        }),
+    ]
+    truths = [(filled(panel(title)["targets"][0]["expr"], WINDOW), labels, truth) for title, labels, truth in truths]
+    # What was answered took a time, one was given to the proxy for each connection, and the rest passed untouched.
+    answered = sum(number for (_, status), number in through.items() if status == "200")
+    truths += [
+        (f"sum(hubble_http_request_duration_seconds_count{{{http}}})", [], {(): answered}),
+        (f"sum(hubble_policy_verdicts_total{{action='redirected',direction='ingress',{http}}})", [], {(): sum(through.values())}),
+        (f"sum(hubble_flows_processed_total{{subtype='to-endpoint',{http}}})", [], {(): before}),
+        ("sum(hubble_flows_processed_total{type='L7',subtype='HTTP',verdict='DROPPED'})", [], {(): denials}),
+        ("sum(weir_proxy_judged_total{protocol='http',verdict='denied'})", [], {(): denials}),
+        ("sum(hubble_lost_events_total)", [], {(): 0}),
+    ]
+    for expression, labels, truth in truths:
+        told = {}
+
+        def same():
+            told.clear()
+            told.update(prometheus.counts(expression, *labels))
+            return told == truth
+
+        until = time.monotonic() + 15
+        while not same():
+            if time.monotonic() > until:
+                sys.exit(f"{expression}\n  clients counted {truth}\n  Prometheus has {told}")
+            time.sleep(0.2)
+    scraped = prometheus.counts("count_over_time(up[1h])")[()]
+    wait("two more scrapes", lambda: prometheus.counts("count_over_time(up[1h])")[()] >= scraped + 2)
+    for expression, labels, truth in truths:
+        told = prometheus.counts(expression, *labels)
+        assert told == truth, f"{expression}\n  clients counted {truth}\n  Prometheus went on to {told}"
+    return sum(through.values()), denials
+
+
+def give_data(prometheus):
+    """Every expression of dashboards and recording rules has a result."""
+    empty, number = [], 0
+    for board in boards():
+        found, lists = expressions(board)
+        for title, expression in found:
+            number += 1
+            if not prometheus.query(filled(expression, WINDOW)):
+                empty.append(f"{board['title']} / {title}: {expression}")
+        for name, expression in lists:
+            series, label = re.fullmatch(r"label_values\((.*), (\w+)\)", expression).groups()
+            number += 1
+            if not prometheus.query(f"count by ({label}) ({filled(series, WINDOW)})"):
+                empty.append(f"{board['title']}, variable {name}: {expression}")
+    groups = prometheus.ask("rules")["groups"]
+    for rule in (rule for group in groups for rule in group["rules"]):
+        number += 1
+        if rule["health"] != "ok":
+            empty.append(f"rule {rule['name']}: {rule.get('lastError', rule['health'])}")
+        # An alert is silent on a healthy node; dashboards/rules/tests/alerts.yaml shows each of them fire.
+        elif rule["type"] == "alerting" and rule["labels"]["severity"] == "critical" and rule["alerts"]:
+            empty.append(f"alert {rule['name']} on a healthy node: {rule['alerts']}")
+        elif rule["type"] == "recording" and not prometheus.query(rule["name"]):
+            empty.append(f"rule {rule['name']} records nothing")
+    if empty:
+        sys.exit("no data for\n  " + "\n  ".join(empty))
+    return number
+
+
+def scrapes():
+    """The scrape configuration of deploy/monitoring, with pods of the lab in place of Kubernetes' list."""
+    import yaml
+
+    with open(os.path.join(ROOT, "deploy/monitoring/prometheus.yml")) as file:
+        jobs = yaml.safe_load(file)["scrape_configs"]
+    pod = {"__meta_kubernetes_pod_ip": "127.0.0.1", "__meta_kubernetes_pod_node_name": "lab-node",
+           "__meta_kubernetes_pod_name": "weir-x7k2p", "__meta_kubernetes_pod_phase": "Running"}
+    component = "__meta_kubernetes_pod_label_app_kubernetes_io_component"
+    others = [{component: "relay"}, {"__meta_kubernetes_pod_phase": "Pending"}]
+    for job in jobs:
+        job.pop("kubernetes_sd_configs")
+        # Two ports of the agent's pod make one target, and what is no running agent makes none.
+        job["static_configs"] = [{"targets": [f"127.0.0.1:{port}"], "labels": pod} for port in (4244, 9965)]
+        job["static_configs"] += [{"targets": ["127.0.0.1:1"], "labels": pod | other} for other in others]
+        job["scrape_interval"] = "1s"
+    return jobs
+
+
+def main():
+    draw = sys.argv[2] if sys.argv[1:2] == ["--draw"] and len(sys.argv) == 3 else None
+    if len(sys.argv) > 1 and not draw:
+        sys.exit(__doc__)
+    python_packages(*MONITORING_TOOLS)
+    weir("lab", "down", "--name", LAB)
+    weir("lab", "up", "--name", LAB, "-f", f"{SCENARIO}/sleep.yaml", "-f", f"{SCENARIO}/httpbin.yaml")
+    try:
+        weir("lab", "apply", "--name", LAB, "-n", "sleep", "-f", f"{SCENARIO}/sleep.yaml")
+        weir("lab", "apply", "--name", LAB, "-f", f"{SCENARIO}/visitor.yaml")
+        apply(MORE)
+        with Prometheus(LAB, scrapes(), RULES) as prometheus:
+            labels = [sample["metric"] for sample in prometheus.query("up")]
+            assert [(one["node"], one["instance"]) for one in labels] == [("lab-node", "weir-x7k2p")], labels
+            began = time.time()
+            counted = traffic(150 if draw else ROUNDS)
+            requests, denials = agree(prometheus, counted)
+            number = give_data(prometheus)
+            if draw:
+                from boardplot import plot
+                plot(prometheus, draw, began)
+    finally:
+        weir("lab", "down", "--name", LAB, check=False)
+    print(f"{number} expressions give data; {requests} requests through the proxy, {denials} of them denied, "
+          f"of {len(counted)} that clients sent, are counted to the one")
+
+
+main()
