@@ -38,8 +38,8 @@ def health():
             lines("Fill of the maps", [(f"max by (node, map) (weir_map_entries{{{NODE}}} / weir_map_capacity{{{NODE}}})", "{{map}} {{node}}")],
                   "percentunit", most=1, about="A full table denies new flows."),
             lines("Flows tracked", [(gauge("weir_tracked_flows"), "{{node}}")]),
-            lines("Packets by result", [(rate("weir_datapath_packets_total", "result", ',result!~"drop_.*|lost_event"'), "{{result}}")], "pps", stacked=True),
-            lines("Packets dropped", [(rate("weir_datapath_packets_total", "result", ',result=~"drop_.*"'), "{{result}}")], "pps",
+            lines("Packets by result", [(rate("weir_datapath_packets_total", "result", ',result!~"drop_.*|lost_event"') + " > 0", "{{result}}")], "pps", stacked=True),
+            lines("Packets dropped", [(rate("weir_datapath_packets_total", "result", ',result=~"drop_.*"') + " > 0", "{{result}}")], "pps",
                   about="docs/troubleshooting.md says what each means."),
         ]),
         ("Proxy", [
@@ -52,7 +52,10 @@ def health():
             lines("Failures of servers", [
                 (rate("weir_proxy_upstream_failures_total", "node"), "not reached, {{node}}"),
                 (rate("weir_proxy_response_faults_total", "node"), "malformed answers, {{node}}")], "reqps"),
-            lines("Malformed requests", [(rate("weir_proxy_parse_errors_total", "reason"), "{{reason}}")], "reqps"),
+            lines("Malformed requests", [
+                (rate("weir_proxy_parse_errors_total", "node"), "all on {{node}}"),
+                (rate("weir_proxy_parse_errors_total", "reason") + " > 0", "{{reason}}")], "reqps",
+                about="Answered with 400, 408 or 431, and never forwarded."),
             lines("Ports", [(f"sum by (direction) (weir_proxy_time_wait{{{NODE}}})", "TIME_WAIT {{direction}}"),
                             (rate("weir_proxy_port_fallbacks_total", "node"), "port not kept a second, {{node}}")],
                   about="Connections stall where sockets in TIME_WAIT use up a client's ports: about 28,000 for each server."),

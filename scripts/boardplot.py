@@ -63,8 +63,8 @@ def draw_table(axes, panel, prometheus, window):
     made.auto_set_column_width(list(range(len(names))))
 
 
-def draw_stat(axes, panel, prometheus, window):
-    samples = prometheus.query(filled(panel["targets"][0]["expr"], window))
+def draw_stat(axes, panel, prometheus, at, window):
+    samples = prometheus.query(filled(panel["targets"][0]["expr"], window), at)
     value = float(samples[0]["value"][1]) if samples else None
     steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
     colour = [step["color"] for step in steps if step["value"] is None or (value or 0) >= step["value"]][-1]
@@ -72,8 +72,8 @@ def draw_stat(axes, panel, prometheus, window):
     axes.text(0.5, 0.4, "no data" if value is None else number(panel, value), ha="center", va="center", fontsize=15, color=colour)
 
 
-def plot(prometheus, folder, began, window=20):
-    """One picture for each dashboard."""
+def plot(prometheus, folder, began, at, window=20):
+    """One picture for each dashboard; single numbers are those of the time `at`."""
     python_packages("boardplot", "matplotlib==3.11.2")
     import matplotlib
 
@@ -101,6 +101,6 @@ def plot(prometheus, folder, began, window=20):
             elif row["type"] == "table":
                 draw_table(axes, row, prometheus, window)
             else:
-                draw_stat(axes, row, prometheus, window)
+                draw_stat(axes, row, prometheus, at, window)
         figure.savefig(os.path.join(folder, f"{board['uid']}.png"), pil_kwargs={"optimize": True})
         pyplot.close(figure)

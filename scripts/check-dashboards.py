@@ -42,7 +42,7 @@ spec:
   endpointSelector: {matchLabels: {app: visitor}}
   egress:
     - toEndpoints: [{matchLabels: {"k8s:io.kubernetes.pod.namespace": kube-system, k8s-app: kube-dns}}]
-      toPorts: [{ports: [{port: "53"}], rules: {dns: [{matchPattern: "*.cluster.local"}]}}]
+      toPorts: [{ports: [{port: "53"}], rules: {dns: [{matchPattern: "*.*.svc.cluster.local"}, {matchPattern: "*.*.*.svc.cluster.local"}]}}]
     - toEndpoints: [{matchLabels: {"k8s:io.kubernetes.pod.namespace": default}}]
 ---
 apiVersion: networking.k8s.io/v1
@@ -127,15 +127,23 @@ def traffic(rounds):
         loops.wait_for(rounds)
         denied = [curl("sleep/visitor", "httpbin.default:8000/headers", seconds=1) for _ in range(DENIED_CONNECTIONS)]
         assert {status for status, _ in denied} == {"000"}, denied
-        refused = subprocess.run([WEIR, *command("sleep/visitor", "nslookup", "-type=A", "www.example.org")],
-                                 capture_output=True, text=True)
-        assert "REFUSED" in refused.stdout, refused.stdout
-        weir(*command("sleep/deploy/sleep", "nslookup", "-type=A", "httpbin.default"), check=False)
-        counted = loops.stop()
+        refused = weir(*command("sleep/visitor", "dig", "+tries=1", "www.example.org", "A"))
+        assert "status: REFUSED" in refused, refused
+        weir(*command("sleep/deploy/sleep", "dig", "+tries=1", "httpbin.default.svc.cluster.local", "A"))
+        # A request whose body has two lengths is refused before any rule is asked.
+        lengths = ["-H", "Content-Length: 5", "-H", "Transfer-Encoding: chunked"]
+        malformed = curl("deploy/sleep", *lengths, "httpbin:8000/headers")
+        assert malformed[0] == "400", malformed
+        counted, stopped = loops.stop(), time.time()
     apply(DELAYED)
     hung = [("GET", *curl("deploy/sleep", "httpbin:8000/delay/3", seconds=1)) for _ in range(HUNG)]
     assert {status for _, status, _ in hung} == {"000"}, hung
-    return counted + hung
+    return counted + hung, stopped
+
+
+def differences(selector):
+    """By how much counters grew in Prometheus' eyes: what increase() is made of."""
+    return f"sum(max_over_time({selector}[{WINDOW}s]) - min_over_time({selector}[{WINDOW}s]))"
 
 
 def agree(prometheus, counted):
@@ -158,6 +166,8 @@ def agree(prometheus, counted):
             (POLICY, "ingress", "l7", *ends): denials,
             (POLICY, "ingress", "l4", "sleep", "visitor", *ends[2:]): DENIED_CONNECTIONS,
             ("CiliumNetworkPolicy/sleep/names", "egress", "l7", "sleep", "visitor", "kube-system", "coredns"): 1,
+            # The malformed request: no policy decided.
+            ("", "ingress", "l7", *ends): 1,
         }),
     ]
     truths = [(filled(panel(title)["targets"][0]["expr"], WINDOW), labels, truth) for title, labels, truth in truths]
@@ -165,11 +175,16 @@ def agree(prometheus, counted):
     answered = sum(number for (_, status), number in through.items() if status == "200")
     truths += [
         (f"sum(hubble_http_request_duration_seconds_count{{{http}}})", [], {(): answered}),
-        (f"sum(hubble_policy_verdicts_total{{action='redirected',direction='ingress',{http}}})", [], {(): sum(through.values())}),
+        # The malformed one has no verdict of a rule, so no line of its own.
+        (f"sum(hubble_policy_verdicts_total{{action='redirected',direction='ingress',{http}}})", [], {(): sum(through.values()) + 1}),
         (f"sum(hubble_flows_processed_total{{subtype='to-endpoint',{http}}})", [], {(): before}),
         ("sum(hubble_flows_processed_total{type='L7',subtype='HTTP',verdict='DROPPED'})", [], {(): denials}),
         ("sum(weir_proxy_judged_total{protocol='http',verdict='denied'})", [], {(): denials}),
+        ("sum(weir_proxy_parse_errors_total)", [], {(): 1}),
         ("sum(hubble_lost_events_total)", [], {(): 0}),
+        # A series that begins is not short of its first count, so that rates are not either.
+        (differences("weir_policy_denials_total{layer='l4',action='denied'}"), [], {(): DENIED_CONNECTIONS}),
+        (differences(f"hubble_http_requests_total{{{http}}}"), [], {(): sum(through.values())}),
     ]
     for expression, labels, truth in truths:
         told = {}
@@ -221,6 +236,20 @@ def give_data(prometheus):
     return number
 
 
+def hubbles(prometheus):
+    """What Hubble's own dashboard of HTTP by workload groups by and selects finds our series."""
+    where = 'cluster=~"default",destination_namespace=~"default",destination_workload=~"httpbin",reporter="server"'
+    where += ',source_namespace=~"default|sleep",source_workload=~".*"'
+    for end in ("source", "destination"):
+        by = f"cluster, {end}_namespace, {end}_workload"
+        total = f"hubble_http_requests_total{{{where}%s}}[{WINDOW}s]"
+        bucket = f"hubble_http_request_duration_seconds_bucket{{{where}}}[{WINDOW}s]"
+        good, every = (f"sum(rate({total % more})) by ({by})" for more in (',status!~"5.*"', ""))
+        for expression in (f"sum(rate({total % ''})) by ({by}, status)", f"{good} / {every}",
+                           f"histogram_quantile(0.99, sum(rate({bucket})) by ({by}, le))"):
+            assert prometheus.query(expression), f"Hubble's dashboards find nothing with {expression}"
+
+
 def scrapes():
     """The scrape configuration of deploy/monitoring, with pods of the lab in place of Kubernetes' list."""
     import yaml
@@ -255,16 +284,18 @@ def main():
             labels = [sample["metric"] for sample in prometheus.query("up")]
             assert [(one["node"], one["instance"]) for one in labels] == [("lab-node", "weir-x7k2p")], labels
             began = time.time()
-            counted = traffic(150 if draw else ROUNDS)
+            counted, stopped = traffic(80 if draw else ROUNDS)
             requests, denials = agree(prometheus, counted)
             number = give_data(prometheus)
+            hubbles(prometheus)
             if draw:
                 from boardplot import plot
-                plot(prometheus, draw, began)
+                plot(prometheus, draw, began, stopped)
     finally:
         weir("lab", "down", "--name", LAB, check=False)
     print(f"{number} expressions give data; {requests} requests through the proxy, {denials} of them denied, "
           f"of {len(counted)} that clients sent, are counted to the one")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -96,9 +96,9 @@ class Prometheus:
             sys.exit(f"Prometheus on {parameters}: {answer.get('error', done.stdout)}")
         return answer["data"]
 
-    def query(self, expression):
-        """The samples of an expression now; those that are not a number count as none."""
-        data = self.ask("query", query=expression)
+    def query(self, expression, at=None):
+        """The samples of an expression now or `at` a time; those that are not a number count as none."""
+        data = self.ask("query", query=expression, **({"time": at} if at else {}))
         if data.get("resultType") == "scalar":
             return [{"metric": {}, "value": data["result"]}]
         return [sample for sample in data.get("result", []) if sample["value"][1] != "NaN"]

@@ -56,6 +56,12 @@ impl Documented {
         }
     }
 
+    /// The names of what was registered so far.
+    pub fn names(&self) -> HashSet<String> {
+        let names = self.descriptions.iter().map(|known| known.name.clone());
+        names.collect()
+    }
+
     pub fn finish(mut self) -> (Registry, Vec<Description>) {
         self.descriptions.sort();
         (self.registry, self.descriptions)
