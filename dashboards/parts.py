@@ -8,7 +8,7 @@ SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 RATE = "$__rate_interval"
 
 
-def query(name, label, expression, multi=True):
+def query(name, label, expression, multi=True, first=""):
     """A variable with what a label holds; with `multi`, All is anything, the empty value included."""
     made = {
         "type": "query", "name": name, "label": label, "datasource": SOURCE,
@@ -18,6 +18,8 @@ def query(name, label, expression, multi=True):
     }
     if multi:
         made |= {"allValue": ".*", "current": {"selected": True, "text": ["All"], "value": ["$__all"]}}
+    if first:
+        made |= {"current": {"selected": True, "text": first, "value": first}}
     return made
 
 

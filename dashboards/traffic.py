@@ -94,7 +94,8 @@ def overview():
 
 def http():
     source = query("source", "Source workload", "label_values(hubble_http_requests_total, source_workload)")
-    reporter = query("reporter", "Judged by rules of the", "label_values(hubble_http_requests_total, reporter)", multi=False)
+    reporter = query("reporter", "Judged by rules of the", "label_values(hubble_http_requests_total, reporter)",
+                     multi=False, first="server")
     where = end("destination", 'source_workload=~"$source",reporter=~"$reporter"')
     by_source = ("source_namespace", "source_workload")
     named = "{{source_namespace}}/{{source_workload}}"
@@ -153,7 +154,7 @@ def verdicts():
         ("Who is denied", [
             table("Denials counted, by policy", counted("denied"), who, width=24,
                   about="Since the agents started. l4: a new flow was dropped; l7: a request was answered with 403, a "
-                        "DNS query refused, a TLS connection reset. No policy: the request could not be judged."),
+                        "DNS query refused, a TLS connection reset. Policy none: the request was malformed."),
             lines("Denials by policy", [
                 (f"""sum by (policy) ({judged('weir_policy_denials_total', f'action="denied",{chosen}')})""", "{{policy}}")],
                 "cps", stacked=True),

@@ -3,6 +3,7 @@
 It shows that each panel's queries say something that can be read; it is no Grafana.
 """
 
+import io
 import os
 import re
 import time
@@ -79,6 +80,7 @@ def plot(prometheus, folder, began, at, window=20):
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from PIL import Image
 
     os.makedirs(folder, exist_ok=True)
     for board in boards():
@@ -102,5 +104,8 @@ def plot(prometheus, folder, began, at, window=20):
                 draw_table(axes, row, prometheus, window)
             else:
                 draw_stat(axes, row, prometheus, at, window)
-        figure.savefig(os.path.join(folder, f"{board['uid']}.png"), pil_kwargs={"optimize": True})
+        whole = io.BytesIO()
+        figure.savefig(whole)
         pyplot.close(figure)
+        # A handful of colours: small enough to be kept with the documentation.
+        Image.open(whole).convert("RGB").quantize(48).save(os.path.join(folder, f"{board['uid']}.png"), optimize=True)

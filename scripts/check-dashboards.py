@@ -167,7 +167,7 @@ def agree(prometheus, counted):
             (POLICY, "ingress", "l4", "sleep", "visitor", *ends[2:]): DENIED_CONNECTIONS,
             ("CiliumNetworkPolicy/sleep/names", "egress", "l7", "sleep", "visitor", "kube-system", "coredns"): 1,
             # The malformed request: no policy decided.
-            ("", "ingress", "l7", *ends): 1,
+            ("none", "ingress", "l7", *ends): 1,
         }),
     ]
     truths = [(filled(panel(title)["targets"][0]["expr"], WINDOW), labels, truth) for title, labels, truth in truths]

@@ -89,7 +89,7 @@ class Prometheus:
         for name, value in parameters.items():
             words += ["--data-urlencode", f"{name}={value}"]
         done = subprocess.run([*self.inside, *words], capture_output=True, text=True)
-        if not done.stdout:
+        if not done.stdout or done.stdout.startswith("Service Unavailable"):
             return {}
         answer = json.loads(done.stdout)
         if answer.get("status") != "success":

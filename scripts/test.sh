@@ -20,6 +20,12 @@ alone scripts/check-docs.sh
 step "the observer, asked by a client of another make, and scraped by Prometheus"
 alone scripts/check-observer.py
 
+step "dashboards, rules and deploy/monitoring, read"
+scripts/check-monitoring.py
+
+step "dashboards and rules, held against what clients counted"
+alone scripts/check-dashboards.py
+
 step "ten seconds of fuzzing for each parser"
 scripts/fuzz.sh
 

@@ -16,6 +16,8 @@ pub const MOST: usize = 5_000;
 const LINGER: Duration = Duration::from_secs(60);
 /// What stands for everything past a bound.
 pub const OTHER: &str = "other";
+/// The policy of what no policy decided.
+pub const NONE: &str = "none";
 
 /// What series may be about.
 #[derive(Debug, Default)]
@@ -289,10 +291,9 @@ impl<V: Removable> Family<V> {
                     && namespace != OTHER
                     && !live.workloads.contains(&format!("{namespace}/{workload}"))
             });
-            // Denied by no policy of its own: the label is empty.
             let repealed = policy.is_some_and(|place| {
                 let policy = &labels[place];
-                !policy.is_empty() && policy != OTHER && !live.policies.contains(policy)
+                policy != NONE && policy != OTHER && !live.policies.contains(policy)
             });
             match dead || repealed {
                 true => _ = gone.get_or_insert_with(Instant::now),

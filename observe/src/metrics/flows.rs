@@ -10,7 +10,7 @@ use weir_abi::{event::Event, policy::verdict};
 use weir_policy::model::Direction;
 
 use super::{
-    family::{Counter, Documented, Family, Live, OTHER},
+    family::{Counter, Documented, Family, Live, NONE, OTHER},
     labels::{direction, ends, kinds, protocol_name, protocol_of},
 };
 use crate::{
@@ -97,7 +97,7 @@ impl FlowMetrics {
             ),
             denials: all.counters(
                 "weir_policy_denials_total",
-                "New flows and requests that a policy denied (action denied) or would deny but for audit mode (action audited), by policy.",
+                "New flows and requests that a policy denied (action denied) or would deny but for audit mode (action audited), by policy; none where a request could not be judged.",
                 &with_ends(&["policy", "direction", "layer", "action"]),
             ),
             requests: all.counters(
@@ -210,7 +210,7 @@ impl FlowMetrics {
             .map_or(&[][..], |why| why.policies.as_slice());
         let named: HashSet<&str> = policies.iter().map(String::as_str).collect();
         let named = if named.is_empty() {
-            HashSet::from([""])
+            HashSet::from([NONE])
         } else {
             named
         };

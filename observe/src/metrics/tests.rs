@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    family::{Live, MOST},
+    family::{Live, MOST, NONE},
     *,
 };
 
@@ -111,7 +111,7 @@ fn series_of_workloads_that_are_gone_go_a_minute_later() {
 fn series_of_policies_that_are_gone_go_too() {
     let mut all = Documented::new();
     let mut family = all.counters("x_total", "x.", &["policy"]);
-    for policy in ["NetworkPolicy/default/a", "NetworkPolicy/default/b", ""] {
+    for policy in ["NetworkPolicy/default/a", "NetworkPolicy/default/b", NONE] {
         family.add(&[policy], 1);
     }
     let (registry, _) = all.finish();
@@ -124,7 +124,7 @@ fn series_of_policies_that_are_gone_go_too() {
     let text = TextEncoder::new()
         .encode_to_string(&registry.gather())
         .expect("text");
-    assert!(text.contains("default/a\"} 1") && text.contains("policy=\"\"} 1"));
+    assert!(text.contains("default/a\"} 1") && text.contains("policy=\"none\"} 1"));
     assert!(!text.contains("default/b"), "{text}");
 }
 
