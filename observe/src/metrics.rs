@@ -10,6 +10,7 @@ mod first;
 mod flows;
 pub mod http;
 mod labels;
+mod registry;
 #[cfg(test)]
 mod tests;
 
@@ -28,11 +29,11 @@ use crate::{
     record::Request,
 };
 use agent::AgentMetrics;
-use family::Documented;
 use first::FirstLooks;
 use flows::FlowMetrics;
+use registry::Documented;
 
-pub use family::Description;
+pub use registry::Description;
 
 /// Every metric of one agent.
 #[derive(Debug)]

@@ -7,7 +7,10 @@ use std::{
 
 use prometheus::IntCounterVec;
 
-use super::family::{Counter, Documented, Family, Gauge, Gauges, Times};
+use super::{
+    family::Family,
+    registry::{Counter, Documented, Gauge, Gauges, Times},
+};
 
 /// Seconds from a change that was read to its being in force.
 const CHANGES: [f64; 11] = [

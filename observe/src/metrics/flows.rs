@@ -10,8 +10,9 @@ use weir_abi::{event::Event, policy::verdict};
 use weir_policy::model::Direction;
 
 use super::{
-    family::{Counter, Documented, Family, Live, NONE, OTHER},
+    family::{Family, Live, NONE, OTHER},
     labels::{direction, ends, kinds, protocol_name, protocol_of},
+    registry::{Counter, Documented},
 };
 use crate::{
     api::flow::{
