@@ -11,7 +11,7 @@ use weir_policy::model::Direction;
 
 use super::{
     family::{Family, Live, NONE, OTHER},
-    labels::{direction, ends, kinds, protocol_name, protocol_of},
+    labels::{self, direction, ends, kinds, protocol_name, protocol_of},
     registry::{Counter, Documented},
 };
 use crate::{
@@ -310,7 +310,7 @@ impl FlowMetrics {
             Direction::Ingress => "server",
             Direction::Egress => "client",
         };
-        let status = status.unwrap_or(0).to_string();
+        let status = labels::status(*status);
         self.requests.add(
             &[&[method, version, &status, reporter], &ends[..]].concat(),
             1,
