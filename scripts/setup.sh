@@ -50,8 +50,6 @@ if [ "${1:-}" = bench ]; then
 fi
 if [ "${1:-}" = test ]; then
     packages "${test[@]}"
-    # Debian's npm does not go with another maker's node.
-    command -v npm >/dev/null || packages nodejs npm
     unpack prometheus usr/bin/prometheus
 fi
 
