@@ -4,38 +4,15 @@
 The client is gRPC's own for Python, with the API's text compiled by protoc's own parser; the traffic
 is the workshop's: GET /headers, GET /ip and POST /post, before and after the HTTP policy.
 """
-import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-LIBRARIES = os.path.join(ROOT, "target/observer-client")
-WEIR = os.path.join(ROOT, "target/debug/weir")
-CACHE = os.environ.get("WEIR_CACHE", os.path.expanduser("~/.cache/weir"))
-PROMETHEUS = os.path.join(CACHE, "tools/prometheus/usr/bin")
+from labcheck import PROMETHEUS, ROOT, Prometheus, python_packages, wait, weir
+
 LAB = "testobserver"
 ROUNDS = 4
-
-
-def weir(*words, check=True):
-    done = subprocess.run([WEIR, *words], capture_output=True, text=True)
-    if check and done.returncode:
-        sys.exit(f"weir {' '.join(words)}: {done.stderr}")
-    return done.stdout
-
-
-def wait(what, found):
-    """Polls until `found` gives something."""
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        result = found()
-        if result:
-            return result
-        time.sleep(0.05)
-    sys.exit(f"{what}: not after 30 s")
 
 
 def curl(*words):
@@ -51,16 +28,11 @@ def traffic():
 
 def libraries():
     """The client, from PyPI, beside what is built."""
-    if not os.path.isdir(os.path.join(LIBRARIES, "grpc_tools")):
-        subprocess.run(
-            [sys.executable, "-m", "pip", "install", "--quiet", "--target", LIBRARIES, "grpcio", "grpcio-tools", "grpcio-health-checking"],
-            check=True,
-        )
-    sys.path.insert(0, LIBRARIES)
+    library = python_packages("observer-client", "grpcio", "grpcio-tools", "grpcio-health-checking")
     from grpc_tools import protoc
 
     proto = os.path.join(ROOT, "observe/proto")
-    well_known = os.path.join(LIBRARIES, "grpc_tools/_proto")
+    well_known = os.path.join(library, "grpc_tools/_proto")
     out = tempfile.mkdtemp(prefix="weir-observer-")
     files = ["flow/flow.proto", "observer/observer.proto", "relay/relay.proto", "weir/why.proto"]
     if protoc.main(["protoc", f"-I{proto}", f"-I{well_known}", f"--python_out={out}", f"--grpc_python_out={out}", *files]):
@@ -122,27 +94,12 @@ def prometheus():
     text = weir("lab", "exec", "--name", LAB, "@node", "--", "curl", "-s", "http://127.0.0.1:9965/metrics")
     checked = subprocess.run([f"{PROMETHEUS}/promtool", "check", "metrics"], input=text, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    with tempfile.TemporaryDirectory(prefix="weir-prometheus-") as folder:
-        config = os.path.join(folder, "prometheus.yml")
-        with open(config, "w") as file:
-            file.write("global: {scrape_interval: 1s}\nscrape_configs: [{job_name: weir, static_configs: [{targets: ['127.0.0.1:9965']}]}]\n")
-        inside = ["nsenter", f"--net=/run/netns/weir-lab-{LAB}-node"]
-        options = [f"--config.file={config}", f"--storage.tsdb.path={folder}/data", "--web.listen-address=127.0.0.1:9090"]
-        server = subprocess.Popen([*inside, f"{PROMETHEUS}/prometheus", *options], stderr=subprocess.DEVNULL)
-        try:
-            query = "sum by (method, status) (hubble_http_requests_total{source_workload='sleep',destination_workload='httpbin'})"
-
-            def result():
-                words = ["curl", "-sG", "http://127.0.0.1:9090/api/v1/query", "--data-urlencode", f"query={query}"]
-                done = subprocess.run([*inside, *words], capture_output=True, text=True)
-                return json.loads(done.stdout)["data"]["result"] if done.stdout else []
-
-            found = {(s["metric"]["method"], s["metric"]["status"]): int(s["value"][1]) for s in wait("a scrape", result)}
-            expected = {("GET", "200"): ROUNDS, ("GET", "403"): ROUNDS + 1, ("POST", "403"): ROUNDS}
-            assert found == expected, found
-        finally:
-            server.terminate()
-            server.wait()
+    job = {"job_name": "weir", "static_configs": [{"targets": ["127.0.0.1:9965"]}]}
+    with Prometheus(LAB, [job]) as server:
+        requests = "hubble_http_requests_total{source_workload='sleep',destination_workload='httpbin'}"
+        found = wait("a scrape", lambda: server.counts(f"sum by (method, status) ({requests})", "method", "status"))
+        expected = {("GET", "200"): ROUNDS, ("GET", "403"): ROUNDS + 1, ("POST", "403"): ROUNDS}
+        assert found == expected, found
 
 
 def main():

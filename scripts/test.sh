@@ -32,6 +32,11 @@ npm --prefix ui/web run --silent test
 
 step "the page in a real browser, beside a lab and with 200 workloads"
 alone scripts/check-ui
+step "dashboards, rules and deploy/monitoring, read"
+scripts/check-monitoring.py
+
+step "dashboards and rules, held against what clients counted"
+alone scripts/check-dashboards.py
 
 step "ten seconds of fuzzing for each parser"
 scripts/fuzz.sh

@@ -2,17 +2,23 @@
 //!
 //! Labels are namespaces and workloads, never addresses; every family has a bound on its series.
 //! Past it, and for what a client may choose freely, values become `other`. The series of a
-//! workload go a minute after its last pod.
+//! workload go a minute after its last pod, those of a policy a minute after it.
 
 pub mod agent;
 mod family;
+mod first;
 mod flows;
 pub mod http;
 mod labels;
+mod registry;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Mutex;
+use std::{
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use prometheus::{Registry, TextEncoder};
 use weir_abi::event::Event;
@@ -23,10 +29,11 @@ use crate::{
     record::Request,
 };
 use agent::AgentMetrics;
-use family::Documented;
+use first::FirstLooks;
 use flows::FlowMetrics;
+use registry::Documented;
 
-pub use family::Description;
+pub use registry::Description;
 
 /// Every metric of one agent.
 #[derive(Debug)]
@@ -34,6 +41,7 @@ pub struct Metrics {
     registry: Registry,
     flows: Mutex<FlowMetrics>,
     agent: AgentMetrics,
+    looks: Mutex<FirstLooks>,
     descriptions: Vec<Description>,
 }
 
@@ -50,12 +58,15 @@ impl Metrics {
     pub fn new() -> Self {
         let mut documented = Documented::new();
         let flows = Mutex::new(FlowMetrics::new(&mut documented));
+        // What flows are counted by begins with this process; what the kernel counts may be older.
+        let looks = Mutex::new(FirstLooks::new(documented.names()));
         let agent = AgentMetrics::new(&mut documented);
         let (registry, descriptions) = documented.finish();
         Self {
             registry,
             flows,
             agent,
+            looks,
             descriptions,
         }
     }
@@ -104,9 +115,21 @@ impl Metrics {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 
-    fn flows(&self) -> std::sync::MutexGuard<'_, FlowMetrics> {
-        let flows = self.flows.lock();
-        flows.unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// The same for a scraper that comes again and again: a series that is new to it begins with
+    /// zero, as [`FirstLooks`] says.
+    ///
+    /// # Errors
+    /// As [`text`](Self::text).
+    pub fn text_for(&self, scraper: IpAddr) -> Result<String, prometheus::Error> {
+        self.flows().forget_gone();
+        let mut gathered = self.registry.gather();
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.show(scraper, &mut gathered, Instant::now());
+        TextEncoder::new().encode_to_string(&gathered)
+    }
+
+    fn flows(&self) -> MutexGuard<'_, FlowMetrics> {
+        self.flows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -131,9 +154,11 @@ const HEAD: &str = "# Metrics
 
 <!-- Made from the registry: WRITE_DOCS=1 cargo test -p weir-observe metrics -->
 
-`weir agent --metrics ADDRESS` serves these on `/metrics`. The `hubble_*` names and labels are those of Hubble's metrics (HTTP: its `httpV2` set, with namespaces and workloads as context), so that its dashboards work. Of a denied HTTP request the proxy's own answer counts, with its status; a request without any answer has `status=\"0\"`.
+`weir agent --metrics ADDRESS` serves these on `/metrics`. The `hubble_*` names and labels are those of Hubble's metrics (HTTP: its `httpV2` set, with namespaces and workloads as context), so that its dashboards work. Of a denied HTTP request the proxy's own answer counts, with its status; a request without any answer has `status=\"0\"`, and a status that IANA does not know counts as its class (`5xx`). A request that is refused with 400 because it is malformed is in `weir_proxy_parse_errors_total`.
 
-Label values never hold addresses. A family has at most 5,000 series: what comes later counts as `other`. The series of a workload go a minute after its last pod.
+To a Prometheus that comes again and again a new series of flows begins with zero, and has its count at the next scrape: rates and increases leave nothing out then, not even a single denial. Others, such as curl, read the count at once.
+
+Label values never hold addresses. A family has at most 5,000 series: what comes later counts as `other`. The series of a workload go a minute after its last pod, those of a policy a minute after it was deleted.
 
 | name | type | labels | meaning |
 |---|---|---|---|

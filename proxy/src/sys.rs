@@ -145,6 +145,19 @@ pub fn shutdown_write(socket: &impl AsRawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// How many sent bytes the other end's kernel has not acknowledged.
+///
+/// # Errors
+/// Whatever the kernel says.
+pub fn unacknowledged(socket: &impl AsRawFd) -> io::Result<libc::c_int> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the request (SIOCOUTQ, the same number as TIOCOUTQ) writes one int.
+    check(libc::c_long::from(unsafe {
+        libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut count)
+    }))?;
+    Ok(count)
+}
+
 /// Stops a listening socket, in every process that holds it; what is queued is reset.
 ///
 /// # Errors

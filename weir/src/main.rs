@@ -21,8 +21,8 @@ mod simulate_command;
 mod status_command;
 mod suggest_command;
 mod test_command;
-mod webhook_command;
 mod ui_command;
+mod webhook_command;
 
 use std::process::ExitCode;
 

@@ -7,7 +7,10 @@ use std::{
 
 use prometheus::IntCounterVec;
 
-use super::family::{Counter, Documented, Family, Gauge, Gauges, Times};
+use super::{
+    family::Family,
+    registry::{Counter, Documented, Gauge, Gauges, Times},
+};
 
 /// Seconds from a change that was read to its being in force.
 const CHANGES: [f64; 11] = [
@@ -33,6 +36,8 @@ pub struct AgentFacts {
     pub maps: Vec<(&'static str, u64, u64)>,
     /// Tracked flows.
     pub tracked: u64,
+    /// Sockets in TIME_WAIT in the private network of each direction.
+    pub time_wait: Vec<(&'static str, u64)>,
     /// What the programs counted.
     pub packets: Vec<(&'static str, u64)>,
     /// The proxy in charge; `None`: there is none.
@@ -66,6 +71,14 @@ pub struct ProxyFacts {
     pub judged: Vec<(&'static str, &'static str, u64)>,
     /// Records that the agent did not take.
     pub records_dropped: u64,
+    /// DNS queries that got no answer from anybody, by reason.
+    pub queries_dropped: Vec<(&'static str, u64)>,
+    /// DNS answers given before they were enforced.
+    pub names_late: u64,
+    /// Connections to a server that could not keep the client's port.
+    pub port_fallbacks: u64,
+    /// Connections that could not be accepted.
+    pub accept_errors: u64,
 }
 
 /// The families about the agent.
@@ -84,6 +97,7 @@ pub struct AgentMetrics {
     entries: Gauges,
     room: Gauges,
     tracked: Gauge,
+    time_wait: Gauges,
     packets: Family<IntCounterVec>,
     records: Gauge,
     checked: Counter,
@@ -99,6 +113,10 @@ pub struct AgentMetrics {
     response_faults: Counter,
     judged: Family<IntCounterVec>,
     records_dropped: Counter,
+    queries_dropped: Family<IntCounterVec>,
+    names_late: Counter,
+    port_fallbacks: Counter,
+    accept_errors: Counter,
 }
 
 // === impl AgentMetrics ===
@@ -107,6 +125,7 @@ impl AgentMetrics {
     pub(super) fn new(all: &mut Documented) -> Self {
         let build = all.gauges("weir_build_info", "1, with the version.", &["version"]);
         build.set(&[env!("CARGO_PKG_VERSION")], 1);
+        all.process();
         Self {
             build,
             endpoints: all.gauge("weir_endpoints", "Pods under policy on this node."),
@@ -121,6 +140,7 @@ impl AgentMetrics {
             entries: all.gauges("weir_map_entries", "Entries of a kernel map.", &["map"]),
             room: all.gauges("weir_map_capacity", "Entries that a kernel map can hold.", &["map"]),
             tracked: all.gauge("weir_tracked_flows", "Flows in connection tracking."),
+            time_wait: all.gauges("weir_proxy_time_wait", "Sockets in TIME_WAIT in the private network of a direction; connections stall where they use up a client's ports.", &["direction"]),
             packets: all.counters("weir_datapath_packets_total", "Packets by what the programs did with them: see the counters in troubleshooting.md.", &["result"]),
             records: all.gauge("weir_flow_records", "Records in memory."),
             checked: all.counter(
@@ -142,6 +162,10 @@ impl AgentMetrics {
             response_faults: all.counter("weir_proxy_response_faults_total", "Answers not forwarded, or cut, because they were malformed or ambiguous."),
             judged: all.counters("weir_proxy_judged_total", "What the proxy judged.", &["protocol", "verdict"]),
             records_dropped: all.counter("weir_proxy_records_dropped_total", "Records of requests that the agent did not take in time."),
+            queries_dropped: all.counters("weir_dns_queries_dropped_total", "DNS queries that nobody answered: malformed, or too many at once.", &["reason"]),
+            names_late: all.counter("weir_dns_names_late_total", "DNS answers given before the kernel enforced them, because that took too long."),
+            port_fallbacks: all.counter("weir_proxy_port_fallbacks_total", "Connections to a server that could not keep the client's port."),
+            accept_errors: all.counter("weir_proxy_accept_errors_total", "Connections that the proxy could not accept: mostly for want of file descriptors."),
         }
     }
 
@@ -159,6 +183,9 @@ impl AgentMetrics {
             self.room.set(&[map], *room);
         }
         self.tracked.set(facts.tracked);
+        for (direction, count) in &facts.time_wait {
+            self.time_wait.set(&[direction], *count);
+        }
         for (result, count) in &facts.packets {
             self.packets.set(&[result], *count);
         }
@@ -166,8 +193,10 @@ impl AgentMetrics {
         self.checked.set(facts.checked.0);
         self.mismatches.set(facts.checked.1);
         self.link.set(facts.proxy.is_some().into());
-        if let Some(proxy) = &facts.proxy {
-            self.proxy(proxy);
+        match &facts.proxy {
+            Some(proxy) => self.proxy(proxy),
+            // What it counted stays; what it held is gone with it.
+            None => self.open.set(0),
         }
     }
 
@@ -190,6 +219,12 @@ impl AgentMetrics {
             self.judged.set(&[protocol, verdict], *count);
         }
         self.records_dropped.set(proxy.records_dropped);
+        for (reason, count) in &proxy.queries_dropped {
+            self.queries_dropped.set(&[reason], *count);
+        }
+        self.names_late.set(proxy.names_late);
+        self.port_fallbacks.set(proxy.port_fallbacks);
+        self.accept_errors.set(proxy.accept_errors);
     }
 
     /// A change is in force, so long after it was noticed.

@@ -5,186 +5,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, core::Collector,
-};
+use prometheus::{HistogramVec, IntCounterVec};
+
+use super::registry::take_over;
 
 /// Series of one family at most.
 pub const MOST: usize = 5_000;
-/// How long the series of a workload without pods stay.
+/// How long the series of a workload without pods, or of a policy that is deleted, stay.
 const LINGER: Duration = Duration::from_secs(60);
 /// What stands for everything past a bound.
 pub const OTHER: &str = "other";
+/// The policy of what no policy decided.
+pub const NONE: &str = "none";
 
-/// What a metric is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Description {
-    /// Its name.
-    pub name: String,
-    /// `counter`, `gauge` or `histogram`.
-    pub kind: &'static str,
-    /// Its labels.
-    pub labels: Vec<String>,
-    /// What it counts.
-    pub help: String,
-}
-
-/// A registry that remembers what was registered.
-#[derive(Debug)]
-pub struct Documented {
-    registry: Registry,
-    descriptions: Vec<Description>,
-}
-
-// === impl Documented ===
-
-impl Documented {
-    pub fn new() -> Self {
-        Self {
-            registry: Registry::new(),
-            descriptions: Vec::new(),
-        }
-    }
-
-    pub fn finish(mut self) -> (Registry, Vec<Description>) {
-        self.descriptions.sort();
-        (self.registry, self.descriptions)
-    }
-
-    fn register<C: Collector + Clone + 'static>(
-        &mut self,
-        kind: &'static str,
-        made: prometheus::Result<C>,
-    ) -> Option<C> {
-        let registered = made.and_then(|metric| {
-            self.registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        });
-        match registered {
-            Ok(metric) => {
-                for described in metric.desc() {
-                    self.descriptions.push(Description {
-                        name: described.fq_name.clone(),
-                        kind,
-                        labels: described.variable_labels.clone(),
-                        help: described.help.clone(),
-                    });
-                }
-                Some(metric)
-            }
-            // Only a name of ours that is wrong or there twice: the tests find it.
-            Err(error) => {
-                tracing::error!(%error, "a metric is missing");
-                None
-            }
-        }
-    }
-
-    pub fn counter(&mut self, name: &str, help: &str) -> Counter {
-        Counter(self.register("counter", IntCounter::new(name, help)))
-    }
-
-    pub fn gauge(&mut self, name: &str, help: &str) -> Gauge {
-        Gauge(self.register("gauge", IntGauge::new(name, help)))
-    }
-
-    pub fn histogram(&mut self, name: &str, help: &str, buckets: &[f64]) -> Times {
-        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-        Times(self.register("histogram", Histogram::with_opts(options)))
-    }
-
-    pub fn gauges(&mut self, name: &str, help: &str, labels: &[&str]) -> Gauges {
-        let made = IntGaugeVec::new(Opts::new(name, help), labels);
-        Gauges(self.register("gauge", made))
-    }
-
-    pub fn counters(&mut self, name: &str, help: &str, labels: &[&str]) -> Family<IntCounterVec> {
-        let made = IntCounterVec::new(Opts::new(name, help), labels);
-        Family::new(self.register("counter", made), labels)
-    }
-
-    pub fn histograms(
-        &mut self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-        buckets: &[f64],
-    ) -> Family<HistogramVec> {
-        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-        let made = HistogramVec::new(options, labels);
-        Family::new(self.register("histogram", made), labels)
-    }
-}
-
-/// One number that only grows.
-#[derive(Debug)]
-pub struct Counter(Option<IntCounter>);
-
-/// One number.
-#[derive(Debug)]
-pub struct Gauge(Option<IntGauge>);
-
-/// How long something took.
-#[derive(Debug)]
-pub struct Times(Option<Histogram>);
-
-/// Numbers by label.
-#[derive(Debug)]
-pub struct Gauges(Option<IntGaugeVec>);
-
-impl Counter {
-    pub fn add(&self, count: u64) {
-        if let Some(counter) = &self.0 {
-            counter.inc_by(count);
-        }
-    }
-
-    /// Takes over a number that is counted elsewhere.
-    pub fn set(&self, total: u64) {
-        if let Some(counter) = &self.0 {
-            take_over(counter, total);
-        }
-    }
-}
-
-/// A count that fell began anew: its process did.
-fn take_over(counter: &IntCounter, total: u64) {
-    match total.checked_sub(counter.get()) {
-        Some(more) => counter.inc_by(more),
-        None => {
-            counter.reset();
-            counter.inc_by(total);
-        }
-    }
-}
-
-impl Gauge {
-    pub fn set(&self, value: u64) {
-        if let Some(gauge) = &self.0 {
-            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        }
-    }
-}
-
-impl Times {
-    pub fn observe(&self, time: Duration) {
-        if let Some(histogram) = &self.0 {
-            histogram.observe(time.as_secs_f64());
-        }
-    }
-}
-
-impl Gauges {
-    pub fn set(&self, labels: &[&str], value: u64) {
-        if let Some(gauge) = self
-            .0
-            .as_ref()
-            .and_then(|g| g.get_metric_with_label_values(labels).ok())
-        {
-            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        }
-    }
+/// What series may be about.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// `NAMESPACE/WORKLOAD` of those that have pods.
+    pub workloads: HashSet<String>,
+    /// `Kind/NAMESPACE/NAME` of those that there are.
+    pub policies: HashSet<String>,
 }
 
 /// Series by label, bounded.
@@ -215,7 +55,8 @@ impl Removable for HistogramVec {
 }
 
 impl<V: Removable> Family<V> {
-    fn new(metric: Option<V>, labels: &[&str]) -> Self {
+    /// A family with these labels; without a metric nothing is counted.
+    pub fn new(metric: Option<V>, labels: &[&str]) -> Self {
         Self {
             metric,
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),
@@ -237,8 +78,8 @@ impl<V: Removable> Family<V> {
         admitted
     }
 
-    /// Marks the series of workloads that are gone; `live` holds `NAMESPACE/WORKLOAD`.
-    pub fn mark(&mut self, live: &HashSet<String>) {
+    /// Marks the series of workloads and policies that are gone.
+    pub fn mark(&mut self, live: &Live) {
         let place = |name: &str| self.labels.iter().position(|label| label == name);
         let pairs: Vec<(usize, usize)> = [
             ("source_namespace", "source_workload"),
@@ -247,21 +88,26 @@ impl<V: Removable> Family<V> {
         .iter()
         .filter_map(|(namespace, workload)| Some((place(namespace)?, place(workload)?)))
         .collect();
+        let policy = place("policy");
         for (labels, gone) in &mut self.series {
             let dead = pairs.iter().any(|(namespace, workload)| {
                 let (namespace, workload) = (&labels[*namespace], &labels[*workload]);
                 !namespace.is_empty()
                     && namespace != OTHER
-                    && !live.contains(&format!("{namespace}/{workload}"))
+                    && !live.workloads.contains(&format!("{namespace}/{workload}"))
             });
-            match dead {
+            let repealed = policy.is_some_and(|place| {
+                let policy = &labels[place];
+                policy != NONE && policy != OTHER && !live.policies.contains(policy)
+            });
+            match dead || repealed {
                 true => _ = gone.get_or_insert_with(Instant::now),
                 false => *gone = None,
             }
         }
     }
 
-    /// Takes out the series of workloads that were gone a while before `now`.
+    /// Takes out the series of what was gone a while before `now`.
     pub fn forget(&mut self, now: Instant) {
         let over = |gone: &Option<Instant>| gone.is_some_and(|since| now > since + LINGER);
         let metric = self.metric.as_ref();

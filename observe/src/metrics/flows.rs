@@ -10,8 +10,9 @@ use weir_abi::{event::Event, policy::verdict};
 use weir_policy::model::Direction;
 
 use super::{
-    family::{Counter, Documented, Family, OTHER},
-    labels::{direction, ends, kinds, protocol_name, protocol_of},
+    family::{Family, Live, NONE, OTHER},
+    labels::{self, direction, ends, kinds, protocol_name, protocol_of},
+    registry::{Counter, Documented},
 };
 use crate::{
     api::flow::{
@@ -34,6 +35,11 @@ const ENDS: [&str; 4] = [
 const LATENCIES: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
+/// Where events can be lost.
+const LOSSES: [LostEventSource; 2] = [
+    LostEventSource::PerfEventRingBuffer,
+    LostEventSource::ObserverEventsQueue,
+];
 const METHODS: [&str; 10] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY",
 ];
@@ -51,6 +57,7 @@ pub struct FlowMetrics {
     icmp: Family<IntCounterVec>,
     queries: Family<IntCounterVec>,
     responses: Family<IntCounterVec>,
+    response_types: Family<IntCounterVec>,
     flags: Family<IntCounterVec>,
     world: Family<IntCounterVec>,
     lost: Family<IntCounterVec>,
@@ -64,6 +71,15 @@ impl FlowMetrics {
         let with_ends = |first: &[&'static str]| -> Vec<&'static str> {
             first.iter().copied().chain(ENDS).collect()
         };
+        let mut lost = all.counters(
+            "hubble_lost_events_total",
+            "Events that no record was made of.",
+            &["source"],
+        );
+        // A rate needs a count to begin with.
+        for source in LOSSES {
+            lost.add(&[&source.as_str_name().to_lowercase()], 0);
+        }
         Self {
             processed: all.counters(
                 "hubble_flows_processed_total",
@@ -82,7 +98,7 @@ impl FlowMetrics {
             ),
             denials: all.counters(
                 "weir_policy_denials_total",
-                "New flows and requests that a policy denied (action denied) or would deny but for audit mode (action audited), by policy.",
+                "New flows and requests that a policy denied (action denied) or would deny but for audit mode (action audited), by policy; none where a request could not be judged.",
                 &with_ends(&["policy", "direction", "layer", "action"]),
             ),
             requests: all.counters(
@@ -112,6 +128,11 @@ impl FlowMetrics {
                 "DNS answers to such queries.",
                 &["rcode", "qtypes", "ips_returned"],
             ),
+            response_types: all.counters(
+                "hubble_dns_response_types_total",
+                "Records in DNS answers to such queries, by type.",
+                &["type", "qtypes"],
+            ),
             flags: all.counters(
                 "hubble_tcp_flags_total",
                 "New TCP flows by the flags of their first packet.",
@@ -122,11 +143,7 @@ impl FlowMetrics {
                 "New flows to addresses outside the cluster.",
                 &["protocol", "verdict"],
             ),
-            lost: all.counters(
-                "hubble_lost_events_total",
-                "Events that no record was made of.",
-                &["source"],
-            ),
+            lost,
             repeats: all.counter(
                 "weir_flow_repeats_total",
                 "Packets of a denied flow that came again and were counted in its record.",
@@ -194,7 +211,7 @@ impl FlowMetrics {
             .map_or(&[][..], |why| why.policies.as_slice());
         let named: HashSet<&str> = policies.iter().map(String::as_str).collect();
         let named = if named.is_empty() {
-            HashSet::from([""])
+            HashSet::from([NONE])
         } else {
             named
         };
@@ -249,15 +266,25 @@ impl FlowMetrics {
     fn application(&mut self, flow: &Flow) {
         let Some(l7) = &flow.l7 else { return };
         if let Some(Record::Dns(Dns {
-            rcode, qtypes, ips, ..
+            rcode,
+            qtypes,
+            ips,
+            rrtypes,
+            ..
         })) = &l7.record
         {
             let qtypes = qtypes.join(",");
-            let family = match l7.r#type() {
-                L7FlowType::Response => &mut self.responses,
-                _ => &mut self.queries,
-            };
+            let answered = l7.r#type() == L7FlowType::Response;
+            if answered {
+                for kind in rrtypes {
+                    self.response_types.add(&[kind, &qtypes], 1);
+                }
+            }
             let labels = [rcode.to_string(), qtypes, ips.len().to_string()];
+            let family = match answered {
+                true => &mut self.responses,
+                false => &mut self.queries,
+            };
             family.add(&labels.each_ref().map(String::as_str), 1);
         }
     }
@@ -283,7 +310,7 @@ impl FlowMetrics {
             Direction::Ingress => "server",
             Direction::Egress => "client",
         };
-        let status = status.unwrap_or(0).to_string();
+        let status = labels::status(*status);
         self.requests.add(
             &[&[method, version, &status, reporter], &ends[..]].concat(),
             1,
@@ -316,14 +343,19 @@ impl FlowMetrics {
             .add(&[&source.as_str_name().to_lowercase()], count);
     }
 
-    /// Marks what is about workloads that are gone.
+    /// Marks what is about workloads and policies that are gone.
     pub fn renamed(&mut self, names: &Names) {
-        let mut live = HashSet::new();
+        let policies = names.world.policies.iter();
+        let mut live = Live {
+            policies: policies.map(|policy| policy.object.to_string()).collect(),
+            ..Live::default()
+        };
         for pod in &names.world.pods {
             for address in &pod.addresses {
                 let end = names.end(*address);
                 let workloads = end.workloads.iter();
-                live.extend(workloads.map(|w| format!("{}/{}", end.namespace, w.name)));
+                live.workloads
+                    .extend(workloads.map(|w| format!("{}/{}", end.namespace, w.name)));
             }
         }
         for family in self.by_workload() {

@@ -4,7 +4,11 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
-    http::{StatusCode, header::CONTENT_TYPE},
+    extract::ConnectInfo,
+    http::{
+        HeaderMap, StatusCode,
+        header::{CONTENT_TYPE, USER_AGENT},
+    },
     routing::get,
 };
 use tokio::net::TcpListener;
@@ -27,11 +31,21 @@ where
 {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
-    let answer = move || {
+    let answer = move |ConnectInfo(client): ConnectInfo<SocketAddr>, headers: HeaderMap| {
         let (metrics, refresh) = (Arc::clone(&metrics), refresh.clone());
+        let agent = headers
+            .get(USER_AGENT)
+            .and_then(|agent| agent.to_str().ok());
+        let scraper = agent
+            .is_some_and(|agent| agent.starts_with("Prometheus/"))
+            .then_some(client.ip());
         async move {
             refresh().await;
-            match metrics.text() {
+            let text = match scraper {
+                Some(scraper) => metrics.text_for(scraper),
+                None => metrics.text(),
+            };
+            match text {
                 Ok(text) => (
                     StatusCode::OK,
                     [(CONTENT_TYPE, prometheus::TEXT_FORMAT)],
@@ -46,7 +60,8 @@ where
     };
     let router = Router::new().route("/metrics", get(answer));
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        if let Err(error) = axum::serve(listener, service).await {
             tracing::error!(%error, "metrics are no longer served");
         }
     });

@@ -1,7 +1,9 @@
 //! The values of labels, as they are read off a flow.
 
+use axum::http::StatusCode;
 use weir_abi::protocol;
 
+use super::family::OTHER;
 use crate::{
     api::flow::{Endpoint, Flow, TrafficDirection, layer4::Protocol, layer7::Record},
     names::identity,
@@ -73,5 +75,34 @@ pub fn protocol_of(number: u8) -> &'static str {
         protocol::ICMP => "ICMPv4",
         protocol::ICMPV6 => "ICMPv6",
         _ => "Unknown",
+    }
+}
+
+/// A status that IANA knows; of others the class, since a server may make them up. 0: no answer.
+pub fn status(code: Option<u16>) -> String {
+    let Some(code) = code else {
+        return "0".to_owned();
+    };
+    let known = StatusCode::from_u16(code).is_ok_and(|code| code.canonical_reason().is_some());
+    match (known, code / 100) {
+        (true, _) => code.to_string(),
+        (false, class @ 1..=5) => format!("{class}xx"),
+        (false, _) => OTHER.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_cannot_make_up_series() {
+        let of = |code| status(Some(code));
+        assert_eq!((of(200).as_str(), of(403).as_str()), ("200", "403"));
+        assert_eq!((of(299).as_str(), of(599).as_str()), ("2xx", "5xx"));
+        assert_eq!(of(777), "other");
+        assert_eq!(status(None), "0");
+        let all: std::collections::HashSet<String> = (0..=999).map(of).collect();
+        assert!(all.len() < 80, "{}", all.len());
     }
 }

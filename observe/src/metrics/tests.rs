@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{family::MOST, *};
+use super::{
+    family::{Live, MOST, NONE},
+    *,
+};
 
 #[test]
 fn the_page_is_that_of_the_registry() {
@@ -26,7 +29,7 @@ fn the_page_is_that_of_the_registry() {
 fn everything_is_registered_once_and_named_as_its_kind() {
     let metrics = Metrics::new();
     // A family that could not be registered is missing here.
-    assert_eq!(metrics.descriptions().len(), 42);
+    assert_eq!(metrics.descriptions().len(), 55);
     let mut names = HashSet::new();
     for metric in metrics.descriptions() {
         assert!(names.insert(metric.name.clone()), "{} twice", metric.name);
@@ -85,7 +88,10 @@ fn series_of_workloads_that_are_gone_go_a_minute_later() {
         Instant::now() + Duration::from_secs(30),
         Instant::now() + Duration::from_secs(90),
     );
-    let live = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let live = |names: &[&str]| Live {
+        workloads: names.iter().map(|name| (*name).to_owned()).collect(),
+        policies: HashSet::new(),
+    };
     family.mark(&live(&["default/a", "default/b"]));
     family.forget(late);
     assert_eq!(series(), 2);
@@ -99,6 +105,27 @@ fn series_of_workloads_that_are_gone_go_a_minute_later() {
     family.mark(&live(&["default/a"]));
     family.forget(late);
     assert_eq!(series(), 1);
+}
+
+#[test]
+fn series_of_policies_that_are_gone_go_too() {
+    let mut all = Documented::new();
+    let mut family = all.counters("x_total", "x.", &["policy"]);
+    for policy in ["NetworkPolicy/default/a", "NetworkPolicy/default/b", NONE] {
+        family.add(&[policy], 1);
+    }
+    let (registry, _) = all.finish();
+    let live = Live {
+        policies: HashSet::from(["NetworkPolicy/default/a".to_owned()]),
+        ..Live::default()
+    };
+    family.mark(&live);
+    family.forget(Instant::now() + Duration::from_secs(90));
+    let text = TextEncoder::new()
+        .encode_to_string(&registry.gather())
+        .expect("text");
+    assert!(text.contains("default/a\"} 1") && text.contains("policy=\"none\"} 1"));
+    assert!(!text.contains("default/b"), "{text}");
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! One end of a proxied connection: a socket, what it sent and we did not use yet, and which of
 //! its two directions have ended.
 
-use std::{future, io};
+use std::{future, io, time::Duration};
 
 use socket2::SockRef;
 use tokio::{io::Interest, net::TcpStream};
 
 use super::splice::{PIPE, Pipe};
 use crate::{buffer::Buffer, sys};
+
+/// How long what was sent may stay unacknowledged before it counts as delivered all the same.
+const DELIVERY: Duration = Duration::from_secs(1);
 
 /// How an end's sending direction ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +100,31 @@ impl Peer {
     /// The socket; nothing may have been read from it.
     pub fn into_stream(self) -> TcpStream {
         self.stream
+    }
+
+    /// Whether a peer that had sent its FIN has taken what it was sent since. A half-closed one
+    /// acknowledges it; one that has closed its socket resets the connection, a moment after the
+    /// sending went well.
+    pub async fn delivered(&self) -> bool {
+        let socket = SockRef::from(&self.stream);
+        let reset = || matches!(socket.take_error(), Ok(Some(_)) | Err(_));
+        let acknowledged = async {
+            let mut pause = Duration::from_micros(200);
+            loop {
+                if reset() {
+                    return false;
+                }
+                if sys::unacknowledged(&self.stream).is_ok_and(|count| count == 0) {
+                    // It may have been reset between the two looks.
+                    return !reset();
+                }
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+        };
+        tokio::time::timeout(DELIVERY, acknowledged)
+            .await
+            .unwrap_or(true)
     }
 
     /// Closes with a reset instead of a FIN.

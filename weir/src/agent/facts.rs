@@ -1,10 +1,11 @@
 //! What the agent's metrics say of it.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 
 use aya::maps::MapInfo;
 use weir_observe::metrics::agent::{AgentFacts, ProxyFacts};
-use weir_proxy::counters::CountersSnapshot;
+use weir_policy::model::Direction;
+use weir_proxy::{counters::CountersSnapshot, http1::Refusal};
 use weir_redirector::Instance;
 
 use super::Agent;
@@ -54,6 +55,19 @@ impl Agent {
         })
     }
 
+    fn time_wait(&self) -> Vec<(&'static str, u64)> {
+        let sides = self
+            .redirector
+            .time_wait()
+            .inspect_err(|error| tracing::warn!(%error, "sockets in TIME_WAIT cannot be counted"));
+        let name = |direction| match direction {
+            Direction::Ingress => "ingress",
+            Direction::Egress => "egress",
+        };
+        let sides = sides.into_iter().flatten();
+        sides.map(|(side, count)| (name(side), count)).collect()
+    }
+
     /// Maps with their entries and how many they can hold.
     pub(super) fn fill(&self) -> Vec<(&'static str, u64, u64)> {
         let tracked = self.redirector.tracked() as u64;
@@ -84,6 +98,7 @@ impl Agent {
                 || !self.source.stale().is_empty(),
             maps: self.fill(),
             tracked: self.redirector.tracked() as u64,
+            time_wait: self.time_wait(),
             packets: self.packets(),
             proxy: self
                 .proxy
@@ -116,7 +131,7 @@ fn proxy(revision: u64, counters: Option<&CountersSnapshot>) -> ProxyFacts {
         ],
         resets: vec![("client", c.client_resets), ("server", c.upstream_resets)],
         upstream_failures: c.upstream_failures,
-        parse_errors: c.requests_refused.clone(),
+        parse_errors: parse_errors(c),
         response_faults: c.response_faults,
         judged: vec![
             ("http", "allowed", c.requests_allowed),
@@ -128,5 +143,21 @@ fn proxy(revision: u64, counters: Option<&CountersSnapshot>) -> ProxyFacts {
             ("all", "audited", c.audited),
         ],
         records_dropped: c.flows_dropped,
+        queries_dropped: vec![
+            ("malformed", c.queries_malformed),
+            ("too many", c.queries_dropped),
+        ],
+        names_late: c.names_late,
+        port_fallbacks: c.port_fallbacks,
+        accept_errors: c.accept_errors,
     }
+}
+
+/// Those that never occurred, too: a rate needs a count to begin with.
+fn parse_errors(counters: &CountersSnapshot) -> BTreeMap<String, u64> {
+    let counted = |reason: &str| counters.requests_refused.get(reason).copied();
+    let reasons = Refusal::ALL.iter().map(|refusal| refusal.reason());
+    reasons
+        .map(|reason| (reason.to_owned(), counted(reason).unwrap_or(0)))
+        .collect()
 }

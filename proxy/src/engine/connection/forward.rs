@@ -8,6 +8,7 @@ use crate::{
         answer::Answer,
         exchange::{Exchanged, Facts, Progress, RequestStop, ResponseStop, exchange},
         finish::{Finish, tunnel},
+        peer::End,
     },
     flow::{L7Flow, Outcome},
 };
@@ -26,7 +27,13 @@ impl Connection {
         let stray = !server.filled().is_empty();
         match result {
             Some(Ok(end)) => {
-                record.status = Some(end.status);
+                // A client that gave up closes with a FIN, as one that still listens can, too.
+                if self.client.end() == Some(End::Eof) && !self.client.delivered().await {
+                    record.verdict = Outcome::Error;
+                    record.reason = "client closed the connection before the answer".to_owned();
+                } else {
+                    record.status = Some(end.status);
+                }
                 self.context.record(record, self.since);
                 if end.tunnel {
                     return self.tunnel().await;

@@ -26,6 +26,23 @@ async fn a_half_closed_client_still_gets_its_response() {
 }
 
 #[tokio::test]
+async fn a_client_that_gave_up_got_no_answer() {
+    let mut lab = Lab::new().await;
+    let (client, mut server) = asked(&lab, &get("/ok")).await;
+    drop(client);
+    server.expect_end().await;
+    server.send(OK).await;
+    drop(server);
+    let flow = lab.flow().await;
+    assert_eq!(
+        (flow.status, flow.verdict),
+        (None, crate::flow::Outcome::Error),
+        "{}",
+        flow.reason
+    );
+}
+
+#[tokio::test]
 async fn a_client_that_closes_later_is_mirrored_later() {
     let lab = Lab::new().await;
     let (mut client, mut server) = asked(&lab, &get("/ok")).await;
