@@ -17,6 +17,7 @@ use crate::{
         relay::NodeState,
     },
     filter::Filters,
+    mask::Mask,
     names::CLUSTER,
     ring::{Item, Ring, lost},
 };
@@ -138,6 +139,7 @@ struct Reading {
     ring: Arc<Ring>,
     node: String,
     filters: Filters,
+    mask: Option<Mask>,
     since: Option<i128>,
     until: Option<i128>,
     /// Where to begin.
@@ -152,6 +154,8 @@ impl Reading {
     fn new(ring: &Arc<Ring>, node: &str, request: GetFlowsRequest) -> Result<Self, Status> {
         let filters = Filters::new(&request.whitelist, &request.blacklist)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let mask = Mask::new(request.field_mask.as_ref())
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
         if request.first && request.follow {
             return Err(Status::invalid_argument(
                 "`first` and `follow` exclude each other",
@@ -162,6 +166,7 @@ impl Reading {
             ring: Arc::clone(ring),
             node: node.to_owned(),
             filters,
+            mask,
             since: request.since.as_ref().map(nanoseconds),
             until: request.until.as_ref().map(nanoseconds),
             from: first,
@@ -228,7 +233,7 @@ impl Reading {
         flows.truncate(usize::try_from(self.most).unwrap_or(usize::MAX));
         flows.sort_by_key(|flow| flow.time.as_ref().map_or(0, nanoseconds));
         let lost = lost.into_iter().map(|event| self.lost(event));
-        let flows = flows.into_iter().map(|flow| response(Flow::clone(&flow)));
+        let flows = flows.iter().map(|flow| self.response(flow));
         for answer in lost.chain(flows) {
             if answers.send(Ok(answer)).await.is_err() {
                 return;
@@ -250,7 +255,7 @@ impl Reading {
             }
             for item in &read.items {
                 let answer = match item {
-                    Item::Flow(flow) if self.wants(flow) => response(Flow::clone(flow)),
+                    Item::Flow(flow) if self.wants(flow) => self.response(flow),
                     Item::Flow(_) => continue,
                     Item::Lost(lost) => self.lost(*lost),
                 };
@@ -269,6 +274,18 @@ impl Reading {
             if !changed {
                 return;
             }
+        }
+    }
+
+    /// The answer, with the parts of the flow that are wanted.
+    fn response(&self, flow: &Flow) -> GetFlowsResponse {
+        let Some(mask) = &self.mask else {
+            return response(flow.clone());
+        };
+        GetFlowsResponse {
+            node_name: flow.node_name.clone(),
+            time: flow.time,
+            response_types: Some(ResponseTypes::Flow(mask.apply(flow))),
         }
     }
 
@@ -295,7 +312,7 @@ pub fn nanoseconds(time: &prost_types::Timestamp) -> i128 {
     i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos)
 }
 
-fn version() -> String {
+pub(crate) fn version() -> String {
     format!("weir {}", env!("CARGO_PKG_VERSION"))
 }
 

@@ -94,12 +94,13 @@ impl Observing {
         let intake = Recorder::start(ring.clone(), metrics.clone(), log, options.redaction())
             .context("no thread for the observer")?;
         let observer = Observer::new(ring.clone(), node.to_owned());
-        serve::unix(observer.clone(), &instance.run_dir().join("hubble.sock")).await?;
+        let routes = serve::routes(observer).await;
+        serve::unix(routes.clone(), &instance.run_dir().join("hubble.sock")).await?;
         if let Some(tcp) = options.tcp() {
             if tcp.tls.is_none() && !tcp.address.ip().is_loopback() {
                 tracing::warn!(address = %tcp.address, "everybody who reaches this address can read flows: give --observe-cert");
             }
-            let address = serve::tcp(observer, &tcp).await?;
+            let address = serve::tcp(routes, &tcp).await?;
             tracing::info!(%address, "the observer answers on TCP");
         }
         if let Some(address) = options.metrics {
