@@ -119,17 +119,31 @@ mod tests {
             destination: end("httpbin"),
             ..Flow::default()
         };
-        let wanted = mask(&["verdict", "source.pod_name", "destination", "destination.ID"]);
+        let wanted = mask(&[
+            "verdict",
+            "source.pod_name",
+            "destination",
+            "destination.ID",
+        ]);
         let kept = wanted.unwrap().unwrap().apply(&flow);
         assert_eq!(kept.verdict(), Verdict::Dropped);
         assert_eq!((kept.uuid.as_str(), kept.destination), ("", end("httpbin")));
         let source = kept.source.unwrap();
-        assert_eq!((source.pod_name.as_str(), source.namespace.as_str()), ("sleep", ""));
+        assert_eq!(
+            (source.pod_name.as_str(), source.namespace.as_str()),
+            ("sleep", "")
+        );
     }
 
     #[test]
     fn a_path_that_leads_nowhere_is_named() {
-        for path in ["nothing", "source.port", "verdict.x", "source.workloads.name", ""] {
+        for path in [
+            "nothing",
+            "source.port",
+            "verdict.x",
+            "source.workloads.name",
+            "",
+        ] {
             let error = mask(&[path]).expect_err(path);
             assert!(error.to_string().contains(&format!("{path:?}")), "{error}");
         }

@@ -12,6 +12,7 @@ mod lint_command;
 mod manifests;
 mod observe_command;
 mod proxy_command;
+mod relay_command;
 mod screen;
 mod simulate_command;
 mod suggest_command;
@@ -32,6 +33,7 @@ const EXAMPLES: &str = "Examples:
   weir diff -f old/ -f new/                     what other policies would change
   weir suggest --flows seen.jsonl               policies from recorded traffic
   weir observe --verdict DROPPED --why          what was denied, and why
+  weir relay --peer 192.0.2.1:4244              one address for the flows of all nodes
   weir agent --manifests /etc/weir/manifests    enforce on this node
 ";
 
@@ -56,6 +58,7 @@ enum Command {
     Suggest(suggest_command::SuggestCommand),
     Observe(observe_command::ObserveCommand),
     Cni(cni_command::CniCommand),
+    Relay(relay_command::RelayCommand),
     Cleanup(agent_command::CleanupCommand),
 }
 
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Command::Suggest(command) => command.run(),
         Command::Observe(command) => command.run(),
         Command::Cni(command) => command.run().map(done),
+        Command::Relay(command) => command.run(),
         Command::Cleanup(command) => command.run().map(done),
     };
     result.unwrap_or_else(|error| {

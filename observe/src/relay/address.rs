@@ -34,7 +34,9 @@ impl FromStr for Address {
             let path = path.strip_prefix("//").unwrap_or(path);
             return match path.starts_with('/') {
                 true => Ok(Self::Socket(path.into())),
-                false => Err(wrong("a socket's path begins with /, as in unix:///run/x.sock")),
+                false => Err(wrong(
+                    "a socket's path begins with /, as in unix:///run/x.sock",
+                )),
             };
         }
         if text.contains("://") {
@@ -101,7 +103,10 @@ mod tests {
             ("http://node:1", "HOST:PORT"),
         ] {
             let error = text.parse::<Address>().expect_err(text).to_string();
-            assert!(error.contains(reason) && error.contains(&format!("{text:?}")), "{error}");
+            assert!(
+                error.contains(reason) && error.contains(&format!("{text:?}")),
+                "{error}"
+            );
         }
     }
 }

@@ -14,10 +14,10 @@ use tokio::{
 };
 
 use super::{
-    Address, Peers, Timing, named,
+    Address, Peers, Timing, named, past,
     peer::{Client, Link, Peer},
     service::{Out, failed},
-    told, past,
+    told,
     window::Window,
 };
 use crate::api::{
@@ -290,7 +290,11 @@ impl Recent {
             return false;
         }
         let key = |time: &Timestamp| (time.seconds, time.nanos);
-        if self.newest.as_ref().is_none_or(|newest| key(newest) < key(&time)) {
+        if self
+            .newest
+            .as_ref()
+            .is_none_or(|newest| key(newest) < key(&time))
+        {
             self.newest = Some(time);
         }
         self.order.push_back((time, flow.uuid.clone()));

@@ -68,7 +68,8 @@ pub async fn read(
             source.fill(deadline, timing, out).await?;
         }
         let heads = sources.iter().enumerate();
-        let oldest = heads.filter_map(|(index, source)| Some((time_of(source.head.as_ref()?), index)));
+        let oldest =
+            heads.filter_map(|(index, source)| Some((time_of(source.head.as_ref()?), index)));
         let Some(answer) = oldest
             .min()
             .and_then(|(_, index)| sources.get_mut(index))

@@ -13,9 +13,7 @@ use tokio::{
 use tonic::transport::{Channel, Endpoint};
 
 use super::{Address, ClientTls, Timing};
-use crate::api::observer::{
-    GetNodesRequest, ServerStatusRequest, observer_client::ObserverClient,
-};
+use crate::api::observer::{GetNodesRequest, ServerStatusRequest, observer_client::ObserverClient};
 
 pub(super) type Client = ObserverClient<Channel>;
 
@@ -102,7 +100,14 @@ impl Peer {
             match self.connect().await {
                 Ok(client) => {
                     let since = Instant::now();
-                    tracing::info!(peer = %self.address, node = self.name(), "observer connected");
+                    match &*self.link.borrow() {
+                        Link::New => {
+                            tracing::debug!(peer = %self.address, node = self.name(), "observer connected")
+                        }
+                        _ => {
+                            tracing::info!(peer = %self.address, node = self.name(), "observer connected again")
+                        }
+                    }
                     self.link.send_replace(Link::Connected(client.clone()));
                     let reason = self.watch(client).await;
                     tracing::warn!(peer = %self.address, node = self.name(), reason, "observer lost");

@@ -65,7 +65,10 @@ async fn tell(
             .collect();
         for address in gone {
             if let Some((peer, name)) = told.remove(&address) {
-                sender.send(Ok(change(&peer, name, PeerDeleted))).await.ok()?;
+                sender
+                    .send(Ok(change(&peer, name, PeerDeleted)))
+                    .await
+                    .ok()?;
             }
         }
         for (address, peer) in now {
@@ -75,7 +78,10 @@ async fn tell(
                 Some((_, before)) if *before != name => PeerUpdated,
                 Some(_) => continue,
             };
-            sender.send(Ok(change(&peer, name.clone(), kind))).await.ok()?;
+            sender
+                .send(Ok(change(&peer, name.clone(), kind)))
+                .await
+                .ok()?;
             told.insert(address, (peer, name));
         }
         tokio::select! {

@@ -174,7 +174,8 @@ async fn whole(peers: Arc<Peers>, request: GetFlowsRequest, out: Out) -> Option<
     }
     for peer in all {
         if let Link::Unavailable(reason) = peer.tried().await {
-            out.send(told(NodeState::NodeUnavailable, vec![peer.name()], reason)).await?;
+            out.send(told(NodeState::NodeUnavailable, vec![peer.name()], reason))
+                .await?;
         }
     }
     past::read(connected, &request, peers.timing(), &out).await?;
@@ -199,7 +200,8 @@ impl observer_server::Observer for Relay {
         &self,
         _: Request<GetNodesRequest>,
     ) -> Result<Response<GetNodesResponse>, Status> {
-        let question = |mut client: Client| async move { client.get_nodes(GetNodesRequest {}).await };
+        let question =
+            |mut client: Client| async move { client.get_nodes(GetNodesRequest {}).await };
         let mut nodes = Vec::new();
         for (peer, answer) in self.ask(question).await.into_values() {
             let tls = Some(Tls {
@@ -230,8 +232,9 @@ impl observer_server::Observer for Relay {
         &self,
         _: Request<GetNamespacesRequest>,
     ) -> Result<Response<GetNamespacesResponse>, Status> {
-        let question =
-            |mut client: Client| async move { client.get_namespaces(GetNamespacesRequest {}).await };
+        let question = |mut client: Client| async move {
+            client.get_namespaces(GetNamespacesRequest {}).await
+        };
         let answers = self.ask(question).await.into_values();
         let mut namespaces: Vec<Namespace> = answers
             .filter_map(|(_, answer)| answer.ok())

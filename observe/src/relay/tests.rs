@@ -108,10 +108,7 @@ fn relay_of(addresses: impl IntoIterator<Item = Address>) -> (Relay, Arc<Peers>)
     relay_in(addresses, quick())
 }
 
-fn relay_in(
-    addresses: impl IntoIterator<Item = Address>,
-    timing: Timing,
-) -> (Relay, Arc<Peers>) {
+fn relay_in(addresses: impl IntoIterator<Item = Address>, timing: Timing) -> (Relay, Arc<Peers>) {
     let peers = Arc::new(Peers::new(None, timing));
     peers.set(&addresses.into_iter().collect());
     (Relay::new(Arc::clone(&peers)), peers)
@@ -134,7 +131,9 @@ fn shown(answer: &GetFlowsResponse) -> String {
 }
 
 async fn next(answers: &mut Receiver<Result<GetFlowsResponse, Status>>) -> Option<String> {
-    let answer = timeout(LONG, answers.recv()).await.expect("an answer in time");
+    let answer = timeout(LONG, answers.recv())
+        .await
+        .expect("an answer in time");
     Some(shown(&answer?.expect("an answer")))
 }
 

@@ -20,7 +20,9 @@ async fn served(capacity: usize) -> Served {
     let path = folder.path().join("hubble.sock");
     let ring = Arc::new(Ring::new(capacity));
     let observer = Observer::new(ring.clone(), "node".into());
-    serve::unix(serve::routes(observer).await, &path).await.expect("a socket");
+    serve::unix(serve::routes(observer).await, &path)
+        .await
+        .expect("a socket");
     let endpoint = Endpoint::from_shared(format!("unix://{}", path.display())).expect("a URI");
     let channel = endpoint.connect().await.expect("a connection");
     Served {
@@ -233,10 +235,7 @@ fn the_public_numbers_are_kept() {
             "flow.Endpoint",
             "ID=1 identity=2 namespace=3 labels=4 pod_name=5 workloads=6 cluster_name=7",
         ),
-        (
-            "peer.ChangeNotification",
-            "name=1 address=2 type=3 tls=4",
-        ),
+        ("peer.ChangeNotification", "name=1 address=2 type=3 tls=4"),
         (
             "relay.NodeStatusEvent",
             "state_change=1 node_names=2 message=3",

@@ -53,30 +53,47 @@ async fn a_node_dies_and_comes_back_and_nothing_is_missing() {
     let mut nodes = ["a", "b"].map(|name| Node::start(&folder, name));
     let (relay, _peers) = relay_of(nodes.iter().map(Node::address));
     let mut answers = follow(&relay, 0).await;
-    assert_eq!(next(&mut answers).await.as_deref(), Some("NODE_CONNECTED a+b"));
+    assert_eq!(
+        next(&mut answers).await.as_deref(),
+        Some("NODE_CONNECTED a+b")
+    );
     nodes[0].see(101);
     assert_eq!(next(&mut answers).await.as_deref(), Some("a101"));
     nodes[0].kill();
-    assert_eq!(next(&mut answers).await.as_deref(), Some("NODE_UNAVAILABLE a"));
+    assert_eq!(
+        next(&mut answers).await.as_deref(),
+        Some("NODE_UNAVAILABLE a")
+    );
     // The other goes on, and what the first one sees meanwhile is given later.
     nodes[1].see(102);
     assert_eq!(next(&mut answers).await.as_deref(), Some("b102"));
     nodes[0].see(103);
     nodes[0].revive();
-    assert_eq!(next(&mut answers).await.as_deref(), Some("NODE_CONNECTED a"));
+    assert_eq!(
+        next(&mut answers).await.as_deref(),
+        Some("NODE_CONNECTED a")
+    );
     assert_eq!(next(&mut answers).await.as_deref(), Some("a103"));
     nodes[0].see(104);
     assert_eq!(next(&mut answers).await.as_deref(), Some("a104"));
     // Asked while it is away, the rest answers.
     nodes[0].kill();
-    assert_eq!(next(&mut answers).await.as_deref(), Some("NODE_UNAVAILABLE a"));
+    assert_eq!(
+        next(&mut answers).await.as_deref(),
+        Some("NODE_UNAVAILABLE a")
+    );
     let found = until(async || {
         let found = all(&relay, GetFlowsRequest::default()).await;
-        found.contains(&"NODE_UNAVAILABLE a".to_owned()).then_some(found)
+        found
+            .contains(&"NODE_UNAVAILABLE a".to_owned())
+            .then_some(found)
     });
     let found = found.await;
     assert_eq!(found.first().map(String::as_str), Some("NODE_CONNECTED b"));
-    assert!(found.contains(&"b102".into()) && !found.contains(&"a101".into()), "{found:?}");
+    assert!(
+        found.contains(&"b102".into()) && !found.contains(&"a101".into()),
+        "{found:?}"
+    );
 }
 
 async fn until<T>(mut found: impl AsyncFnMut() -> Option<T>) -> T {
@@ -96,10 +113,16 @@ async fn peers_come_and_go_while_they_are_followed() {
     let nodes = ["a", "b", "c"].map(|name| Node::start(&folder, name));
     let (relay, peers) = relay_of(nodes[..2].iter().map(Node::address));
     let mut answers = follow(&relay, 0).await;
-    assert_eq!(next(&mut answers).await.as_deref(), Some("NODE_CONNECTED a+b"));
+    assert_eq!(
+        next(&mut answers).await.as_deref(),
+        Some("NODE_CONNECTED a+b")
+    );
     peers.set(&nodes[1..].iter().map(Node::address).collect());
     assert_eq!(next(&mut answers).await.as_deref(), Some("NODE_GONE a"));
-    assert_eq!(next(&mut answers).await.as_deref(), Some("NODE_CONNECTED c"));
+    assert_eq!(
+        next(&mut answers).await.as_deref(),
+        Some("NODE_CONNECTED c")
+    );
     nodes[0].see(1);
     nodes[2].see(2);
     assert_eq!(next(&mut answers).await.as_deref(), Some("c2"));
@@ -153,7 +176,9 @@ async fn a_slow_node_is_waited_for_once_and_stops_nobody() {
     let folder = tempfile::tempdir().expect("a folder");
     let node = Node::start(&folder, "a");
     let path = folder.path().join("stuck");
-    serve::unix(serve::routes(Stuck).await, &path).await.expect("a socket");
+    serve::unix(serve::routes(Stuck).await, &path)
+        .await
+        .expect("a socket");
     (1..=3).for_each(|time| node.see(time));
     let (relay, _peers) = relay_of([node.address(), Address::Socket(path)]);
     let request = GetFlowsRequest {
@@ -161,7 +186,10 @@ async fn a_slow_node_is_waited_for_once_and_stops_nobody() {
         ..GetFlowsRequest::default()
     };
     let found = all(&relay, request).await;
-    assert_eq!(found, ["NODE_CONNECTED a+stuck", "NODE_ERROR stuck", "a2", "a3"]);
+    assert_eq!(
+        found,
+        ["NODE_CONNECTED a+stuck", "NODE_ERROR stuck", "a2", "a3"]
+    );
 
     use observer_server::Observer as _;
     let spaces = relay.get_namespaces(Request::new(GetNamespacesRequest {}));
@@ -170,7 +198,10 @@ async fn a_slow_node_is_waited_for_once_and_stops_nobody() {
 
     // One that says nothing is followed all the same: the other's flows are not held up.
     let mut answers = follow(&relay, 0).await;
-    assert_eq!(next(&mut answers).await.as_deref(), Some("NODE_CONNECTED a+stuck"));
+    assert_eq!(
+        next(&mut answers).await.as_deref(),
+        Some("NODE_CONNECTED a+stuck")
+    );
     node.see(4);
     assert_eq!(next(&mut answers).await.as_deref(), Some("a4"));
 }

@@ -24,14 +24,23 @@ async fn ranges_are_of_all_nodes_together() {
     let nodes = three(&folder);
     let (relay, _peers) = relay_of(nodes.iter().map(Node::address));
     let every = GetFlowsRequest::default;
-    let mut without = GetFlowsRequest { number: 2, ..every() };
+    let mut without = GetFlowsRequest {
+        number: 2,
+        ..every()
+    };
     without.blacklist.push(FlowFilter {
         node_name: vec!["c".into()],
         ..FlowFilter::default()
     });
     for (request, expected) in [
         (every(), "a1 b2 b3 a4 a6 b7 c3601 c3604 c3605"),
-        (GetFlowsRequest { number: 4, ..every() }, "b7 c3601 c3604 c3605"),
+        (
+            GetFlowsRequest {
+                number: 4,
+                ..every()
+            },
+            "b7 c3601 c3604 c3605",
+        ),
         (
             GetFlowsRequest {
                 number: 4,
@@ -137,7 +146,10 @@ async fn the_relay_tells_of_its_nodes() {
 
     let listed = relay.get_nodes(tonic::Request::new(GetNodesRequest {}));
     let listed = listed.await.expect("nodes").into_inner().nodes;
-    let told: Vec<_> = listed.iter().map(|n| (n.name.as_str(), n.state())).collect();
+    let told: Vec<_> = listed
+        .iter()
+        .map(|n| (n.name.as_str(), n.state()))
+        .collect();
     let nobody_name = nobody.to_string();
     assert_eq!(
         told,
@@ -152,7 +164,10 @@ async fn the_relay_tells_of_its_nodes() {
 
     let spaces = relay.get_namespaces(tonic::Request::new(GetNamespacesRequest {}));
     let spaces = spaces.await.expect("namespaces").into_inner().namespaces;
-    let names: Vec<_> = spaces.iter().map(|space| space.namespace.as_str()).collect();
+    let names: Vec<_> = spaces
+        .iter()
+        .map(|space| space.namespace.as_str())
+        .collect();
     assert_eq!(names, ["a", "b", "c"]);
 
     // The list of peers, and what changes in it.
@@ -165,10 +180,19 @@ async fn the_relay_tells_of_its_nodes() {
         assert_eq!(change.r#type(), ChangeNotificationType::PeerAdded);
         told.insert(change.name);
     }
-    assert!(told.contains("a") && told.contains(&nobody_name), "{told:?}");
+    assert!(
+        told.contains("a") && told.contains(&nobody_name),
+        "{told:?}"
+    );
     peers.set(&nodes[1..].iter().map(Node::address).collect());
-    let gone = [next_change(&mut changes).await, next_change(&mut changes).await];
-    assert!(gone.iter().all(|c| c.r#type() == ChangeNotificationType::PeerDeleted));
+    let gone = [
+        next_change(&mut changes).await,
+        next_change(&mut changes).await,
+    ];
+    assert!(
+        gone.iter()
+            .all(|c| c.r#type() == ChangeNotificationType::PeerDeleted)
+    );
     assert!(gone.iter().any(|change| change.name == "a"), "{gone:?}");
 }
 
