@@ -153,7 +153,8 @@ impl FlowLog {
             .l7
             .as_ref()
             .is_some_and(|l7| l7.r#type() == L7FlowType::Response);
-        !drop && !answer && (denied || self.options.all)
+        let reset = flow.weir.as_ref().is_some_and(|why| why.reset);
+        line::is_failure(flow) || !drop && !answer && (denied || reset || self.options.all)
     }
 }
 

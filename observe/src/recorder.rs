@@ -53,6 +53,8 @@ pub struct Recorder {
     redaction: Redaction,
     shared: Arc<Shared>,
     again: HashMap<Packet, (u64, [Option<u64>; 2])>,
+    /// Records of flows that passed and were not answered yet.
+    opening: HashMap<Packet, u64>,
     dialled: Dialled,
     /// Requests whose connection the kernel may not have told of yet.
     held: VecDeque<(Instant, Box<Request>)>,
@@ -69,7 +71,7 @@ struct Packet {
     destination: weir_abi::Address,
     ports: (u16, u16),
     endpoint: u16,
-    kind: (u8, u8, u8, u8),
+    kind: (u8, u8, u8, u8, u8),
     revision: u32,
 }
 
@@ -95,6 +97,7 @@ impl Recorder {
             redaction,
             shared: Arc::clone(&shared),
             again: HashMap::new(),
+            opening: HashMap::new(),
             dialled: Dialled::default(),
             held: VecDeque::new(),
             run: RandomState::new().hash_one(std::process::id()),
@@ -196,10 +199,26 @@ impl Recorder {
             destination: event.destination,
             ports: (event.source_port, event.destination_port),
             endpoint: event.endpoint,
-            kind: (event.protocol, event.detail, event.direction, event.verdict),
+            kind: (
+                event.protocol,
+                event.detail,
+                event.direction,
+                event.verdict,
+                event.reason,
+            ),
             revision: event.revision,
         };
-        // A flow that passes is tracked, so that only what was dropped comes again.
+        if event.again != 0
+            && let Some(number) = self.opening.get(&packet)
+        {
+            self.ring.amend(*number, |flow| {
+                flow.weir.get_or_insert_default().repeats += 1;
+            });
+            self.metrics.repeated(event);
+            return;
+        }
+        // Of what passes the kernel tells whether it came again; what was dropped leaves no trace
+        // there.
         let denied = is_denied(event.verdict);
         if denied
             && let Some((last, numbers)) = self.again.get_mut(&packet)
@@ -215,10 +234,18 @@ impl Recorder {
             self.metrics.repeated(event);
             return;
         }
-        let reasons = reasoner.reasons(event);
         let mut numbers = [None; 2];
-        let mut flows = record::verdicts(event, wall_clock(event.time), reasoner.names(), &reasons);
-        self.dialled.complete(event, &mut flows);
+        let time = wall_clock(event.time);
+        let mut flows = match event.is_failure() {
+            true => vec![record::failure(event, time, reasoner.names())],
+            false => {
+                let reasons = reasoner.reasons(event);
+                record::verdicts(event, time, reasoner.names(), &reasons)
+            }
+        };
+        if !event.is_failure() {
+            self.dialled.complete(event, &mut flows);
+        }
         for (number, flow) in numbers.iter_mut().zip(flows) {
             if let Some(log) = &mut self.log {
                 log.write(&flow);
@@ -235,6 +262,13 @@ impl Recorder {
                 }
             }
             self.again.insert(packet, (event.time, numbers));
+        } else if event.protocol == weir_abi::protocol::TCP
+            && let [Some(number), _] = numbers
+        {
+            if self.opening.len() >= REMEMBERED {
+                self.opening.clear();
+            }
+            self.opening.insert(packet, number);
         }
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use prometheus::{HistogramVec, IntCounterVec};
-use weir_abi::{event::Event, policy::verdict};
+use weir_abi::event::Event;
 use weir_policy::model::Direction;
 
 use super::{
@@ -15,12 +15,12 @@ use super::{
 };
 use crate::{
     api::flow::{
-        Dns, DropReason, Flow, IpVersion, L7FlowType, LostEventSource, Verdict, layer4::Protocol,
+        Dns, Flow, IpVersion, L7FlowType, LostEventSource, Verdict, layer4::Protocol,
         layer7::Record,
     },
     names::{Names, identity},
     print,
-    record::{Application, Request, RequestVerdict},
+    record::{self, Application, Request, RequestVerdict},
 };
 
 /// Both ends, as Hubble's context labels have them.
@@ -301,11 +301,7 @@ impl FlowMetrics {
 
     pub fn repeated(&mut self, event: &Event) {
         self.repeats.add(1);
-        if event.verdict == verdict::DENY {
-            let reason = match event.policy {
-                0 => DropReason::PolicyDenied,
-                _ => DropReason::PolicyDeny,
-            };
+        if let Some(reason) = record::drop_reason(event) {
             self.drops
                 .add(&[reason.as_str_name(), protocol_of(event.protocol)], 1);
         }

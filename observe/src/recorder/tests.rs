@@ -5,7 +5,7 @@ use weir_abi::policy::verdict;
 use super::*;
 use crate::{
     api::flow::Verdict,
-    testing::{DENY, policy, syn},
+    testing::{ALLOW, DENY, policy, syn},
 };
 
 struct Watched {
@@ -64,6 +64,55 @@ async fn packets_that_come_again_are_counted_in_the_record() {
     it.intake.verdict(event);
     it.intake.flush().await;
     assert_eq!(super::tests::flows(&it.ring).len(), 6);
+}
+
+#[tokio::test]
+async fn what_passes_and_is_sent_again_is_one_record() {
+    let it = watched();
+    let names = policy(ALLOW);
+    it.intake.names(names.clone());
+    let mut event = syn(&names, verdict::ALLOW);
+    for again in [0, 1, 1] {
+        event.again = again;
+        it.intake.verdict(event);
+    }
+    // Answered meanwhile: the same ports are another connection.
+    event.again = 0;
+    it.intake.verdict(event);
+    it.intake.flush().await;
+    let repeats = |flow: &Arc<Flow>| flow.weir.as_ref().expect("reasons").repeats;
+    let found: Vec<u64> = flows(&it.ring).iter().map(repeats).collect();
+    assert_eq!(found, [2, 0]);
+    let text = it.metrics.text().expect("metrics");
+    assert!(text.contains("weir_flow_repeats_total 2"), "{text}");
+    assert!(!text.contains("hubble_drop_total{"), "{text}");
+}
+
+#[tokio::test]
+async fn a_failure_is_a_drop_of_its_own_kind() {
+    let it = watched();
+    let names = policy(DENY);
+    it.intake.names(names.clone());
+    let event = Event {
+        reason: weir_abi::counter::DROP_SPOOFED,
+        revision: 0,
+        ..syn(&names, verdict::DENY)
+    };
+    it.intake.verdict(event);
+    it.intake.verdict(event);
+    it.intake.flush().await;
+    let found = flows(&it.ring);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(crate::print::kind(&found[0]), "Invalid source ip");
+    assert_eq!(found[0].weir.as_ref().expect("a reason").repeats, 1);
+    let text = it.metrics.text().expect("metrics");
+    for line in [
+        "hubble_drop_total{protocol=\"TCP\",reason=\"INVALID_SOURCE_IP\"} 2",
+        "weir_flow_repeats_total 1",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    assert!(!text.contains("hubble_policy_verdicts_total{"), "{text}");
 }
 
 #[tokio::test]

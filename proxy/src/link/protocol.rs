@@ -6,7 +6,7 @@ use weir_policy::{l7::L7Table, model::Direction};
 use crate::{counters::CountersSnapshot, dns::learn::Learned};
 
 /// Version of these messages. A proxy and an agent of different versions do not talk.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// From the proxy to the agent. Flow records, of which there are many, go beside these as frames of
 /// their own: see [`super::frame::encode_flows`].
@@ -42,6 +42,11 @@ pub enum ToProxyRef<'a> {
         /// See [`Learned::ticket`].
         ticket: u64,
     },
+    /// Tell the values of these header fields with requests, and of no others.
+    Record {
+        /// Names in lower case.
+        headers: &'a [String],
+    },
 }
 
 /// From the agent to the proxy.
@@ -57,6 +62,11 @@ pub enum ToProxy {
     Enforced {
         /// See [`Learned::ticket`].
         ticket: u64,
+    },
+    /// Tell the values of these header fields with requests, and of no others.
+    Record {
+        /// Names in lower case.
+        headers: Vec<String>,
     },
 }
 

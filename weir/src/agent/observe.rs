@@ -153,6 +153,11 @@ impl ObserveOptions {
         Ok(Some(log))
     }
 
+    /// Header fields whose values the proxy must tell, in lower case: it tells no others.
+    pub fn recorded_headers(&self) -> Vec<String> {
+        self.redaction().asked()
+    }
+
     fn redaction(&self) -> Redaction {
         let shown: BTreeSet<String> = self
             .show_headers
