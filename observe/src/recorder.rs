@@ -1,10 +1,11 @@
 //! The thread that makes records: what the kernel and the proxy tell, named, explained and kept.
 
+mod again;
 mod dialled;
 mod intake;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     hash::{BuildHasher as _, RandomState},
     io,
     sync::{
@@ -26,9 +27,10 @@ use crate::{
     record::{self, Request},
     redact::Redaction,
     ring::{Item, Ring, lost},
-    why::{Reasoner, is_denied},
+    why::Reasoner,
 };
 
+use again::Again;
 use dialled::Dialled;
 use intake::{Input, Shared};
 
@@ -39,11 +41,6 @@ const QUEUE: usize = 1 << 16;
 /// How long a request is held: the kernel's events gather for 20 ms, and what they tell of its
 /// connection comes before it then, with the service that was dialled.
 const SETTLE: Duration = Duration::from_millis(40);
-/// The same packet within this time after the last is one that came again.
-const AGAIN: u64 = 60_000_000_000;
-/// Flows whose packets are looked for again; past it the old ones are forgotten.
-const REMEMBERED: usize = 1 << 15;
-
 /// Where records go.
 #[derive(Debug)]
 pub struct Recorder {
@@ -52,9 +49,7 @@ pub struct Recorder {
     log: Option<FlowLog>,
     redaction: Redaction,
     shared: Arc<Shared>,
-    again: HashMap<Packet, (u64, [Option<u64>; 2])>,
-    /// Records of flows that passed and were not answered yet.
-    opening: HashMap<Packet, u64>,
+    again: Again,
     dialled: Dialled,
     /// Requests whose connection the kernel may not have told of yet.
     held: VecDeque<(Instant, Box<Request>)>,
@@ -62,17 +57,6 @@ pub struct Recorder {
     run: u64,
     made: u64,
     told_lost: (u64, u64),
-}
-
-/// What a packet that comes again has in common with the first one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Packet {
-    source: weir_abi::Address,
-    destination: weir_abi::Address,
-    ports: (u16, u16),
-    endpoint: u16,
-    kind: (u8, u8, u8, u8, u8),
-    revision: u32,
 }
 
 // === impl Recorder ===
@@ -96,8 +80,7 @@ impl Recorder {
             log,
             redaction,
             shared: Arc::clone(&shared),
-            again: HashMap::new(),
-            opening: HashMap::new(),
+            again: Again::default(),
             dialled: Dialled::default(),
             held: VecDeque::new(),
             run: RandomState::new().hash_one(std::process::id()),
@@ -107,7 +90,11 @@ impl Recorder {
         std::thread::Builder::new()
             .name("weir-observe".into())
             .spawn(move || recorder.run(&inputs))?;
-        Ok(Intake { queue, shared })
+        Ok(Intake {
+            queue,
+            shared,
+            deaf: false,
+        })
     }
 
     fn names(&self) -> Arc<Names> {
@@ -194,38 +181,7 @@ impl Recorder {
     }
 
     fn verdict(&mut self, event: &Event, reasoner: &mut Reasoner<'_>) {
-        let packet = Packet {
-            source: event.source,
-            destination: event.destination,
-            ports: (event.source_port, event.destination_port),
-            endpoint: event.endpoint,
-            kind: (
-                event.protocol,
-                event.detail,
-                event.direction,
-                event.verdict,
-                event.reason,
-            ),
-            revision: event.revision,
-        };
-        if event.again != 0
-            && let Some(number) = self.opening.get(&packet)
-        {
-            self.ring.amend(*number, |flow| {
-                flow.weir.get_or_insert_default().repeats += 1;
-            });
-            self.metrics.repeated(event);
-            return;
-        }
-        // Of what passes the kernel tells whether it came again; what was dropped leaves no trace
-        // there.
-        let denied = is_denied(event.verdict);
-        if denied
-            && let Some((last, numbers)) = self.again.get_mut(&packet)
-            && event.time.saturating_sub(*last) < AGAIN
-        {
-            *last = event.time;
-            let numbers = *numbers;
+        if let Some(numbers) = self.again.known(event) {
             for number in numbers.into_iter().flatten() {
                 self.ring.amend(number, |flow| {
                     flow.weir.get_or_insert_default().repeats += 1;
@@ -234,7 +190,6 @@ impl Recorder {
             self.metrics.repeated(event);
             return;
         }
-        let mut numbers = [None; 2];
         let time = wall_clock(event.time);
         let mut flows = match event.is_failure() {
             true => vec![record::failure(event, time, reasoner.names())],
@@ -246,30 +201,14 @@ impl Recorder {
         if !event.is_failure() {
             self.dialled.complete(event, &mut flows);
         }
+        let mut numbers = [None; 2];
         for (number, flow) in numbers.iter_mut().zip(flows) {
             if let Some(log) = &mut self.log {
                 log.write(&flow);
             }
             *number = Some(self.keep(flow));
         }
-        if denied {
-            if self.again.len() >= REMEMBERED {
-                let now = event.time;
-                self.again
-                    .retain(|_, (last, _)| now.saturating_sub(*last) < AGAIN / 4);
-                if self.again.len() >= REMEMBERED {
-                    self.again.clear();
-                }
-            }
-            self.again.insert(packet, (event.time, numbers));
-        } else if event.protocol == weir_abi::protocol::TCP
-            && let [Some(number), _] = numbers
-        {
-            if self.opening.len() >= REMEMBERED {
-                self.opening.clear();
-            }
-            self.opening.insert(packet, number);
-        }
+        self.again.remember(event, numbers);
     }
 
     fn keep(&mut self, mut flow: Flow) -> u64 {

@@ -17,7 +17,9 @@ mod past;
 mod peer;
 mod peer_service;
 mod peers;
+mod recent;
 mod service;
+mod tail;
 mod tls;
 mod window;
 

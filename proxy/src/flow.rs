@@ -2,7 +2,6 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -167,11 +166,27 @@ impl FlowKey {
 #[derive(Debug, Clone)]
 pub struct FlowSender {
     queue: mpsc::Sender<L7Flow>,
-    headers: watch::Receiver<Recorded>,
+    recorded: watch::Receiver<Recorded>,
 }
 
-/// Names of the header fields whose values are told, in lower case.
-pub type Recorded = Arc<[String]>;
+/// What the agent wants to be told of requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Anything at all.
+    pub requests: bool,
+    /// Names of the header fields whose values are told, in lower case; no others leave the proxy.
+    pub headers: Vec<String>,
+}
+
+impl Default for Recorded {
+    /// Requests, without header fields: as long as no agent has said otherwise.
+    fn default() -> Self {
+        Self {
+            requests: true,
+            headers: Vec::new(),
+        }
+    }
+}
 
 /// Fields whose values never leave the proxy, whoever asks.
 const SECRET: [&str; 5] = [
@@ -183,18 +198,18 @@ const SECRET: [&str; 5] = [
 ];
 
 impl FlowSender {
-    /// A queue of at most `capacity` records, and where to say which header fields they tell: none
-    /// at first.
+    /// A queue of at most `capacity` records, and where to say what they tell.
     pub fn channel(capacity: usize) -> (Self, mpsc::Receiver<L7Flow>, watch::Sender<Recorded>) {
         let (queue, receiver) = mpsc::channel(capacity);
-        let (recorded, headers) = watch::channel(Recorded::default());
-        (Self { queue, headers }, receiver, recorded)
+        let (wanted, recorded) = watch::channel(Recorded::default());
+        (Self { queue, recorded }, receiver, wanted)
     }
 
     /// The fields of a request that the agent has asked for. Values that are no text lose what is
     /// none.
     pub fn wanted(&self, fields: &[(&str, &[u8])]) -> Vec<(String, String)> {
-        let names = self.headers.borrow();
+        let recorded = self.recorded.borrow();
+        let names = &recorded.headers;
         if names.is_empty() {
             return Vec::new();
         }
@@ -212,9 +227,12 @@ impl FlowSender {
             .collect()
     }
 
-    /// Stamps and queues a record; `false` if it was dropped.
+    /// Stamps and queues a record, where records are wanted; `false` if it was dropped.
     #[must_use]
     pub fn send(&self, mut flow: L7Flow, since: Instant) -> bool {
+        if !self.recorded.borrow().requests {
+            return true;
+        }
         flow.latency_us = since.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
         flow.time_us = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -229,7 +247,7 @@ mod tests {
 
     #[test]
     fn only_values_that_were_asked_for_leave() {
-        let (sender, _queue, recorded) = FlowSender::channel(1);
+        let (sender, mut queue, recorded) = FlowSender::channel(1);
         let fields: [(&str, &[u8]); 4] = [
             ("Host", b"a"),
             ("X-Id", b"7\xff"),
@@ -238,12 +256,31 @@ mod tests {
         ];
         assert_eq!(sender.wanted(&fields), []);
         let ask = |names: &[&str]| {
-            recorded.send_replace(names.iter().map(|name| (*name).to_owned()).collect());
+            recorded.send_replace(Recorded {
+                headers: names.iter().map(|name| (*name).to_owned()).collect(),
+                ..Recorded::default()
+            });
         };
         ask(&["x-id", "authorization", "cookie"]);
         let id = ("X-Id".to_owned(), "7\u{fffd}".to_owned());
         assert_eq!(sender.wanted(&fields), [id]);
         ask(&[]);
         assert_eq!(sender.wanted(&fields), []);
+        let key = FlowKey {
+            endpoint: 1,
+            direction: Direction::Ingress,
+            client: ([127, 0, 0, 1], 1).into(),
+            server: ([127, 0, 0, 1], 2).into(),
+            protocol: Protocol::Tcp,
+            mark: 0,
+        };
+        let send = || sender.send(key.record(Outcome::Allowed, ""), Instant::now());
+        recorded.send_replace(Recorded {
+            requests: false,
+            headers: Vec::new(),
+        });
+        assert!(send() && queue.try_recv().is_err());
+        ask(&[]);
+        assert!(send() && queue.try_recv().is_ok());
     }
 }

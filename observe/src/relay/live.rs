@@ -1,22 +1,21 @@
 //! What comes: every observer is followed, and followed again after it was away.
 
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
-    time::Duration,
 };
 
-use prost_types::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot},
     task::AbortHandle,
-    time::{Instant, sleep, sleep_until, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use super::{
-    Address, Peers, Timing, named, past,
+    Address, Peers, Timing, past,
     peer::{Client, Link, Peer},
-    service::{Out, failed},
+    service::Out,
+    tail::Tail,
     told,
     window::Window,
 };
@@ -28,10 +27,6 @@ use crate::api::{
 /// Answers that wait to be put in order. Past it observers are read no more: they fall behind in
 /// their own rings, and say how much they lost.
 const WAITING: usize = 256;
-/// Flows of an observer that are remembered, so that none is given twice after it was away.
-const REMEMBERED: usize = 4096;
-/// A flow may be recorded so much later than it began.
-const LATE: i64 = 60;
 
 /// Follows until the client goes.
 pub async fn follow(peers: Arc<Peers>, request: GetFlowsRequest, out: Out) -> Option<()> {
@@ -132,14 +127,8 @@ impl Tails {
                 continue;
             }
             let (ready, wait) = oneshot::channel();
-            let tail = Tail {
-                peer: Arc::clone(&peer),
-                request: self.request.clone(),
-                retry: self.timing.retry,
-                away: false,
-                ready: Some(ready),
-                recent: Recent::default(),
-            };
+            let request = self.request.clone();
+            let tail = Tail::new(Arc::clone(&peer), request, self.timing.retry, ready);
             let task = tokio::spawn(tail.run(self.events.clone())).abort_handle();
             self.running
                 .insert(peer.address.clone(), (Arc::clone(&peer), task));
@@ -170,154 +159,5 @@ impl Drop for Tails {
         for (_, task) in self.running.values() {
             task.abort();
         }
-    }
-}
-
-/// One observer as it is followed.
-struct Tail {
-    peer: Arc<Peer>,
-    request: GetFlowsRequest,
-    retry: Duration,
-    /// The client knows that it is away.
-    away: bool,
-    ready: Option<oneshot::Sender<()>>,
-    recent: Recent,
-}
-
-impl Tail {
-    /// Until nobody listens.
-    async fn run(mut self, events: mpsc::Sender<GetFlowsResponse>) -> Option<()> {
-        loop {
-            let mut client = self.connected(&events).await?;
-            let request = GetFlowsRequest {
-                since: self.recent.since(),
-                ..self.request.clone()
-            };
-            let status = match client.get_flows(request).await {
-                Ok(stream) => {
-                    self.begun(&events).await?;
-                    self.pass_on(stream.into_inner(), &events).await?
-                }
-                Err(status) => status,
-            };
-            self.peer.doubt();
-            if !self.away {
-                self.away = true;
-                events.send(failed(&self.peer, &status)).await.ok()?;
-            }
-            self.begin();
-            sleep(self.retry).await;
-        }
-    }
-
-    /// Waits for the connection, and tells the client that it must.
-    async fn connected(&mut self, events: &mpsc::Sender<GetFlowsResponse>) -> Option<Client> {
-        let mut link = self.peer.link();
-        loop {
-            let now = link.borrow_and_update().clone();
-            match now {
-                Link::Connected(client) => return Some(client),
-                Link::Unavailable(reason) if !self.away => {
-                    self.away = true;
-                    let names = vec![self.peer.name()];
-                    let answer = told(NodeState::NodeUnavailable, names, reason);
-                    events.send(answer).await.ok()?;
-                    self.begin();
-                }
-                Link::Unavailable(_) | Link::New => {}
-            }
-            link.changed().await.ok()?;
-        }
-    }
-
-    fn begin(&mut self) {
-        if let Some(ready) = self.ready.take() {
-            // Who waited may have gone on without it.
-            ready.send(()).ok();
-        }
-    }
-
-    async fn begun(&mut self, events: &mpsc::Sender<GetFlowsResponse>) -> Option<()> {
-        // The ones of the beginning are told together. One that came later is told when it comes.
-        if self.away || self.ready.as_ref().is_some_and(oneshot::Sender::is_closed) {
-            self.away = false;
-            let names = vec![self.peer.name()];
-            let answer = told(NodeState::NodeConnected, names, "it answers again");
-            events.send(answer).await.ok()?;
-        }
-        self.begin();
-        Some(())
-    }
-
-    /// Gives what comes, until the observer ends.
-    async fn pass_on(
-        &mut self,
-        mut stream: tonic::Streaming<GetFlowsResponse>,
-        events: &mpsc::Sender<GetFlowsResponse>,
-    ) -> Option<tonic::Status> {
-        loop {
-            match stream.message().await {
-                Ok(Some(answer)) if self.recent.is_new(&answer) => {
-                    events.send(named(answer, &self.peer)).await.ok()?;
-                }
-                Ok(Some(_)) => {}
-                Ok(None) => return Some(tonic::Status::unavailable("it has ended")),
-                Err(status) => return Some(status),
-            }
-        }
-    }
-}
-
-/// The last flows of an observer.
-#[derive(Debug, Default)]
-struct Recent {
-    order: VecDeque<(Timestamp, String)>,
-    known: HashSet<String>,
-    newest: Option<Timestamp>,
-}
-
-impl Recent {
-    /// Whether it was not given yet; now it is.
-    fn is_new(&mut self, answer: &GetFlowsResponse) -> bool {
-        let (Some(ResponseTypes::Flow(flow)), Some(time)) = (&answer.response_types, answer.time)
-        else {
-            return true;
-        };
-        if flow.uuid.is_empty() {
-            return true;
-        }
-        if !self.known.insert(flow.uuid.clone()) {
-            return false;
-        }
-        let key = |time: &Timestamp| (time.seconds, time.nanos);
-        if self
-            .newest
-            .as_ref()
-            .is_none_or(|newest| key(newest) < key(&time))
-        {
-            self.newest = Some(time);
-        }
-        self.order.push_back((time, flow.uuid.clone()));
-        if self.order.len() > REMEMBERED
-            && let Some((_, old)) = self.order.pop_front()
-        {
-            self.known.remove(&old);
-        }
-        true
-    }
-
-    /// From when on flows may be missing; `None`: none was seen, and only new ones are wanted.
-    fn since(&self) -> Option<Timestamp> {
-        let newest = self.newest?;
-        let late = newest.seconds - LATE;
-        // Before what is remembered none could be told from one that was given.
-        let known = match self.order.len() >= REMEMBERED {
-            true => self.order.front().map(|(time, _)| time.seconds),
-            false => None,
-        };
-        Some(Timestamp {
-            seconds: known.map_or(late, |known| known.max(late)),
-            nanos: 0,
-        })
     }
 }

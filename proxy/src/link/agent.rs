@@ -20,7 +20,12 @@ use super::{
     frame::{self, FromProxy, LinkError},
     protocol::{Hello, PROTOCOL, ToAgent, ToProxyRef},
 };
-use crate::{counters::CountersSnapshot, dns::learn::Learned, flow::L7Flow, privileges::NOBODY};
+use crate::{
+    counters::CountersSnapshot,
+    dns::learn::Learned,
+    flow::{L7Flow, Recorded},
+    privileges::NOBODY,
+};
 
 /// Events that wait for the agent before proxies are made to wait.
 const QUEUE: usize = 4096;
@@ -87,15 +92,15 @@ impl AgentEnd {
     /// # Errors
     /// Whatever making the folder or the socket says.
     pub fn bind(path: &Path) -> Result<Self, LinkError> {
-        Self::bind_recording(path, &[])
+        Self::bind_recording(path, &Recorded::default())
     }
 
-    /// The same, with proxies that tell the values of these header fields (lower case).
+    /// The same, with proxies that tell of requests what is wanted.
     ///
     /// # Errors
     /// See [`bind`](Self::bind).
-    pub fn bind_recording(path: &Path, headers: &[String]) -> Result<Self, LinkError> {
-        let record: Arc<[u8]> = frame::encode(&ToProxyRef::Record { headers })?.into();
+    pub fn bind_recording(path: &Path, recorded: &Recorded) -> Result<Self, LinkError> {
+        let record: Arc<[u8]> = frame::encode(&ToProxyRef::Record(recorded))?.into();
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
             fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;

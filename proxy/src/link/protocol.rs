@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use weir_policy::{l7::L7Table, model::Direction};
 
-use crate::{counters::CountersSnapshot, dns::learn::Learned};
+use crate::{counters::CountersSnapshot, dns::learn::Learned, flow::Recorded};
 
 /// Version of these messages. A proxy and an agent of different versions do not talk.
 pub const PROTOCOL: u32 = 4;
@@ -42,11 +42,8 @@ pub enum ToProxyRef<'a> {
         /// See [`Learned::ticket`].
         ticket: u64,
     },
-    /// Tell the values of these header fields with requests, and of no others.
-    Record {
-        /// Names in lower case.
-        headers: &'a [String],
-    },
+    /// What to tell of requests.
+    Record(&'a Recorded),
 }
 
 /// From the agent to the proxy.
@@ -63,11 +60,8 @@ pub enum ToProxy {
         /// See [`Learned::ticket`].
         ticket: u64,
     },
-    /// Tell the values of these header fields with requests, and of no others.
-    Record {
-        /// Names in lower case.
-        headers: Vec<String>,
-    },
+    /// What to tell of requests.
+    Record(Recorded),
 }
 
 /// How a proxy introduces itself.

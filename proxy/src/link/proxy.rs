@@ -56,7 +56,7 @@ pub struct ProxyEnd {
     pub applied: Vec<watch::Receiver<u64>>,
     /// Flow records to send.
     pub flows: mpsc::Receiver<L7Flow>,
-    /// Which header fields they tell.
+    /// What they tell.
     pub recorded: watch::Sender<Recorded>,
     /// What names resolve to, to tell the agent.
     pub learned: mpsc::Receiver<Learned>,
@@ -136,8 +136,8 @@ async fn receive(
                 waiting.done(ticket);
                 continue;
             }
-            ToProxy::Record { headers } => {
-                recorded.send_replace(headers.into());
+            ToProxy::Record(wanted) => {
+                recorded.send_replace(wanted);
                 continue;
             }
         };

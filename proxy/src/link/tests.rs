@@ -126,7 +126,10 @@ async fn a_proxy_serves_once_it_has_a_snapshot_and_reports() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("run/proxy.sock");
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let asked = ["x-id".to_owned(), "authorization".to_owned()];
+    let asked = crate::flow::Recorded {
+        requests: true,
+        headers: vec!["x-id".to_owned(), "authorization".to_owned()],
+    };
     let mut agent = AgentEnd::bind_recording(&socket, &asked).unwrap();
     let proxy = Running::start(&socket, server.local_addr().unwrap());
 

@@ -17,6 +17,7 @@ use weir_observe::{
     serve::{self, Tcp, Tls},
     service::Observer,
 };
+use weir_proxy::flow::Recorded;
 use weir_redirector::Instance;
 
 use super::control::{Command, Request};
@@ -30,15 +31,20 @@ const LOGS: &str = "/var/log/weir";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Observing")]
 pub struct ObserveOptions {
-    /// Records kept in memory
-    #[arg(long, default_value_t = 16_384, value_name = "NUMBER")]
+    /// Records kept in memory; 0: nothing is recorded, logged or counted of flows
+    #[arg(
+        long,
+        default_value_t = 16_384,
+        value_name = "NUMBER",
+        env = "WEIR_FLOW_RECORDS"
+    )]
     flow_records: usize,
     /// Log of flows, one line each; `none`: no log [default: /var/log/weir/flows.log, another
     /// instance's /var/log/weir/NAME-flows.log]
     #[arg(long, value_name = "FILE")]
     flow_log: Option<PathBuf>,
     /// Log what was allowed, too
-    #[arg(long)]
+    #[arg(long, env = "WEIR_FLOW_LOG_ALL")]
     flow_log_all: bool,
     /// Log as JSON lines
     #[arg(long)]
@@ -92,7 +98,8 @@ impl Observing {
         let metrics = Arc::new(Metrics::new());
         let log = options.log(instance)?;
         let intake = Recorder::start(ring.clone(), metrics.clone(), log, options.redaction())
-            .context("no thread for the observer")?;
+            .context("no thread for the observer")?
+            .deaf(options.flow_records == 0);
         let observer = Observer::new(ring.clone(), node.to_owned());
         let routes = serve::routes(observer).await;
         serve::unix(routes.clone(), &instance.run_dir().join("hubble.sock")).await?;
@@ -135,6 +142,7 @@ async fn refresh(agent: mpsc::Sender<Request>) {
 impl ObserveOptions {
     fn log(&self, instance: &Instance) -> Result<Option<FlowLog>> {
         let path = match &self.flow_log {
+            _ if self.flow_records == 0 => return Ok(None),
             Some(path) if path.as_os_str() == "none" => return Ok(None),
             Some(path) => path.clone(),
             None => PathBuf::from(LOGS).join(match instance.name() {
@@ -153,9 +161,12 @@ impl ObserveOptions {
         Ok(Some(log))
     }
 
-    /// Header fields whose values the proxy must tell, in lower case: it tells no others.
-    pub fn recorded_headers(&self) -> Vec<String> {
-        self.redaction().asked()
+    /// What the proxy is to tell of requests: no values of header fields that nobody asked for.
+    pub fn recorded(&self) -> Recorded {
+        Recorded {
+            requests: self.flow_records > 0,
+            headers: self.redaction().asked(),
+        }
     }
 
     fn redaction(&self) -> Redaction {
