@@ -87,14 +87,36 @@ class Follower:
         self.process.wait()
 
 
+def spent(where):
+    """CPU time of the lab's agent and proxy, in seconds."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                words = file.read().split(b"\0")
+            part = words[1].decode() if len(words) > 1 else ""
+            if part not in ("agent", "proxy") or f"weir-lab-{where.name}".encode() not in words:
+                continue
+            with open(f"/proc/{pid}/stat") as file:
+                user, system = file.read().rsplit(")", 1)[1].split()[11:13]
+            found[part] = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # it has ended meanwhile
+    return found
+
+
 def wrk(where, seconds):
-    before = run.busy()
+    before, parts = run.busy(), spent(where)
     url = f"http://{where.addresses[0]}:80/small"
     said = where.run("client", "wrk", "-t1", "-c64", f"-d{seconds}", url)
     count, taken = re.search(r"(\d+) requests in ([\d.]+)s", said).groups()
     if re.search(r"Socket errors|Non-2xx", said):
         raise SystemExit(said)
-    return {"rps": int(count) / float(taken), "cpu_us": (run.busy() - before) / int(count) * 1e6}
+    machine = run.busy() - before
+    # What was recorded late is part of the cost.
+    time.sleep(0.3)
+    mine = {f"{part}_us": (used - parts[part]) / int(count) * 1e6 for part, used in spent(where).items()}
+    return {"rps": int(count) / float(taken), "cpu_us": machine / int(count) * 1e6, **mine}
 
 
 def throughput(weir, rounds, seconds):
@@ -188,13 +210,15 @@ def main():
     if options.only != "flood":
         result = throughput(weir, options.rounds, options.seconds)
         of = {(row["round"], row["setup"]): row for row in result["rows"]}
-        print(f"{'':12}{'requests/s':>11}{'ratio':>22}{'CPU µs':>8}{'ratio':>22}")
+        print(f"{'':12}{'requests/s':>11}{'ratio':>22}{'CPU µs':>8}{'ratio':>22}{'proxy µs':>10}{'agent µs':>10}")
         for setup in ("off", "on", "follower"):
             line = f"{setup:12}"
             for key, width in (("rps", 11), ("cpu_us", 8)):
                 mine = [of[number, setup][key] for number in range(options.rounds)]
                 ratios = [of[number, setup][key] / of[number, "off"][key] for number in range(options.rounds)]
                 line += f"{statistics.median(mine):{width}.0f}" + f"{statistics.median(ratios):6.3f} ({min(ratios):.2f} to {max(ratios):.2f})".rjust(22)
+            for key in ("proxy_us", "agent_us"):
+                line += f"{statistics.median(of[number, setup][key] for number in range(options.rounds)):10.1f}"
             print(line)
         print(f"requests recorded {result['recorded']:.0f}, records lost and counted {result['lost']:.0f}")
     if options.only != "throughput":

@@ -14,6 +14,7 @@
 //! what that API cannot say is in its field [`weir`](api::flow::Flow::weir).
 
 pub mod api;
+pub mod calm;
 pub mod filter;
 pub mod json;
 pub mod log;

@@ -90,6 +90,11 @@ impl FlowLog {
         })
     }
 
+    /// Whether what was allowed is logged, too.
+    pub fn logs_all(&self) -> bool {
+        self.options.all
+    }
+
     /// Writes a flow, if it is one that is logged.
     pub fn write(&mut self, flow: &Flow) {
         if !self.wants(flow) {

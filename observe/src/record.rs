@@ -1,6 +1,7 @@
 //! Records of the kernel's verdicts.
 
 mod failure;
+mod later;
 mod request;
 mod summary;
 
@@ -20,6 +21,7 @@ use crate::{
 };
 
 pub use failure::{drop_reason, failure};
+pub use later::{Later, dialled, uuid};
 pub use request::{Application, Query, Request, RequestVerdict, requests};
 pub use summary::summary;
 

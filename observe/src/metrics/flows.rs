@@ -264,6 +264,25 @@ impl FlowMetrics {
 
     /// Counted whole: its status is known, and one that got no answer counts, too.
     pub fn request(&mut self, request: &Request, names: &Names) {
+        self.requests(request, &[request.latency_ns], names);
+    }
+
+    pub fn passed(&mut self, request: &Request, latencies: &[u64], names: &Names) {
+        let answered = self.requests(request, latencies, names);
+        let (client, server) = (
+            names.end(request.client.ip()),
+            names.end(request.server.ip()),
+        );
+        let ends = ends(Some(&client), Some(&server), false);
+        let ends = ends.each_ref().map(String::as_str);
+        let records = latencies.len() as u64 * if answered { 2 } else { 1 };
+        let verdict = Verdict::Forwarded.as_str_name();
+        let labels = [&["L7", "HTTP", verdict], &ends[..]].concat();
+        self.processed.add(&labels, records);
+    }
+
+    /// Requests that count alike; whether they were answered.
+    fn requests(&mut self, request: &Request, latencies: &[u64], names: &Names) -> bool {
         let Application::Http {
             method,
             version,
@@ -271,7 +290,7 @@ impl FlowMetrics {
             ..
         } = &request.application
         else {
-            return;
+            return false;
         };
         let client = names.end(request.client.ip());
         let server = names.end(request.server.ip());
@@ -283,20 +302,22 @@ impl FlowMetrics {
             Direction::Ingress => "server",
             Direction::Egress => "client",
         };
-        let status = status.unwrap_or(0).to_string();
+        let code = status.unwrap_or(0).to_string();
         self.requests.add(
-            &[&[method, version, &status, reporter], &ends[..]].concat(),
-            1,
+            &[&[method, version, &code, reporter], &ends[..]].concat(),
+            latencies.len() as u64,
         );
         // The proxy's own answers would hide how long the server takes.
         if matches!(
             request.verdict,
             RequestVerdict::Allowed | RequestVerdict::Audited
         ) {
-            let seconds = Duration::from_nanos(request.latency_ns).as_secs_f64();
+            let seconds = |ns: &u64| Duration::from_nanos(*ns).as_secs_f64();
+            let seconds: Vec<f64> = latencies.iter().map(seconds).collect();
             self.durations
-                .observe(&[&[method, reporter], &ends[..]].concat(), seconds);
+                .observe_all(&[&[method, reporter], &ends[..]].concat(), &seconds);
         }
+        status.is_some()
     }
 
     pub fn repeated(&mut self, event: &Event) {

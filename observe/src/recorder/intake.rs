@@ -8,6 +8,7 @@ use std::sync::{
 
 use weir_abi::event::Event;
 
+use super::QUEUE;
 use crate::{names::Names, record::Request};
 
 /// Where events go in. Giving never waits: what does not fit is counted.
@@ -22,13 +23,15 @@ pub struct Intake {
 pub(super) struct Shared {
     pub names: Mutex<Arc<Names>>,
     pub lost: AtomicU64,
+    /// Requests that are on their way and not recorded yet.
+    pub requests: AtomicU64,
     pub lost_in_kernel: AtomicU64,
 }
 
 #[derive(Debug)]
 pub(super) enum Input {
     Verdict(Event),
-    Request(Box<Request>),
+    Requests(Vec<Request>),
     /// Answered when everything before it is recorded.
     Flush(tokio::sync::oneshot::Sender<()>),
     /// New names, or something was lost: look.
@@ -51,10 +54,17 @@ impl Intake {
         }
     }
 
-    /// A request that the proxy judged.
-    pub fn request(&self, request: Request) {
-        if !self.deaf {
-            self.send(Input::Request(Box::new(request)));
+    /// Requests that the proxy judged.
+    pub fn requests(&self, requests: Vec<Request>) {
+        let count = requests.len() as u64;
+        if self.deaf || count == 0 {
+            return;
+        }
+        let waiting = self.shared.requests.fetch_add(count, Relaxed);
+        let full = waiting + count > QUEUE as u64;
+        if full || self.queue.try_send(Input::Requests(requests)).is_err() {
+            self.shared.requests.fetch_sub(count, Relaxed);
+            self.shared.lost.fetch_add(count, Relaxed);
         }
     }
 

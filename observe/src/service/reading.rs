@@ -110,7 +110,7 @@ impl Reading {
             for item in &read.items {
                 match item {
                     Item::Flow(flow) if self.wants(flow) => flows.push(Arc::clone(flow)),
-                    Item::Flow(_) => {}
+                    Item::Flow(_) | Item::Later(..) => {}
                     Item::Lost(event) => lost.push(*event),
                 }
             }
@@ -142,7 +142,7 @@ impl Reading {
             for item in &read.items {
                 let answer = match item {
                     Item::Flow(flow) if self.wants(flow) => self.response(flow),
-                    Item::Flow(_) => continue,
+                    Item::Flow(_) | Item::Later(..) => continue,
                     Item::Lost(lost) => self.lost(*lost),
                 };
                 if answers.send(Ok(answer)).await.is_err() {
