@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 use weir_observe::{
-    Intake, Recorder,
+    Intake, Recorder, calm,
     log::{FlowLog, LogOptions},
     metrics::{Metrics, http},
     redact::Redaction,
@@ -101,15 +101,12 @@ impl Observing {
             .context("no thread for the observer")?
             .deaf(options.flow_records == 0);
         let observer = Observer::new(ring.clone(), node.to_owned());
-        let routes = serve::routes(observer).await;
-        serve::unix(routes.clone(), &instance.run_dir().join("hubble.sock")).await?;
-        if let Some(tcp) = options.tcp() {
-            if tcp.tls.is_none() && !tcp.address.ip().is_loopback() {
-                tracing::warn!(address = %tcp.address, "everybody who reaches this address can read flows: give --observe-cert");
-            }
-            let address = serve::tcp(routes, &tcp).await?;
-            tracing::info!(%address, "the observer answers on TCP");
-        }
+        apart(listen(
+            observer,
+            instance.run_dir().join("hubble.sock"),
+            options.tcp(),
+        ))
+        .await?;
         if let Some(address) = options.metrics {
             let refresh = move || refresh(agent.clone());
             let address = http::serve(address, metrics.clone(), refresh)
@@ -123,6 +120,45 @@ impl Observing {
             ring,
         })
     }
+}
+
+/// Answers on the socket and, where it is asked for, on TCP.
+async fn listen(observer: Observer, socket: PathBuf, tcp: Option<Tcp>) -> Result<()> {
+    let routes = serve::routes(observer).await;
+    serve::unix(routes.clone(), &socket).await?;
+    if let Some(tcp) = tcp {
+        if tcp.tls.is_none() && !tcp.address.ip().is_loopback() {
+            tracing::warn!(address = %tcp.address, "everybody who reaches this address can read flows: give --observe-cert");
+        }
+        let address = serve::tcp(routes, &tcp).await?;
+        tracing::info!(%address, "the observer answers on TCP");
+    }
+    Ok(())
+}
+
+/// Begins something on a thread of its own that yields to traffic, and leaves it running there:
+/// making and writing what many clients read is work, too.
+async fn apart(begin: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
+    let (sender, begun) = oneshot::channel();
+    let serve = move || {
+        calm::yield_to_traffic();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        match runtime {
+            // Who waits for it has gone where the agent is ending.
+            Err(error) => drop(sender.send(Err(error.into()))),
+            Ok(runtime) => runtime.block_on(async {
+                sender.send(begin.await).ok();
+                std::future::pending::<()>().await;
+            }),
+        }
+    };
+    std::thread::Builder::new()
+        .name("weir-observer".into())
+        .spawn(serve)
+        .context("no thread for the observer's clients")?;
+    begun.await.context("the observer has ended")?
 }
 
 /// Has the agent bring its own numbers up to date.
