@@ -24,7 +24,7 @@ use crate::{
     packet::{self, Kind},
     service,
     steer::slot,
-    tell::{self, drop, pass},
+    tell::{self, drop, fail, pass},
     tracking,
     verdict::proxied,
 };
@@ -79,7 +79,12 @@ pub fn to_proxy(ctx: &TcContext) -> i32 {
     // A datagram of the client's side always asks; one of the server's answers a socket of ours.
     let asks = packet.opens() || (udp && label.from_pod == (label.direction == EGRESS));
     if asks && !listening(slot(label.direction, packet.v6, udp)) {
-        return drop(counter::DROP_NO_PROXY);
+        return fail(
+            packet,
+            label.endpoint,
+            label.direction,
+            counter::DROP_NO_PROXY,
+        );
     }
     // The frame still carries the MAC of the next hop or of the pod.
     // SAFETY: the context is valid for the run of the program.
@@ -151,14 +156,19 @@ pub fn from_proxy(ctx: &TcContext) -> i32 {
     let now = tell::now();
     let udp = packet.protocol == protocol::UDP;
     if (packet.opens() || udp) && !open(ctx, key, entry, now) {
-        return drop(counter::DROP_TABLE_FULL);
+        return fail(
+            packet,
+            label.endpoint,
+            seen_as(towards_pod),
+            counter::DROP_TABLE_FULL,
+        );
     }
     if towards_pod {
         if let Some(connection) = tracking::find(key, now)
             && connection.flags & TRANSLATED != 0
             && !service::reverse(ctx, packet, &connection.service, connection.service_port)
         {
-            return drop(counter::DROP_TRANSLATION);
+            return fail(packet, label.endpoint, INGRESS, counter::DROP_TRANSLATION);
         }
         tell::count(counter::FROM_PROXY_TO_POD);
         // SAFETY: no preconditions; what the helper cannot do it reports by dropping.
@@ -171,7 +181,7 @@ pub fn from_proxy(ctx: &TcContext) -> i32 {
     };
     // SAFETY: entries are plain bytes.
     let Some(neighbour) = (unsafe { NEIGHBOURS.get(neighbour) }) else {
-        return drop(counter::DROP_NO_NEIGHBOUR);
+        return fail(packet, label.endpoint, EGRESS, counter::DROP_NO_NEIGHBOUR);
     };
     let neighbour = *neighbour;
     if ctx.store(0, &neighbour.remote, 0).is_err() || ctx.store(6, &neighbour.pod, 0).is_err() {
@@ -181,6 +191,12 @@ pub fn from_proxy(ctx: &TcContext) -> i32 {
     tell::count(counter::FROM_PROXY_INJECT);
     // SAFETY: as above.
     unsafe { bpf_redirect(interface, BPF_F_INGRESS) as i32 }
+}
+
+/// The direction of a packet of the proxy's, from the endpoint's view.
+#[inline(always)]
+fn seen_as(towards_pod: bool) -> u8 {
+    if towards_pod { INGRESS } else { EGRESS }
 }
 
 /// Tracks a connection that the proxy opens in the name of one of the ends, so that the answers

@@ -31,6 +31,19 @@ pub struct Scratch {
     pub header: [u8; 40],
 }
 
+/// How many drops this CPU has told of lately.
+#[derive(Clone, Copy)]
+pub struct Rate {
+    /// Monotonic time in ns at which counting began.
+    pub since: u64,
+    /// Since then.
+    pub count: u32,
+}
+
+/// See [`Rate`]. Not pinned: what a new program forgets is a tenth of a second.
+#[map]
+pub static TOLD: PerCpuArray<Rate> = PerCpuArray::with_max_entries(1, 0);
+
 /// See [`Scratch`]. Not pinned: nothing in it outlives a run.
 #[map]
 pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);

@@ -5,7 +5,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use weir_abi::{
-    conntrack::{Connection, ConnectionKey, DENIED, FROM_NODE, PROXIED, TRANSLATED},
+    conntrack::{Connection, ConnectionKey, DENIED, FROM_NODE, OPENING, PROXIED, TRANSLATED},
     counter, mark,
     policy::{
         Endpoint, Neighbour, NeighbourKey,
@@ -20,7 +20,7 @@ use crate::{
     maps::{CONFIG, CONNTRACK, ENDPOINTS, NEIGHBOURS, Scratch, scratch},
     packet::{self, Kind, Packet},
     service::{self, Translated},
-    tell::{self, Told, drop, pass},
+    tell::{self, Told, drop, fail, pass},
     tracking,
     verdict::{Judged, address, isolated, judge, proxied},
 };
@@ -60,10 +60,16 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
     match packet::parse(ctx, endpoint.index, packet, header) {
         Kind::Flow => {}
         Kind::Neighbour => return pass(counter::PASS_NEIGHBOUR),
-        Kind::NotIp if isolated(&endpoint, direction) => return drop(counter::DROP_NOT_IP),
+        Kind::NotIp if isolated(&endpoint, direction) => {
+            return fail(packet, endpoint.index, direction, counter::DROP_NOT_IP);
+        }
         Kind::NotIp => return pass(counter::PASS_NEW),
-        Kind::Malformed => return drop(counter::DROP_MALFORMED),
-        Kind::Fragment => return drop(counter::DROP_FRAGMENT),
+        Kind::Malformed => {
+            return fail(packet, endpoint.index, direction, counter::DROP_MALFORMED);
+        }
+        Kind::Fragment => {
+            return fail(packet, endpoint.index, direction, counter::DROP_FRAGMENT);
+        }
     }
     let now = tell::now();
     if packet.is_error() && related::<FROM_POD>(ctx, &endpoint, packet, quoted, header, key, now) {
@@ -73,7 +79,9 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
     if FROM_POD {
         match service::from_itself(ctx, packet, key) {
             Translated::Itself => return send_back(ctx, interface),
-            Translated::Failed => return drop(counter::DROP_TRANSLATION),
+            Translated::Failed => {
+                return fail(packet, endpoint.index, EGRESS, counter::DROP_TRANSLATION);
+            }
             Translated::No | Translated::Yes => {}
         }
     }
@@ -94,7 +102,9 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
                 }
             }
             Translated::Itself => return send_back(ctx, interface),
-            Translated::Failed => return drop(counter::DROP_TRANSLATION),
+            Translated::Failed => {
+                return fail(packet, endpoint.index, EGRESS, counter::DROP_TRANSLATION);
+            }
         }
     }
     // Read before anything is judged: a change in between makes the next packet judge anew.
@@ -128,14 +138,14 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
             && connection.flags & TRANSLATED != 0
             && !service::reverse(ctx, packet, &connection.service, connection.service_port)
         {
-            return drop(counter::DROP_TRANSLATION);
+            return fail(packet, endpoint.index, INGRESS, counter::DROP_TRANSLATION);
         }
         return pass(counter::PASS_TRACKED);
     }
 
     // A new flow, or one that was open before the table knew of it.
     if packet.accepts() && (isolated(&endpoint, INGRESS) || isolated(&endpoint, EGRESS)) {
-        return drop(counter::DROP_UNTRACKED);
+        return fail(packet, endpoint.index, direction, counter::DROP_UNTRACKED);
     }
     let direction = if packet.protocol == protocol::TCP && !opens {
         tracking::guess_direction(key, direction)
@@ -146,7 +156,7 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
     // Packets that the node itself made never came in by an interface.
     let from_node = !FROM_POD && arrived_on == 0;
     if FROM_POD && spoofed(&endpoint, packet) {
-        return drop(counter::DROP_SPOOFED);
+        return fail(packet, endpoint.index, EGRESS, counter::DROP_SPOOFED);
     }
     let judged = if from_node {
         Judged {
@@ -171,11 +181,18 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
         verdict::AUDIT => counter::PASS_AUDITED,
         _ => counter::DROP_POLICY,
     };
-    tell::tell(packet, told(&endpoint, judged, revision, direction, reason));
+    let mut said = told(&endpoint, judged, revision, direction, reason);
+    if opens && tracking::unanswered(key, revision) {
+        said.again = 1;
+    }
+    tell::tell(packet, said);
     if judged.verdict == verdict::DENY {
         return drop(counter::DROP_POLICY);
     }
     let mut flags = 0;
+    if opens {
+        flags |= OPENING;
+    }
     if judged.verdict == verdict::REDIRECT {
         flags |= PROXIED;
     }
@@ -196,7 +213,7 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
         reserved: 0,
     };
     if CONNTRACK.insert(*key, *entry, 0).is_err() {
-        return drop(counter::DROP_TABLE_FULL);
+        return fail(packet, endpoint.index, direction, counter::DROP_TABLE_FULL);
     }
     if judged.verdict == verdict::REDIRECT {
         learn::<FROM_POD>(ctx, &endpoint, key);
@@ -293,6 +310,7 @@ fn told(endpoint: &Endpoint, judged: Judged, revision: u32, direction: u8, reaso
         direction,
         verdict: judged.verdict,
         reason,
+        again: 0,
     }
 }
 
@@ -378,7 +396,7 @@ fn to_proxy<const FROM_POD: bool>(
 ) -> i32 {
     let link = link(direction);
     if link == 0 {
-        return drop(counter::DROP_NO_LINK);
+        return fail(packet, endpoint.index, direction, counter::DROP_NO_LINK);
     }
     if !proxied(packet.protocol) {
         return drop(counter::DROP_POLICY);

@@ -1,10 +1,10 @@
 //! Counting and telling user space.
 
 use aya_ebpf::{bindings::TC_ACT_SHOT, helpers::generated::bpf_ktime_get_ns};
-use weir_abi::{counter, event::Event};
+use weir_abi::{counter, event::Event, policy::verdict};
 
 use crate::{
-    maps::{COUNTERS, EVENTS},
+    maps::{COUNTERS, EVENTS, Rate, TOLD},
     packet::Packet,
 };
 
@@ -45,6 +45,43 @@ pub struct Told {
     pub direction: u8,
     pub verdict: u8,
     pub reason: u8,
+    pub again: u8,
+}
+
+/// Drops that a CPU tells of in [`INTERVAL`]; all are counted.
+const DROPS: u32 = 32;
+const INTERVAL: u64 = 100_000_000;
+
+/// Counts and drops a packet that no policy denied, and tells of it unless many were told of: a
+/// flood of broken packets must not push verdicts out of the ring.
+#[inline(never)]
+pub fn fail(packet: &Packet, endpoint: u16, direction: u8, reason: u8) -> i32 {
+    count(reason);
+    let Some(rate) = TOLD.get_ptr_mut(0) else {
+        return TC_ACT_SHOT;
+    };
+    // SAFETY: a per-CPU slot, and programs on one CPU do not interrupt each other.
+    let Rate { since, count } = unsafe { &mut *rate };
+    let now = now();
+    if now.wrapping_sub(*since) > INTERVAL {
+        (*since, *count) = (now, 0);
+    }
+    if *count < DROPS {
+        *count += 1;
+        let told = Told {
+            endpoint,
+            set: 0,
+            class: 0,
+            policy: 0,
+            revision: 0,
+            direction,
+            verdict: verdict::DENY,
+            reason,
+            again: 0,
+        };
+        tell(packet, told);
+    }
+    TC_ACT_SHOT
 }
 
 /// Monotonic time in ns.
@@ -81,7 +118,8 @@ pub fn tell(packet: &Packet, told: Told) {
         (*event).reason = told.reason;
         (*event).protocol = packet.protocol;
         (*event).detail = packet.detail;
-        (*event).reserved = [0; 3];
+        (*event).again = told.again;
+        (*event).reserved = [0; 2];
     }
     entry.submit(0);
 }

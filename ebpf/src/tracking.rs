@@ -1,7 +1,7 @@
 //! Tracked flows: finding, ageing, closing.
 
 use weir_abi::{
-    conntrack::{CLOSING, Connection, ConnectionKey, TRANSLATED},
+    conntrack::{CLOSING, Connection, ConnectionKey, OPENING, TRANSLATED},
     policy::direction::{EGRESS, INGRESS},
     protocol,
 };
@@ -57,9 +57,25 @@ fn lifetime(connection: &Connection, protocol: u8) -> u64 {
     }
 }
 
+/// Whether a flow is tracked that has shown nothing but the packet that opened it: another one
+/// like it is the same sent again.
+#[inline(always)]
+pub fn unanswered(key: &ConnectionKey, revision: u32) -> bool {
+    match CONNTRACK.get_ptr_mut(key) {
+        // SAFETY: as in `find`.
+        Some(connection) => unsafe {
+            (*connection).flags & OPENING != 0 && (*connection).revision == revision
+        },
+        None => false,
+    }
+}
+
 /// Notes a packet of a tracked flow.
 #[inline(always)]
 pub fn seen(connection: &mut Connection, packet: &Packet, now: u64) {
+    if connection.flags & OPENING != 0 {
+        connection.flags &= !OPENING;
+    }
     // To a second, so that most packets only read the entry.
     if now.wrapping_sub(connection.last_seen) > SECOND {
         connection.last_seen = now;

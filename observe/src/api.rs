@@ -15,6 +15,9 @@ pub mod flow {
 pub mod observer {
     tonic::include_proto!("observer");
 }
+pub mod peer {
+    tonic::include_proto!("peer");
+}
 pub mod relay {
     tonic::include_proto!("relay");
 }

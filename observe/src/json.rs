@@ -72,7 +72,8 @@ pub fn from_value<M: Json>(value: Value) -> Result<M, JsonError> {
         .map_err(|error| failed(error.to_string()))
 }
 
-fn descriptor(name: &str) -> Result<MessageDescriptor, String> {
+/// A message of the API by its full name.
+pub(crate) fn descriptor(name: &str) -> Result<MessageDescriptor, String> {
     static POOL: OnceLock<Result<DescriptorPool, String>> = OnceLock::new();
     let pool = POOL.get_or_init(|| DescriptorPool::decode(DESCRIPTORS).map_err(|e| e.to_string()));
     pool.clone()?

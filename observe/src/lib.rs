@@ -6,21 +6,26 @@
 //!  proxy records ─┘   (bounded) (a thread)└─▶ Metrics ─▶ /metrics
 //! ```
 //!
+//! A [`relay`] asks the observers of all nodes and answers as one.
+//!
 //! Nothing here can slow traffic down: the intake takes what fits and counts what does not, and
 //! whoever reads the ring too slowly is told how much it has missed. A record is a
 //! [`Flow`](api::flow::Flow) of Hubble's public API, so that Hubble's own client understands it;
 //! what that API cannot say is in its field [`weir`](api::flow::Flow::weir).
 
 pub mod api;
+pub mod calm;
 pub mod filter;
 pub mod json;
 pub mod log;
+mod mask;
 pub mod metrics;
 pub mod names;
 pub mod print;
 pub mod record;
 pub mod recorder;
 pub mod redact;
+pub mod relay;
 pub mod ring;
 pub mod serve;
 pub mod service;

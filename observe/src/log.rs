@@ -90,6 +90,11 @@ impl FlowLog {
         })
     }
 
+    /// Whether what was allowed is logged, too.
+    pub fn logs_all(&self) -> bool {
+        self.options.all
+    }
+
     /// Writes a flow, if it is one that is logged.
     pub fn write(&mut self, flow: &Flow) {
         if !self.wants(flow) {
@@ -153,7 +158,8 @@ impl FlowLog {
             .l7
             .as_ref()
             .is_some_and(|l7| l7.r#type() == L7FlowType::Response);
-        !drop && !answer && (denied || self.options.all)
+        let reset = flow.weir.as_ref().is_some_and(|why| why.reset);
+        line::is_failure(flow) || !drop && !answer && (denied || reset || self.options.all)
     }
 }
 

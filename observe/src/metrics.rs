@@ -96,6 +96,12 @@ impl Metrics {
         self.flows().request(request, names);
     }
 
+    /// Requests that passed and count alike, each with its latency in ns: the same as
+    /// [`request`](Self::request) for each, and [`flow`](Self::flow) for its records.
+    pub fn passed(&self, request: &Request, latencies: &[u64], names: &Names) {
+        self.flows().passed(request, latencies, names);
+    }
+
     /// Events were lost.
     pub fn lost(&self, source: LostEventSource, count: u64) {
         self.flows().lost(source, count);

@@ -1,5 +1,7 @@
 //! Records of the kernel's verdicts.
 
+mod failure;
+mod later;
 mod request;
 mod summary;
 
@@ -18,7 +20,9 @@ use crate::{
     why::{Reasons, direction_of},
 };
 
-pub use request::{Application, Request, RequestVerdict, requests};
+pub use failure::{drop_reason, failure};
+pub use later::{Later, dialled, uuid};
+pub use request::{Application, Query, Request, RequestVerdict, requests};
 pub use summary::summary;
 
 /// Kinds of events, as the API numbers them.
@@ -53,6 +57,17 @@ pub fn verdicts(event: &Event, time: SystemTime, names: &Names, reasons: &Reason
     let direction = direction_of(event);
     flow.traffic_direction = traffic(direction).into();
     flow.weir = Some(why.clone());
+    if cuts(event) {
+        let told = flow.weir.get_or_insert_default();
+        told.reset = event.verdict == verdict::REDIRECT;
+        told.reason = match told.reset {
+            true => format!(
+                "{}; the open connection is reset: it does not run through the proxy",
+                why.reason
+            ),
+            false => format!("{}; the connection was open", why.reason),
+        };
+    }
     let decided = match event.verdict {
         verdict::ALLOW if reasons.unselected => {
             let (point, sub_type) = match direction {
@@ -105,6 +120,16 @@ pub fn verdicts(event: &Event, time: SystemTime, names: &Names, reasons: &Reason
         ..flow.clone()
     };
     vec![finished(flow), finished(dropped)]
+}
+
+/// Whether a verdict ends a connection that was open: under a new policy, or because the table
+/// knew nothing of it.
+fn cuts(event: &Event) -> bool {
+    const SYN: u8 = 2;
+    const ACK: u8 = 16;
+    event.protocol == protocol::TCP
+        && event.detail & (SYN | ACK) != SYN
+        && matches!(event.verdict, verdict::DENY | verdict::REDIRECT)
 }
 
 /// `Kind/NAMESPACE/NAME` (`Kind/NAME` where cluster-wide) as the API has it, each once.

@@ -1,10 +1,12 @@
 //! The thread that makes records: what the kernel and the proxy tell, named, explained and kept.
 
+mod again;
 mod dialled;
 mod intake;
+mod passed;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     hash::{BuildHasher as _, RandomState},
     io,
     sync::{
@@ -20,57 +22,43 @@ use weir_abi::event::Event;
 
 use crate::{
     api::flow::{Flow, LostEventSource},
+    calm,
     log::FlowLog,
     metrics::Metrics,
     names::Names,
-    record::{self, Request},
+    record::{self, Later, Request},
     redact::Redaction,
     ring::{Item, Ring, lost},
-    why::{Reasoner, is_denied},
+    why::Reasoner,
 };
 
+use again::Again;
 use dialled::Dialled;
 use intake::{Input, Shared};
 
 pub use intake::Intake;
 
-/// Events that wait for the thread at most.
+/// Events that wait for the thread at most, and requests.
 const QUEUE: usize = 1 << 16;
 /// How long a request is held: the kernel's events gather for 20 ms, and what they tell of its
 /// connection comes before it then, with the service that was dialled.
 const SETTLE: Duration = Duration::from_millis(40);
-/// The same packet within this time after the last is one that came again.
-const AGAIN: u64 = 60_000_000_000;
-/// Flows whose packets are looked for again; past it the old ones are forgotten.
-const REMEMBERED: usize = 1 << 15;
-
 /// Where records go.
 #[derive(Debug)]
 pub struct Recorder {
     ring: Arc<Ring>,
     metrics: Arc<Metrics>,
     log: Option<FlowLog>,
-    redaction: Redaction,
+    redaction: Arc<Redaction>,
     shared: Arc<Shared>,
-    again: HashMap<Packet, (u64, [Option<u64>; 2])>,
+    again: Again,
     dialled: Dialled,
     /// Requests whose connection the kernel may not have told of yet.
-    held: VecDeque<(Instant, Box<Request>)>,
+    held: VecDeque<(Instant, Vec<Request>)>,
     /// Two halves of what tells records of this run from all others.
     run: u64,
     made: u64,
     told_lost: (u64, u64),
-}
-
-/// What a packet that comes again has in common with the first one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Packet {
-    source: weir_abi::Address,
-    destination: weir_abi::Address,
-    ports: (u16, u16),
-    endpoint: u16,
-    kind: (u8, u8, u8, u8),
-    revision: u32,
 }
 
 // === impl Recorder ===
@@ -92,9 +80,9 @@ impl Recorder {
             ring,
             metrics,
             log,
-            redaction,
+            redaction: Arc::new(redaction),
             shared: Arc::clone(&shared),
-            again: HashMap::new(),
+            again: Again::default(),
             dialled: Dialled::default(),
             held: VecDeque::new(),
             run: RandomState::new().hash_one(std::process::id()),
@@ -103,8 +91,15 @@ impl Recorder {
         };
         std::thread::Builder::new()
             .name("weir-observe".into())
-            .spawn(move || recorder.run(&inputs))?;
-        Ok(Intake { queue, shared })
+            .spawn(move || {
+                calm::yield_to_traffic();
+                recorder.run(&inputs);
+            })?;
+        Ok(Intake {
+            queue,
+            shared,
+            deaf: false,
+        })
     }
 
     fn names(&self) -> Arc<Names> {
@@ -117,6 +112,7 @@ impl Recorder {
         loop {
             let names = self.names();
             self.metrics.renamed(&names);
+            self.ring.settle();
             // Events of the revision before are still on their way when a new one is in force.
             let mut reasoners = [Reasoner::new(&names), Reasoner::new(&before)];
             // One turn for each revision: reasons are of the revision's rules.
@@ -128,11 +124,11 @@ impl Recorder {
                     waiting = Some(input);
                     break;
                 }
-                self.take(input, &mut reasoners);
+                self.take(input, &names, &mut reasoners);
                 for input in inputs.try_iter().take(256) {
-                    self.take(input, &mut reasoners);
+                    self.take(input, &names, &mut reasoners);
                 }
-                self.settle(SETTLE, &reasoners[0]);
+                self.settle(SETTLE, &names);
                 self.tell_lost();
                 self.ring.publish();
                 if let Some(log) = &mut self.log {
@@ -143,16 +139,16 @@ impl Recorder {
         }
     }
 
-    fn take(&mut self, input: Input, reasoners: &mut [Reasoner<'_>; 2]) {
+    fn take(&mut self, input: Input, names: &Arc<Names>, reasoners: &mut [Reasoner<'_>; 2]) {
         let [now, before] = reasoners;
         match input {
             Input::Verdict(event) => {
                 let old = before.revision() == event.revision && now.revision() != event.revision;
                 self.verdict(&event, if old { before } else { now });
             }
-            Input::Request(request) => self.held.push_back((Instant::now(), request)),
+            Input::Requests(requests) => self.held.push_back((Instant::now(), requests)),
             Input::Flush(done) => {
-                self.settle(Duration::ZERO, now);
+                self.settle(Duration::ZERO, names);
                 self.tell_lost();
                 self.ring.publish();
                 // Who waited may have gone.
@@ -175,38 +171,50 @@ impl Recorder {
     }
 
     /// Records the requests that were held for so long.
-    fn settle(&mut self, age: Duration, reasoner: &Reasoner<'_>) {
-        let names = reasoner.names();
-        while let Some((_, request)) = self.held.pop_front_if(|(since, _)| since.elapsed() >= age) {
-            self.metrics.request(&request, names);
-            let mut flows = record::requests(&request, names, &self.redaction);
-            self.dialled.complete_request(&request, &mut flows);
-            if let Some(log) = &mut self.log {
-                log.request(&flows);
+    fn settle(&mut self, age: Duration, names: &Arc<Names>) {
+        let due = |(since, _): &mut (Instant, Vec<Request>)| since.elapsed() >= age;
+        while let Some((_, requests)) = self.held.pop_front_if(due) {
+            let count = requests.len() as u64;
+            // Where all is logged the records are needed at once.
+            let all = self.log.as_ref().is_some_and(FlowLog::logs_all);
+            let later = |request: &Request| !all && Later::fits(request);
+            let passed = requests.iter().filter(|request| later(request));
+            passed::count(passed, names, &self.metrics);
+            for request in requests {
+                match later(&request) {
+                    true => self.put_off(request, names),
+                    false => self.request(&request, names),
+                }
             }
-            for flow in flows {
-                self.keep(flow);
-            }
+            self.shared.requests.fetch_sub(count, Relaxed);
+        }
+    }
+
+    fn put_off(&mut self, request: Request, names: &Arc<Names>) {
+        let service = self.dialled.of_request(&request).cloned();
+        let first = (self.run, self.made + 1);
+        let (names, redaction) = (Arc::clone(names), Arc::clone(&self.redaction));
+        let later = Arc::new(Later::new(request, names, redaction, service, first));
+        for index in 0..later.count() {
+            self.made += 1;
+            self.ring.push(Item::Later(Arc::clone(&later), index));
+        }
+    }
+
+    fn request(&mut self, request: &Request, names: &Names) {
+        self.metrics.request(request, names);
+        let mut flows = record::requests(request, names, &self.redaction);
+        record::dialled(&mut flows, self.dialled.of_request(request));
+        if let Some(log) = &mut self.log {
+            log.request(&flows);
+        }
+        for flow in flows {
+            self.keep(flow);
         }
     }
 
     fn verdict(&mut self, event: &Event, reasoner: &mut Reasoner<'_>) {
-        let packet = Packet {
-            source: event.source,
-            destination: event.destination,
-            ports: (event.source_port, event.destination_port),
-            endpoint: event.endpoint,
-            kind: (event.protocol, event.detail, event.direction, event.verdict),
-            revision: event.revision,
-        };
-        // A flow that passes is tracked, so that only what was dropped comes again.
-        let denied = is_denied(event.verdict);
-        if denied
-            && let Some((last, numbers)) = self.again.get_mut(&packet)
-            && event.time.saturating_sub(*last) < AGAIN
-        {
-            *last = event.time;
-            let numbers = *numbers;
+        if let Some(numbers) = self.again.known(event) {
             for number in numbers.into_iter().flatten() {
                 self.ring.amend(number, |flow| {
                     flow.weir.get_or_insert_default().repeats += 1;
@@ -215,32 +223,30 @@ impl Recorder {
             self.metrics.repeated(event);
             return;
         }
-        let reasons = reasoner.reasons(event);
+        let time = wall_clock(event.time);
+        let mut flows = match event.is_failure() {
+            true => vec![record::failure(event, time, reasoner.names())],
+            false => {
+                let reasons = reasoner.reasons(event);
+                record::verdicts(event, time, reasoner.names(), &reasons)
+            }
+        };
+        if !event.is_failure() {
+            self.dialled.complete(event, &mut flows);
+        }
         let mut numbers = [None; 2];
-        let mut flows = record::verdicts(event, wall_clock(event.time), reasoner.names(), &reasons);
-        self.dialled.complete(event, &mut flows);
         for (number, flow) in numbers.iter_mut().zip(flows) {
             if let Some(log) = &mut self.log {
                 log.write(&flow);
             }
             *number = Some(self.keep(flow));
         }
-        if denied {
-            if self.again.len() >= REMEMBERED {
-                let now = event.time;
-                self.again
-                    .retain(|_, (last, _)| now.saturating_sub(*last) < AGAIN / 4);
-                if self.again.len() >= REMEMBERED {
-                    self.again.clear();
-                }
-            }
-            self.again.insert(packet, (event.time, numbers));
-        }
+        self.again.remember(event, numbers);
     }
 
     fn keep(&mut self, mut flow: Flow) -> u64 {
         self.made += 1;
-        flow.uuid = uuid(self.run, self.made);
+        flow.uuid = record::uuid(self.run, self.made);
         self.metrics.flow(&flow);
         self.ring.push(Item::Flow(Arc::new(flow)))
     }
@@ -271,15 +277,6 @@ impl Recorder {
         }
         self.told_lost = now;
     }
-}
-
-/// A version 4 UUID by its form; by its content the run and the place in it.
-fn uuid(run: u64, number: u64) -> String {
-    let [high, middle, low] = [run >> 32, (run >> 16) & 0xffff, run & 0xfff];
-    format!(
-        "{high:08x}-{middle:04x}-4{low:03x}-8000-{:012x}",
-        number & 0xffff_ffff_ffff
-    )
 }
 
 /// The time of a monotonic one.

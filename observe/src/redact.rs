@@ -63,6 +63,13 @@ impl Redaction {
         shown
     }
 
+    /// Headers whose values are shown, by name.
+    pub fn asked(&self) -> Vec<String> {
+        let names = self.headers.iter().flatten();
+        let shown = names.filter(|name| !NEVER.contains(&name.as_str()));
+        shown.cloned().collect()
+    }
+
     /// Headers with their values, where these may be shown.
     pub fn headers(&self, headers: &[(String, String)]) -> Vec<HttpHeader> {
         let shown = |name: &str| {

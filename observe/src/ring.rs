@@ -8,13 +8,21 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::api::flow::{Flow, LostEvent, LostEventSource};
+use crate::{
+    api::flow::{Flow, LostEvent, LostEventSource},
+    record::Later,
+};
+
+/// Records that are made at once by [`Ring::settle`].
+const SETTLED: usize = 256;
 
 /// One entry.
 #[derive(Debug, Clone)]
 pub enum Item {
     /// A record.
     Flow(Arc<Flow>),
+    /// One that is made when it is read; whoever reads gets [`Item::Flow`].
+    Later(Arc<Later>, usize),
     /// Records that never got here.
     Lost(LostEvent),
 }
@@ -71,6 +79,19 @@ pub struct Fill {
     pub uptime_ns: u64,
 }
 
+// === impl Item ===
+
+impl Item {
+    fn made(self) -> Self {
+        match self {
+            Self::Later(later, index) => later
+                .flow(index)
+                .map_or(Self::Later(later, index), Self::Flow),
+            other => other,
+        }
+    }
+}
+
 // === impl Ring ===
 
 impl Ring {
@@ -92,7 +113,7 @@ impl Ring {
     /// Adds an entry and gives its number. Followers see it after [`publish`](Self::publish).
     pub fn push(&self, item: Item) -> u64 {
         let mut state = self.state();
-        if let Item::Flow(_) = item {
+        if !matches!(item, Item::Lost(_)) {
             state.seen += 1;
             state.rate.count();
         }
@@ -129,10 +150,34 @@ impl Ring {
         let start = from.clamp(first, state.next);
         let skip = usize::try_from(start - first).unwrap_or(usize::MAX);
         let items: Vec<Item> = state.items.iter().skip(skip).take(most).cloned().collect();
+        drop(state);
+        // The writer is not held up while records are made.
         Read {
             next: start + items.len() as u64,
             missed: first.saturating_sub(from),
-            items,
+            items: items.into_iter().map(Item::made).collect(),
+        }
+    }
+
+    /// Makes the records that were put off, because what addresses mean is about to change: else
+    /// the ring would keep every revision of it alive.
+    pub fn settle(&self) {
+        let (mut at, next) = self.range();
+        while at < next {
+            let read = self.read(at, SETTLED);
+            // Entries that were overwritten meanwhile are not in `read`: it tells where it ends.
+            let start = read.next - read.items.len() as u64;
+            let mut state = self.state();
+            let first = state.next - state.items.len() as u64;
+            for (item, number) in read.items.into_iter().zip(start..) {
+                let place = number.checked_sub(first).map(usize::try_from);
+                if let Some(Ok(index)) = place
+                    && let Some(held @ Item::Later(..)) = state.items.get_mut(index)
+                {
+                    *held = item;
+                }
+            }
+            at = read.next.max(at + 1);
         }
     }
 
@@ -220,7 +265,7 @@ mod tests {
     fn names(read: &Read) -> Vec<String> {
         let name = |item: &Item| match item {
             Item::Flow(flow) => flow.uuid.clone(),
-            Item::Lost(_) => "lost".into(),
+            Item::Lost(_) | Item::Later(..) => "lost".into(),
         };
         read.items.iter().map(name).collect()
     }

@@ -9,9 +9,12 @@ use std::{
 
 use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig, server::Router};
+use tonic::{
+    service::Routes,
+    transport::{Certificate, Identity, Server, ServerTlsConfig},
+};
 
-use crate::{api::observer::observer_server::ObserverServer, service::Observer};
+use crate::api::observer::observer_server::{Observer, ObserverServer};
 
 /// The name under which Hubble's client asks for the observer's health.
 const HEALTH: &str = "hubble.server.Observer";
@@ -54,11 +57,21 @@ fn failed(what: impl Into<String>) -> impl FnOnce(Box<dyn std::error::Error>) ->
     }
 }
 
+/// An observer with its health, as Hubble's client asks for it. More services may be added.
+pub async fn routes<S: Observer>(observer: S) -> Routes {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter
+        .set_service_status(HEALTH, tonic_health::ServingStatus::Serving)
+        .await;
+    reporter.set_serving::<ObserverServer<S>>().await;
+    Routes::new(health).add_service(ObserverServer::new(observer))
+}
+
 /// Serves on a Unix socket that only the owner may use, until the process ends.
 ///
 /// # Errors
 /// Where the socket cannot be made.
-pub async fn unix(observer: Observer, path: &Path) -> Result<(), ServeError> {
+pub async fn unix(routes: Routes, path: &Path) -> Result<(), ServeError> {
     let listen = || -> io::Result<UnixListener> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -70,7 +83,7 @@ pub async fn unix(observer: Observer, path: &Path) -> Result<(), ServeError> {
     };
     let what = format!("listen on {}", path.display());
     let listener = listen().map_err(|error| failed(what)(error.into()))?;
-    let router = router(Server::builder(), observer).await;
+    let router = Server::builder().add_routes(routes);
     tokio::spawn(async move {
         let served = router.serve_with_incoming(UnixListenerStream::new(listener));
         if let Err(error) = served.await {
@@ -84,7 +97,7 @@ pub async fn unix(observer: Observer, path: &Path) -> Result<(), ServeError> {
 ///
 /// # Errors
 /// Where the address is taken or a certificate cannot be read.
-pub async fn tcp(observer: Observer, tcp: &Tcp) -> Result<SocketAddr, ServeError> {
+pub async fn tcp(routes: Routes, tcp: &Tcp) -> Result<SocketAddr, ServeError> {
     let mut server = Server::builder();
     if let Some(tls) = &tcp.tls {
         server = server
@@ -97,7 +110,7 @@ pub async fn tcp(observer: Observer, tcp: &Tcp) -> Result<SocketAddr, ServeError
     };
     let what = format!("listen on {}", tcp.address);
     let (address, listener) = bound.await.map_err(|error| failed(what)(error.into()))?;
-    let router = router(server, observer).await;
+    let router = server.add_routes(routes);
     tokio::spawn(async move {
         let served = router.serve_with_incoming(TcpListenerStream::new(listener));
         if let Err(error) = served.await {
@@ -120,17 +133,6 @@ impl Tls {
             None => config,
         })
     }
-}
-
-async fn router(mut server: Server, observer: Observer) -> Router {
-    let (reporter, health) = tonic_health::server::health_reporter();
-    reporter
-        .set_service_status(HEALTH, tonic_health::ServingStatus::Serving)
-        .await;
-    reporter.set_serving::<ObserverServer<Observer>>().await;
-    server
-        .add_service(health)
-        .add_service(ObserverServer::new(observer))
 }
 
 #[cfg(test)]

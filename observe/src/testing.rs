@@ -145,3 +145,26 @@ spec:
   - from: [{podSelector: {matchLabels: {app: sleep}}}]
     ports: [{port: 80}]
 ";
+
+/// A request of sleep to httpbin that passed.
+pub fn passed(status: Option<u16>) -> crate::record::Request {
+    crate::record::Request {
+        time: std::time::UNIX_EPOCH + std::time::Duration::from_secs(10),
+        endpoint: Some(INDEX),
+        direction: weir_policy::model::Direction::Ingress,
+        client: format!("{SLEEP}:40000").parse().expect("an address"),
+        server: format!("{HTTPBIN}:80").parse().expect("an address"),
+        application: crate::record::Application::Http {
+            method: "GET".into(),
+            path: "/headers".into(),
+            host: "httpbin:8000".into(),
+            version: "HTTP/1.1".into(),
+            headers: Vec::new(),
+            status,
+        },
+        verdict: crate::record::RequestVerdict::Allowed,
+        policies: vec!["CiliumNetworkPolicy/default/web".into()],
+        reason: "allowed".into(),
+        latency_ns: 2_500_000,
+    }
+}

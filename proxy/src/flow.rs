@@ -1,12 +1,12 @@
 //! The record of one request, as the agent is told.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use weir_policy::{
     http::RequestFlow,
     model::{Direction, Protocol},
@@ -57,6 +57,31 @@ pub struct L7Flow {
     pub reason: String,
     /// From the end of the request's head to the end of the response, in microseconds.
     pub latency_us: u64,
+    /// Of an HTTP request, the minor version: 0 for HTTP/1.0.
+    pub minor_version: u8,
+    /// The header fields that the agent has asked for, in order, values as text.
+    pub headers: Vec<(String, String)>,
+    /// Of a DNS query: what was asked and answered.
+    pub dns: Option<Box<DnsRecord>>,
+}
+
+/// A DNS query and its answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsRecord {
+    /// Over TCP; else UDP.
+    pub tcp: bool,
+    /// Types that were asked for, such as `AAAA`.
+    pub query_types: Vec<String>,
+    /// Code of the answer that the client got, the server's or our own; `None`: none came.
+    pub code: Option<u16>,
+    /// Addresses that the name leads to.
+    pub addresses: Vec<IpAddr>,
+    /// The shortest time that one of them may be kept, in seconds; 0 without any.
+    pub ttl: u32,
+    /// Names that it leads to.
+    pub aliases: Vec<String>,
+    /// Types of the records in the answer, each once.
+    pub answer_types: Vec<String>,
 }
 
 impl L7Flow {
@@ -130,28 +155,132 @@ impl FlowKey {
             policies: Vec::new(),
             reason: reason.into(),
             latency_us: 0,
+            minor_version: 1,
+            headers: Vec::new(),
+            dns: None,
         }
     }
 }
 
 /// Where records go. Sending never waits: a full queue drops the record.
 #[derive(Debug, Clone)]
-pub struct FlowSender(mpsc::Sender<L7Flow>);
+pub struct FlowSender {
+    queue: mpsc::Sender<L7Flow>,
+    recorded: watch::Receiver<Recorded>,
+}
+
+/// What the agent wants to be told of requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Anything at all.
+    pub requests: bool,
+    /// Names of the header fields whose values are told, in lower case; no others leave the proxy.
+    pub headers: Vec<String>,
+}
+
+impl Default for Recorded {
+    /// Requests, without header fields: as long as no agent has said otherwise.
+    fn default() -> Self {
+        Self {
+            requests: true,
+            headers: Vec::new(),
+        }
+    }
+}
+
+/// Fields whose values never leave the proxy, whoever asks.
+const SECRET: [&str; 5] = [
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "set-cookie",
+    "x-api-key",
+];
 
 impl FlowSender {
-    /// A queue of at most `capacity` records.
-    pub fn channel(capacity: usize) -> (Self, mpsc::Receiver<L7Flow>) {
-        let (sender, receiver) = mpsc::channel(capacity);
-        (Self(sender), receiver)
+    /// A queue of at most `capacity` records, and where to say what they tell.
+    pub fn channel(capacity: usize) -> (Self, mpsc::Receiver<L7Flow>, watch::Sender<Recorded>) {
+        let (queue, receiver) = mpsc::channel(capacity);
+        let (wanted, recorded) = watch::channel(Recorded::default());
+        (Self { queue, recorded }, receiver, wanted)
     }
 
-    /// Stamps and queues a record; `false` if it was dropped.
+    /// The fields of a request that the agent has asked for. Values that are no text lose what is
+    /// none.
+    pub fn wanted(&self, fields: &[(&str, &[u8])]) -> Vec<(String, String)> {
+        let recorded = self.recorded.borrow();
+        let names = &recorded.headers;
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let is = |name: &str, other: &str| name.eq_ignore_ascii_case(other);
+        let wanted = |name: &str| {
+            names.iter().any(|wanted| is(name, wanted)) && !SECRET.iter().any(|s| is(name, s))
+        };
+        fields
+            .iter()
+            .filter(|(name, _)| wanted(name))
+            .map(|(name, value)| {
+                let value = String::from_utf8_lossy(value).into_owned();
+                ((*name).to_owned(), value)
+            })
+            .collect()
+    }
+
+    /// Stamps and queues a record, where records are wanted; `false` if it was dropped.
     #[must_use]
     pub fn send(&self, mut flow: L7Flow, since: Instant) -> bool {
+        if !self.recorded.borrow().requests {
+            return true;
+        }
         flow.latency_us = since.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
         flow.time_us = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |time| time.as_micros().try_into().unwrap_or(u64::MAX));
-        self.0.try_send(flow).is_ok()
+        self.queue.try_send(flow).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_values_that_were_asked_for_leave() {
+        let (sender, mut queue, recorded) = FlowSender::channel(1);
+        let fields: [(&str, &[u8]); 4] = [
+            ("Host", b"a"),
+            ("X-Id", b"7\xff"),
+            ("Authorization", b"secret"),
+            ("Cookie", b"secret"),
+        ];
+        assert_eq!(sender.wanted(&fields), []);
+        let ask = |names: &[&str]| {
+            recorded.send_replace(Recorded {
+                headers: names.iter().map(|name| (*name).to_owned()).collect(),
+                ..Recorded::default()
+            });
+        };
+        ask(&["x-id", "authorization", "cookie"]);
+        let id = ("X-Id".to_owned(), "7\u{fffd}".to_owned());
+        assert_eq!(sender.wanted(&fields), [id]);
+        ask(&[]);
+        assert_eq!(sender.wanted(&fields), []);
+        let key = FlowKey {
+            endpoint: 1,
+            direction: Direction::Ingress,
+            client: ([127, 0, 0, 1], 1).into(),
+            server: ([127, 0, 0, 1], 2).into(),
+            protocol: Protocol::Tcp,
+            mark: 0,
+        };
+        let send = || sender.send(key.record(Outcome::Allowed, ""), Instant::now());
+        recorded.send_replace(Recorded {
+            requests: false,
+            headers: Vec::new(),
+        });
+        assert!(send() && queue.try_recv().is_err());
+        ask(&[]);
+        assert!(send() && queue.try_recv().is_ok());
     }
 }

@@ -114,7 +114,7 @@ pub fn run_until(
     stop: impl Future<Output = io::Result<()>>,
 ) -> Result<(), ProxyError> {
     privileges::raise_file_limit()?;
-    let (flow_sender, flows) = FlowSender::channel(FLOW_QUEUE);
+    let (flow_sender, flows, recorded) = FlowSender::channel(FLOW_QUEUE);
     let (names, learned, waiting) = Teller::channel();
     let (snapshots, _) = watch::channel(None);
     let (drain, draining) = watch::channel(false);
@@ -159,6 +159,7 @@ pub fn run_until(
         snapshots,
         applied: started.applied,
         flows,
+        recorded,
         learned,
         waiting,
         counters: started.counters,

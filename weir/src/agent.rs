@@ -132,7 +132,8 @@ impl Agent {
         refuse_fatal(&reading)?;
         let mut redirector = tokio::task::block_in_place(|| Redirector::open(&instance))?;
         let compiler = Compiler::after(redirector.last_id(), redirector.revision()?.into());
-        let link = AgentEnd::bind(&instance.proxy_socket())
+        let recorded = observe.recorded();
+        let link = AgentEnd::bind_recording(&instance.proxy_socket(), &recorded)
             .with_context(|| format!("cannot listen on {}", instance.proxy_socket().display()))?;
         let (basis, checked_against) = watch::channel(Arc::default());
         let checks = Arc::<check::Counts>::default();

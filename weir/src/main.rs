@@ -16,6 +16,7 @@ mod manifests;
 mod observe_command;
 mod policy_command;
 mod proxy_command;
+mod relay_command;
 mod screen;
 mod simulate_command;
 mod status_command;
@@ -42,6 +43,7 @@ const EXAMPLES: &str = "Examples:
   weir agent --cluster                          enforce on this node of a cluster
   weir status                                   how Weir is on this node
   weir ui --lab lab                             a live map of the flows, in the browser
+  weir relay --peer 192.0.2.1:4244              one address for the flows of all nodes
 ";
 
 /// Kubernetes network policy that understands HTTP, without a sidecar.
@@ -71,6 +73,7 @@ enum Command {
     Crds(crds_command::CrdsCommand),
     Webhook(webhook_command::WebhookCommand),
     Ui(ui_command::UiCommand),
+    Relay(relay_command::RelayCommand),
     Cleanup(agent_command::CleanupCommand),
 }
 
@@ -105,6 +108,7 @@ fn main() -> ExitCode {
         Command::Crds(command) => command.run(),
         Command::Webhook(command) => command.run(),
         Command::Ui(command) => command.run().map(done),
+        Command::Relay(command) => command.run(),
         Command::Cleanup(command) => command.run().map(done),
     };
     result.unwrap_or_else(|error| {

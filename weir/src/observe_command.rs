@@ -178,6 +178,7 @@ impl Range {
             whitelist: filters.allow.clone(),
             since: self.since.as_deref().map(times::time).transpose()?,
             until: self.until.as_deref().map(times::time).transpose()?,
+            ..GetFlowsRequest::default()
         })
     }
 }
@@ -208,7 +209,7 @@ impl Place {
                 vec![instance.run_dir().join("hubble.sock")]
             }
         };
-        Ok(Source::sockets(sockets))
+        Source::sockets(sockets)
     }
 
     fn tls(&self) -> Result<Option<tonic::transport::ClientTlsConfig>> {

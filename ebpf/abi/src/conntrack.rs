@@ -57,6 +57,8 @@ pub const FROM_NODE: u8 = 8;
 /// A later revision denies the flow. The entry stays: without it the next packet of the side that
 /// did not open the flow would be taken for a new flow of that side.
 pub const DENIED: u8 = 16;
+/// Nothing but the packet that opened it was seen. Entries of before have it not.
+pub const OPENING: u8 = 32;
 
 /// Value of the `TRANSLATIONS` map: the backend chosen for a flow to a service.
 #[repr(C)]

@@ -9,6 +9,11 @@ macro_rules! counters {
     };
 }
 
+/// Whether a packet was dropped for another reason than policy.
+pub const fn is_failure(counter: u8) -> bool {
+    counter >= DROP_NO_ENDPOINT && counter <= DROP_FOREIGN || counter == DROP_UNTRACKED
+}
+
 /// Number of slots.
 pub const COUNT: u32 = 29;
 

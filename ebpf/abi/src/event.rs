@@ -1,4 +1,5 @@
-//! What the programs tell user space through the ring buffer: one event for each new verdict.
+//! What the programs tell user space through the ring buffer: one event for each new verdict, and
+//! some of the packets that were dropped for another reason than policy.
 
 use crate::{Address, shared};
 
@@ -28,7 +29,7 @@ pub struct Event {
     pub set: u32,
     /// Class of the peer.
     pub class: u32,
-    /// Revision under which it was judged.
+    /// Revision under which it was judged; 0 where it was not.
     pub revision: u32,
     /// See [`crate::policy::direction`].
     pub direction: u8,
@@ -40,8 +41,19 @@ pub struct Event {
     pub protocol: u8,
     /// TCP flags of the packet; ICMP type.
     pub detail: u8,
+    /// 1: the packet that opened the flow came again, unanswered so far. Programs of before write
+    /// zero.
+    pub again: u8,
     /// Zero.
-    pub reserved: [u8; 3],
+    pub reserved: [u8; 2],
+}
+
+impl Event {
+    /// Whether the packet was dropped before it could be judged, or for want of something: no
+    /// policy has to do with it.
+    pub fn is_failure(&self) -> bool {
+        crate::counter::is_failure(self.reason)
+    }
 }
 
 shared!(Event = 88);

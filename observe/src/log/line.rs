@@ -3,14 +3,33 @@
 use std::fmt::Write as _;
 
 use crate::{
-    api::flow::{Endpoint, Flow, TrafficDirection, Verdict, layer4::Protocol, layer7::Record},
+    api::flow::{
+        DropReason, Endpoint, Flow, TrafficDirection, Verdict, layer4::Protocol, layer7::Record,
+    },
     print::{Style, policies},
     record::event_type,
 };
 
-/// What was done: `ALLOW`, `REDIRECT`, `AUDIT`, `DENY` and `ERROR`, with `HTTP_`, `DNS_` or `TLS_`
+/// Whether a packet was dropped for another reason than policy.
+pub fn is_failure(flow: &Flow) -> bool {
+    let drop = flow
+        .event_type
+        .as_ref()
+        .is_some_and(|event| event.r#type == event_type::DROP);
+    let denied = [DropReason::PolicyDenied, DropReason::PolicyDeny];
+    drop && !denied.contains(&flow.drop_reason_desc())
+}
+
+/// What was done: `DROP` where a packet could not be judged or not go on, `RESET` where an open
+/// connection must begin anew through the proxy, `ALLOW`, `REDIRECT`, `AUDIT`, `DENY` and `ERROR`, with `HTTP_`, `DNS_` or `TLS_`
 /// before it where the proxy decided, `L7_` where it understood nothing.
 pub fn word(flow: &Flow) -> String {
+    if is_failure(flow) {
+        return "DROP".into();
+    }
+    if flow.weir.as_ref().is_some_and(|why| why.reset) {
+        return "RESET".into();
+    }
     let done = match flow.verdict() {
         Verdict::Redirected => "REDIRECT",
         Verdict::Audit => "AUDIT",
@@ -78,7 +97,7 @@ pub fn line(flow: &Flow) -> String {
 fn application(flow: &Flow, line: &mut Line) {
     let Some(l7) = &flow.l7 else {
         if let Some(event) = &flow.event_type
-            && event.r#type == event_type::POLICY_VERDICT
+            && (event.r#type == event_type::POLICY_VERDICT || is_failure(flow))
         {
             line.put("packet", &flow.summary);
         }

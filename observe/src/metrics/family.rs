@@ -148,14 +148,14 @@ impl Family<IntCounterVec> {
 }
 
 impl Family<HistogramVec> {
-    pub fn observe(&mut self, labels: &[&str], seconds: f64) {
+    pub fn observe_all(&mut self, labels: &[&str], seconds: &[f64]) {
         let labels = self.admit(labels);
         if let Some(histogram) = self
             .metric
             .as_ref()
             .and_then(|metric| metric.get_metric_with_label_values(&labels).ok())
         {
-            histogram.observe(seconds);
+            seconds.iter().for_each(|one| histogram.observe(*one));
         }
     }
 }

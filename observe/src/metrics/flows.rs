@@ -6,7 +6,7 @@ use std::{
 };
 
 use prometheus::{HistogramVec, IntCounterVec};
-use weir_abi::{event::Event, policy::verdict};
+use weir_abi::event::Event;
 use weir_policy::model::Direction;
 
 use super::{
@@ -16,12 +16,12 @@ use super::{
 };
 use crate::{
     api::flow::{
-        Dns, DropReason, Flow, IpVersion, L7FlowType, LostEventSource, Verdict, layer4::Protocol,
+        Dns, Flow, IpVersion, L7FlowType, LostEventSource, Verdict, layer4::Protocol,
         layer7::Record,
     },
     names::{Names, identity},
     print,
-    record::{Application, Request, RequestVerdict},
+    record::{self, Application, Request, RequestVerdict},
 };
 
 /// Both ends, as Hubble's context labels have them.
@@ -291,6 +291,25 @@ impl FlowMetrics {
 
     /// Counted whole: its status is known, and one that got no answer counts, too.
     pub fn request(&mut self, request: &Request, names: &Names) {
+        self.requests(request, &[request.latency_ns], names);
+    }
+
+    pub fn passed(&mut self, request: &Request, latencies: &[u64], names: &Names) {
+        let answered = self.requests(request, latencies, names);
+        let (client, server) = (
+            names.end(request.client.ip()),
+            names.end(request.server.ip()),
+        );
+        let ends = ends(Some(&client), Some(&server), false);
+        let ends = ends.each_ref().map(String::as_str);
+        let records = latencies.len() as u64 * if answered { 2 } else { 1 };
+        let verdict = Verdict::Forwarded.as_str_name();
+        let labels = [&["L7", "HTTP", verdict], &ends[..]].concat();
+        self.processed.add(&labels, records);
+    }
+
+    /// Requests that count alike; whether they were answered.
+    fn requests(&mut self, request: &Request, latencies: &[u64], names: &Names) -> bool {
         let Application::Http {
             method,
             version,
@@ -298,7 +317,7 @@ impl FlowMetrics {
             ..
         } = &request.application
         else {
-            return;
+            return false;
         };
         let client = names.end(request.client.ip());
         let server = names.end(request.server.ip());
@@ -310,29 +329,27 @@ impl FlowMetrics {
             Direction::Ingress => "server",
             Direction::Egress => "client",
         };
-        let status = labels::status(*status);
+        let code = labels::status(*status);
         self.requests.add(
-            &[&[method, version, &status, reporter], &ends[..]].concat(),
-            1,
+            &[&[method, version, &code, reporter], &ends[..]].concat(),
+            latencies.len() as u64,
         );
         // The proxy's own answers would hide how long the server takes.
         if matches!(
             request.verdict,
             RequestVerdict::Allowed | RequestVerdict::Audited
         ) {
-            let seconds = Duration::from_nanos(request.latency_ns).as_secs_f64();
+            let seconds = |ns: &u64| Duration::from_nanos(*ns).as_secs_f64();
+            let seconds: Vec<f64> = latencies.iter().map(seconds).collect();
             self.durations
-                .observe(&[&[method, reporter], &ends[..]].concat(), seconds);
+                .observe_all(&[&[method, reporter], &ends[..]].concat(), &seconds);
         }
+        status.is_some()
     }
 
     pub fn repeated(&mut self, event: &Event) {
         self.repeats.add(1);
-        if event.verdict == verdict::DENY {
-            let reason = match event.policy {
-                0 => DropReason::PolicyDenied,
-                _ => DropReason::PolicyDeny,
-            };
+        if let Some(reason) = record::drop_reason(event) {
             self.drops
                 .add(&[reason.as_str_name(), protocol_of(event.protocol)], 1);
         }

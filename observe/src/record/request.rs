@@ -1,6 +1,9 @@
 //! Records of what the proxy has judged: requests, DNS queries and TLS connections.
 
-use std::{net::SocketAddr, time::SystemTime};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::SystemTime,
+};
 
 use weir_policy::model::Direction;
 
@@ -61,12 +64,7 @@ pub enum Application {
         status: Option<u16>,
     },
     /// A query.
-    Dns {
-        /// The name.
-        name: String,
-        /// Code of the answer; `None`: none came.
-        code: Option<u16>,
-    },
+    Dns(Query),
     /// A TLS connection.
     Tls {
         /// The server's name as the client wrote it.
@@ -76,12 +74,33 @@ pub enum Application {
     Unknown,
 }
 
+/// A DNS query with its answer.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// The name.
+    pub name: String,
+    /// Over TCP; else UDP.
+    pub tcp: bool,
+    /// Types that were asked for, such as `AAAA`.
+    pub types: Vec<String>,
+    /// Code of the answer; `None`: none came.
+    pub code: Option<u16>,
+    /// Addresses that the name leads to.
+    pub addresses: Vec<IpAddr>,
+    /// The shortest time that one may be kept, in seconds.
+    pub ttl: u32,
+    /// Names that it leads to.
+    pub aliases: Vec<String>,
+    /// Types of the records in the answer.
+    pub answer_types: Vec<String>,
+}
+
 impl Application {
     /// `http`, `dns`, `tls` or `unknown`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Http { .. } => "http",
-            Self::Dns { .. } => "dns",
+            Self::Dns(_) => "dns",
             Self::Tls { .. } => "tls",
             Self::Unknown => "unknown",
         }
@@ -182,7 +201,7 @@ fn answer(request: &Request, asked: &Flow) -> Option<Flow> {
     let mut record = asked.l7.as_ref()?.record.clone()?;
     match (&mut record, &request.application) {
         (Record::Http(http), Application::Http { status, .. }) => http.code = (*status)?.into(),
-        (Record::Dns(dns), Application::Dns { code, .. }) => dns.rcode = (*code)?.into(),
+        (Record::Dns(dns), Application::Dns(query)) => answered(dns, query)?,
         _ => return None,
     }
     let (client, server) = (request.client, request.server);
@@ -211,10 +230,21 @@ fn answer(request: &Request, asked: &Flow) -> Option<Flow> {
     })
 }
 
+/// What the answer to a query adds; `None`: there is none.
+fn answered(dns: &mut Dns, query: &Query) -> Option<()> {
+    let full = |name: &String| format!("{}.", name.trim_end_matches('.'));
+    dns.rcode = query.code?.into();
+    dns.ips = query.addresses.iter().map(ToString::to_string).collect();
+    dns.ttl = query.ttl;
+    dns.cnames = query.aliases.iter().map(full).collect();
+    dns.rrtypes.clone_from(&query.answer_types);
+    Some(())
+}
+
 fn layer4(request: &Request, source_port: u16, destination_port: u16) -> Protocol {
     let (source_port, destination_port) = (source_port.into(), destination_port.into());
-    match request.application {
-        Application::Dns { .. } => Protocol::Udp(Udp {
+    match &request.application {
+        Application::Dns(query) if !query.tcp => Protocol::Udp(Udp {
             source_port,
             destination_port,
         }),
@@ -242,9 +272,10 @@ fn record(application: &Application, redaction: &Redaction) -> Option<Record> {
             protocol: version.clone(),
             headers: redaction.headers(headers),
         }),
-        Application::Dns { name, .. } => Record::Dns(Dns {
-            query: format!("{}.", name.trim_end_matches('.')),
+        Application::Dns(query) => Record::Dns(Dns {
+            query: format!("{}.", query.name.trim_end_matches('.')),
             observation_source: "proxy".into(),
+            qtypes: query.types.clone(),
             ..Dns::default()
         }),
         Application::Tls { .. } | Application::Unknown => return None,

@@ -1,7 +1,7 @@
 //! The last part of a flow's line, in brackets.
 
 use crate::api::flow::{
-    Flow, Http, L7FlowType, Layer7, TcpFlags, layer4::Protocol, layer7::Record,
+    Dns, Flow, Http, L7FlowType, Layer7, TcpFlags, layer4::Protocol, layer7::Record,
 };
 
 /// What was sent, in a few words.
@@ -65,17 +65,7 @@ fn application(flow: &Flow, l7: &Layer7) -> String {
             format!("{protocol} {code} {milliseconds}ms ({method} {url})")
         }
         Some(Record::Http(http)) => format!("{} {} {}", http.protocol, http.method, http.url),
-        Some(Record::Dns(dns)) if response => {
-            let code = match dns.rcode {
-                0 => "NoError".to_owned(),
-                2 => "ServFail".to_owned(),
-                3 => "NXDomain".to_owned(),
-                5 => "Refused".to_owned(),
-                other => other.to_string(),
-            };
-            format!("DNS Answer RCode: {code} (Query {})", dns.query)
-        }
-        Some(Record::Dns(dns)) => format!("DNS Query {}", dns.query),
+        Some(Record::Dns(dns)) => query(dns, response),
         None if flow
             .weir
             .as_ref()
@@ -85,4 +75,43 @@ fn application(flow: &Flow, l7: &Layer7) -> String {
         }
         None => "not understood".into(),
     }
+}
+
+fn query(dns: &Dns, response: bool) -> String {
+    let asked = match dns.qtypes.is_empty() {
+        true => dns.query.clone(),
+        false => format!("{} {}", dns.query, dns.qtypes.join(",")),
+    };
+    if !response {
+        return format!("DNS Query {asked}");
+    }
+    let source = match dns.observation_source.as_str() {
+        "proxy" => "Proxy",
+        _ => "Query",
+    };
+    let mut said = Vec::new();
+    if dns.rcode != 0 {
+        said.push(format!("RCode: {}", code(dns.rcode)));
+    }
+    if !dns.ips.is_empty() {
+        said.push(format!("{:?}", dns.ips.join(",")));
+    }
+    if !dns.cnames.is_empty() {
+        said.push(format!("CNAMEs: {:?}", dns.cnames.join(",")));
+    }
+    said.push(format!("TTL: {}", dns.ttl));
+    format!("DNS Answer {} ({source} {asked})", said.join(" "))
+}
+
+/// Codes by the names under which Hubble prints them.
+fn code(number: u32) -> String {
+    let name = match number {
+        1 => "Format Error",
+        2 => "Server Failure",
+        3 => "Non-Existent Domain",
+        4 => "Not Implemented",
+        5 => "Query Refused",
+        other => return other.to_string(),
+    };
+    name.to_owned()
 }

@@ -6,7 +6,7 @@ use weir_abi::policy::verdict;
 
 use super::*;
 use crate::{
-    api::flow::L7FlowType,
+    api::flow::{L7FlowType, layer7::Record},
     redact::Redaction,
     testing::{ALLOW, DENY, HTTPBIN, OTHERS, SLEEP, names, policy, syn},
     why::Reasoner,
@@ -145,6 +145,32 @@ fn request(verdict: RequestVerdict, status: Option<u16>) -> Request {
 }
 
 #[test]
+fn an_open_connection_that_now_needs_the_proxy_is_reset() {
+    let names = policy(ALLOW);
+    let mut event = syn(&names, verdict::REDIRECT);
+    let made = |event: &Event| {
+        let reasons = Reasoner::new(&names).reasons(event);
+        verdicts(event, UNIX_EPOCH, &names, &reasons)
+    };
+    let why = |flow: &Flow| flow.weir.clone().expect("a reason");
+    assert!(!why(&made(&event)[0]).reset);
+    event.detail = 16;
+    let flow = &made(&event)[0];
+    assert!(
+        why(flow).reset && why(flow).reason.contains("is reset"),
+        "{flow:?}"
+    );
+    assert_eq!(crate::log::word(flow), "RESET");
+    event.verdict = verdict::DENY;
+    let flow = &made(&event)[0];
+    assert!(
+        why(flow).reason.ends_with("the connection was open"),
+        "{flow:?}"
+    );
+    assert_eq!(crate::log::word(flow), "DENY");
+}
+
+#[test]
 fn a_denied_request_is_dropped_and_its_answer_forwarded() {
     let redaction = Redaction {
         query: true,
@@ -204,13 +230,54 @@ fn a_request_without_an_answer_is_one_record() {
     let flows = requests(&tls, &names, &none);
     assert_eq!(flows[0].summary, "not understood");
     assert_eq!(crate::log::word(&flows[0]), "L7_DENY");
-    tls.application = Application::Dns {
+}
+
+#[test]
+fn a_query_tells_what_was_asked_and_answered() {
+    let names = policy(DENY);
+    let mut asked = request(RequestVerdict::Denied, None);
+    let query = Query {
         name: "example.com".into(),
+        types: vec!["AAAA".into()],
         code: Some(5),
+        ..Query::default()
     };
-    let flows = requests(&tls, &names, &none);
+    asked.application = Application::Dns(query.clone());
+    let flows = requests(&asked, &names, &Redaction::default());
+    assert_eq!(flows[0].summary, "DNS Query example.com. AAAA");
     assert_eq!(
         flows[1].summary,
-        "DNS Answer RCode: Refused (Query example.com.)"
+        "DNS Answer RCode: Query Refused TTL: 0 (Proxy example.com. AAAA)"
     );
+    assert!(matches!(
+        flows[0].l4.as_ref().and_then(|l4| l4.protocol.as_ref()),
+        Some(Protocol::Udp(_))
+    ));
+    asked.verdict = RequestVerdict::Allowed;
+    asked.application = Application::Dns(Query {
+        tcp: true,
+        code: Some(0),
+        addresses: vec![
+            "2001:db8::1".parse().unwrap(),
+            "2001:db8::2".parse().unwrap(),
+        ],
+        ttl: 30,
+        aliases: vec!["web.example.com".into()],
+        answer_types: vec!["CNAME".into(), "AAAA".into()],
+        ..query
+    });
+    let flows = requests(&asked, &names, &Redaction::default());
+    assert_eq!(
+        flows[1].summary,
+        "DNS Answer \"2001:db8::1,2001:db8::2\" CNAMEs: \"web.example.com.\" TTL: 30 (Proxy example.com. AAAA)"
+    );
+    assert_eq!(crate::print::kind(&flows[1]), "dns-response proxy");
+    let Some(Record::Dns(dns)) = flows[1].l7.as_ref().and_then(|l7| l7.record.as_ref()) else {
+        panic!("{flows:?}")
+    };
+    assert_eq!((dns.ttl, dns.rrtypes.len(), dns.ips.len()), (30, 2, 2));
+    assert!(matches!(
+        flows[1].l4.as_ref().and_then(|l4| l4.protocol.as_ref()),
+        Some(Protocol::Tcp(_))
+    ));
 }

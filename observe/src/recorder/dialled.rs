@@ -47,15 +47,9 @@ impl Dialled {
         }
     }
 
-    /// Tells the records of a request, whose answer comes from the service.
-    pub fn complete_request(&self, request: &Request, flows: &mut [Flow]) {
-        let service = self.0.get(&(request.client, request.server));
-        for flow in flows {
-            match flow.is_reply {
-                Some(true) => flow.source_service = service.cloned(),
-                _ => flow.destination_service = service.cloned(),
-            }
-        }
+    /// The service that the client of a request had dialled.
+    pub fn of_request(&self, request: &Request) -> Option<&Service> {
+        self.0.get(&(request.client, request.server))
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{
 
 use weir_abi::event::Event;
 
+use super::QUEUE;
 use crate::{names::Names, record::Request};
 
 /// Where events go in. Giving never waits: what does not fit is counted.
@@ -15,19 +16,22 @@ use crate::{names::Names, record::Request};
 pub struct Intake {
     pub(super) queue: SyncSender<Input>,
     pub(super) shared: Arc<Shared>,
+    pub(super) deaf: bool,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub names: Mutex<Arc<Names>>,
     pub lost: AtomicU64,
+    /// Requests that are on their way and not recorded yet.
+    pub requests: AtomicU64,
     pub lost_in_kernel: AtomicU64,
 }
 
 #[derive(Debug)]
 pub(super) enum Input {
     Verdict(Event),
-    Request(Box<Request>),
+    Requests(Vec<Request>),
     /// Answered when everything before it is recorded.
     Flush(tokio::sync::oneshot::Sender<()>),
     /// New names, or something was lost: look.
@@ -37,14 +41,31 @@ pub(super) enum Input {
 // === impl Intake ===
 
 impl Intake {
-    /// A verdict of the kernel.
-    pub fn verdict(&self, event: Event) {
-        self.send(Input::Verdict(event));
+    /// One that takes nothing in, where nothing is to be recorded.
+    #[must_use]
+    pub fn deaf(self, deaf: bool) -> Self {
+        Self { deaf, ..self }
     }
 
-    /// A request that the proxy judged.
-    pub fn request(&self, request: Request) {
-        self.send(Input::Request(Box::new(request)));
+    /// A verdict of the kernel.
+    pub fn verdict(&self, event: Event) {
+        if !self.deaf {
+            self.send(Input::Verdict(event));
+        }
+    }
+
+    /// Requests that the proxy judged.
+    pub fn requests(&self, requests: Vec<Request>) {
+        let count = requests.len() as u64;
+        if self.deaf || count == 0 {
+            return;
+        }
+        let waiting = self.shared.requests.fetch_add(count, Relaxed);
+        let full = waiting + count > QUEUE as u64;
+        if full || self.queue.try_send(Input::Requests(requests)).is_err() {
+            self.shared.requests.fetch_sub(count, Relaxed);
+            self.shared.lost.fetch_add(count, Relaxed);
+        }
     }
 
     /// What numbers and addresses mean from now on.

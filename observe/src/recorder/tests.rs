@@ -5,7 +5,7 @@ use weir_abi::policy::verdict;
 use super::*;
 use crate::{
     api::flow::Verdict,
-    testing::{DENY, policy, syn},
+    testing::{ALLOW, DENY, policy, syn},
 };
 
 struct Watched {
@@ -28,7 +28,7 @@ fn flows(ring: &Ring) -> Vec<Arc<Flow>> {
     let items = ring.read(0, usize::MAX).items;
     let flows = items.into_iter().filter_map(|item| match item {
         Item::Flow(flow) => Some(flow),
-        Item::Lost(_) => None,
+        Item::Lost(_) | Item::Later(..) => None,
     });
     flows.collect()
 }
@@ -67,6 +67,55 @@ async fn packets_that_come_again_are_counted_in_the_record() {
 }
 
 #[tokio::test]
+async fn what_passes_and_is_sent_again_is_one_record() {
+    let it = watched();
+    let names = policy(ALLOW);
+    it.intake.names(names.clone());
+    let mut event = syn(&names, verdict::ALLOW);
+    for again in [0, 1, 1] {
+        event.again = again;
+        it.intake.verdict(event);
+    }
+    // Answered meanwhile: the same ports are another connection.
+    event.again = 0;
+    it.intake.verdict(event);
+    it.intake.flush().await;
+    let repeats = |flow: &Arc<Flow>| flow.weir.as_ref().expect("reasons").repeats;
+    let found: Vec<u64> = flows(&it.ring).iter().map(repeats).collect();
+    assert_eq!(found, [2, 0]);
+    let text = it.metrics.text().expect("metrics");
+    assert!(text.contains("weir_flow_repeats_total 2"), "{text}");
+    assert!(!text.contains("hubble_drop_total{"), "{text}");
+}
+
+#[tokio::test]
+async fn a_failure_is_a_drop_of_its_own_kind() {
+    let it = watched();
+    let names = policy(DENY);
+    it.intake.names(names.clone());
+    let event = Event {
+        reason: weir_abi::counter::DROP_SPOOFED,
+        revision: 0,
+        ..syn(&names, verdict::DENY)
+    };
+    it.intake.verdict(event);
+    it.intake.verdict(event);
+    it.intake.flush().await;
+    let found = flows(&it.ring);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(crate::print::kind(&found[0]), "Invalid source ip");
+    assert_eq!(found[0].weir.as_ref().expect("a reason").repeats, 1);
+    let text = it.metrics.text().expect("metrics");
+    for line in [
+        "hubble_drop_total{protocol=\"TCP\",reason=\"INVALID_SOURCE_IP\"} 2",
+        "weir_flow_repeats_total 1",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    assert!(!text.contains("hubble_policy_verdicts_total{"), "{text}");
+}
+
+#[tokio::test]
 async fn events_of_the_revision_before_are_explained_by_its_rules() {
     let it = watched();
     let old = policy(DENY);
@@ -97,7 +146,7 @@ async fn losses_are_told() {
         .iter()
         .map(|item| match item {
             Item::Lost(lost) => lost.num_events_lost,
-            Item::Flow(_) => 0,
+            Item::Flow(_) | Item::Later(..) => 0,
         })
         .sum();
     assert_eq!(lost, 9);
@@ -115,7 +164,7 @@ async fn a_flood_is_survived_and_its_losses_counted() {
     let names = policy(DENY);
     it.intake.names(names.clone());
     let mut event = syn(&names, verdict::DENY);
-    let sent: u64 = 200_000;
+    let sent: u64 = 100_000;
     for number in 0..sent {
         event.source_port = (number % 50_000) as u16;
         event.detail = (number / 50_000) as u8;
@@ -131,7 +180,63 @@ async fn a_flood_is_survived_and_its_losses_counted() {
 
 #[test]
 fn every_record_has_a_uuid_of_its_own() {
-    let one = uuid(0x1234_5678_9abc_def0, 1);
+    let one = record::uuid(0x1234_5678_9abc_def0, 1);
     assert_eq!(one, "12345678-9abc-4ef0-8000-000000000001");
-    assert_ne!(one, uuid(0x1234_5678_9abc_def0, 2));
+    assert_ne!(one, record::uuid(0x1234_5678_9abc_def0, 2));
+}
+
+/// Requests that passed are made into records when they are read: the same records, and the same
+/// numbers, as if they had been made at once.
+#[tokio::test]
+async fn what_is_put_off_is_the_same_in_the_end() {
+    use crate::{record::requests, testing::passed};
+    let names = policy(ALLOW);
+    let texts = [true, false].map(|put_off| {
+        let (names, metrics) = (names.clone(), Metrics::new());
+        for status in [Some(200), Some(404), Some(200), None] {
+            let request = passed(status);
+            if put_off {
+                passed::count([&request].into_iter(), &names, &metrics);
+                continue;
+            }
+            metrics.request(&request, &names);
+            let flows = requests(&request, &names, &Redaction::default());
+            flows.iter().for_each(|flow| metrics.flow(flow));
+        }
+        metrics.text().expect("metrics")
+    });
+    assert_eq!(texts[0], texts[1]);
+    assert!(
+        texts[0].contains("hubble_http_requests_total{"),
+        "{}",
+        texts[0]
+    );
+
+    let it = watched();
+    it.intake.names(names.clone());
+    it.intake.flush().await;
+    it.intake.requests(vec![passed(Some(200)), passed(None)]);
+    it.intake.flush().await;
+    assert_eq!(it.ring.fill().seen, 3);
+    assert_eq!(it.intake.shared.requests.load(Relaxed), 0);
+    // Other names come: the records keep what the addresses meant.
+    it.intake.names(Arc::new(Names::default()));
+    it.intake.flush().await;
+    let found = flows(&it.ring);
+    let pods: Vec<String> = found
+        .iter()
+        .map(|flow| flow.destination.clone().expect("an end").pod_name)
+        .collect();
+    assert_eq!(found.len(), 3);
+    assert!(
+        pods[0].starts_with("httpbin-") && pods[1].starts_with("sleep-"),
+        "{pods:?}"
+    );
+    let expected = requests(&passed(Some(200)), &names, &Redaction::default());
+    for (flow, expected) in found.iter().zip(expected) {
+        let uuid = flow.uuid.clone();
+        assert_eq!(**flow, Flow { uuid, ..expected });
+    }
+    let uuids: std::collections::HashSet<_> = found.iter().map(|flow| &flow.uuid).collect();
+    assert_eq!(uuids.len(), 3);
 }

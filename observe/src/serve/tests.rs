@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     api::observer::{ServerStatusRequest, observer_client::ObserverClient},
     ring::Ring,
+    service::Observer,
 };
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -61,7 +62,9 @@ async fn only_clients_with_a_certificate_of_the_authority_are_served() {
             client_ca: Some(put(folder.path(), "ca", &ours.pem())),
         }),
     };
-    let address = tcp(observer.clone(), &tcp_options).await.expect("a server");
+    let address = tcp(routes(observer.clone()).await, &tcp_options)
+        .await
+        .expect("a server");
     let trusting = || ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ours.pem()));
     let identity = |authority: &Authority| {
         let (certificate, key) = authority.certify();
@@ -87,6 +90,8 @@ async fn only_clients_with_a_certificate_of_the_authority_are_served() {
         }),
         ..tcp_options
     };
-    let error = tcp(observer, &missing).await.expect_err("no certificate");
+    let error = tcp(routes(observer).await, &missing)
+        .await
+        .expect_err("no certificate");
     assert!(error.to_string().contains("nothing"), "{error}");
 }

@@ -20,7 +20,9 @@ async fn served(capacity: usize) -> Served {
     let path = folder.path().join("hubble.sock");
     let ring = Arc::new(Ring::new(capacity));
     let observer = Observer::new(ring.clone(), "node".into());
-    serve::unix(observer, &path).await.expect("a socket");
+    serve::unix(serve::routes(observer).await, &path)
+        .await
+        .expect("a socket");
     let endpoint = Endpoint::from_shared(format!("unix://{}", path.display())).expect("a URI");
     let channel = endpoint.connect().await.expect("a connection");
     Served {
@@ -223,7 +225,7 @@ fn the_public_numbers_are_kept() {
     for (message, fields) in [
         (
             "flow.Flow",
-            "time=1 verdict=2 drop_reason=3 ethernet=4 IP=5 l4=6 source=8 destination=9 Type=10 node_name=11 source_names=13 destination_names=14 l7=15 reply=16 event_type=19 source_service=20 destination_service=21 traffic_direction=22 policy_match_type=23 trace_observation_point=24 drop_reason_desc=25 is_reply=26 interface=28 proxy_port=29 trace_context=30 uuid=34 node_labels=37 ip_trace_id=40 egress_allowed_by=21001 ingress_allowed_by=21002 egress_denied_by=21004 ingress_denied_by=21005 policy_log=21006 Summary=100000 weir=150001",
+            "time=1 verdict=2 drop_reason=3 ethernet=4 IP=5 l4=6 source=8 destination=9 Type=10 node_name=11 source_names=13 destination_names=14 l7=15 reply=16 event_type=19 source_service=20 destination_service=21 traffic_direction=22 policy_match_type=23 trace_observation_point=24 drop_reason_desc=25 is_reply=26 interface=28 proxy_port=29 trace_context=30 uuid=34 auth_type=35 trace_reason=36 node_labels=37 ip_trace_id=40 egress_allowed_by=21001 ingress_allowed_by=21002 egress_denied_by=21004 ingress_denied_by=21005 policy_log=21006 Summary=100000 extensions=150000 weir=150001",
         ),
         (
             "flow.FlowFilter",
@@ -232,6 +234,15 @@ fn the_public_numbers_are_kept() {
         (
             "flow.Endpoint",
             "ID=1 identity=2 namespace=3 labels=4 pod_name=5 workloads=6 cluster_name=7",
+        ),
+        ("peer.ChangeNotification", "name=1 address=2 type=3 tls=4"),
+        (
+            "relay.NodeStatusEvent",
+            "state_change=1 node_names=2 message=3",
+        ),
+        (
+            "flow.LostEvent",
+            "source=1 num_events_lost=2 cpu=3 first=4 last=5",
         ),
         ("flow.Layer7", "type=1 latency_ns=2 dns=100 http=101"),
         ("flow.HTTP", "code=1 method=2 url=3 protocol=4 headers=5"),
@@ -253,7 +264,7 @@ fn the_public_numbers_are_kept() {
         ),
         (
             "observer.GetFlowsRequest",
-            "number=1 follow=3 blacklist=5 whitelist=6 since=7 until=8 first=9",
+            "number=1 follow=3 blacklist=5 whitelist=6 since=7 until=8 first=9 field_mask=10 experimental=999 extensions=150000",
         ),
         (
             "observer.GetFlowsResponse",

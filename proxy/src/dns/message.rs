@@ -20,6 +20,19 @@ pub struct Question {
 /// An address that a name resolves to, and for how many seconds.
 pub type Address = (IpAddr, u32);
 
+/// What a server's answer says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// What the name resolves to.
+    pub addresses: Vec<Address>,
+    /// Names that it leads to, without a final dot.
+    pub aliases: Vec<String>,
+    /// Its code (RFC 6895, 2.3).
+    pub code: u16,
+    /// Types of its records, each once, in order.
+    pub types: Vec<String>,
+}
+
 /// Reads a query. `None`: it is not one question that can be judged.
 pub fn question(bytes: &[u8]) -> Option<Question> {
     let message = Message::from_vec(bytes).ok()?;
@@ -58,8 +71,16 @@ impl Question {
         answer.to_vec().unwrap_or_default()
     }
 
-    /// The addresses in a server's answer to this question. `None`: it is no answer to it.
-    pub fn answers(&self, bytes: &[u8]) -> Option<Vec<Address>> {
+    /// The types that are asked for, such as `AAAA`.
+    pub fn types(&self) -> Vec<String> {
+        let queries = self.message.queries.iter();
+        queries
+            .map(|query| query.query_type().to_string())
+            .collect()
+    }
+
+    /// What a server's answer to this question says. `None`: it is no answer to it.
+    pub fn answer(&self, bytes: &[u8]) -> Option<Answer> {
         let message = Message::from_vec(bytes).ok()?;
         let same = message.metadata.message_type == MessageType::Response
             && message.metadata.id == self.id
@@ -69,19 +90,29 @@ impl Question {
         }
         // Only what the name leads to, by aliases: an answer may carry anything besides.
         let mut names: Vec<&Name> = self.message.queries.iter().map(|q| q.name()).collect();
-        let mut found = Vec::new();
+        let mut answer = Answer {
+            code: message.metadata.response_code.into(),
+            ..Answer::default()
+        };
         for record in &message.answers {
+            let kind = record.record_type().to_string();
+            if !answer.types.contains(&kind) {
+                answer.types.push(kind);
+            }
             if !names.contains(&&record.name) {
                 continue;
             }
             match &record.data {
-                RData::CNAME(alias) => names.push(&alias.0),
-                RData::A(address) => found.push((IpAddr::V4(address.0), record.ttl)),
-                RData::AAAA(address) => found.push((IpAddr::V6(address.0), record.ttl)),
+                RData::CNAME(alias) => {
+                    names.push(&alias.0);
+                    answer.aliases.push(text(&alias.0));
+                }
+                RData::A(address) => answer.addresses.push((IpAddr::V4(address.0), record.ttl)),
+                RData::AAAA(address) => answer.addresses.push((IpAddr::V6(address.0), record.ttl)),
                 _ => {}
             }
         }
-        Some(found)
+        Some(answer)
     }
 }
 
@@ -134,13 +165,16 @@ mod tests {
             ("other.", a(2)),
         ];
         let address = "192.0.2.1".parse().unwrap();
-        assert_eq!(
-            asked.answers(&answer("a.example.", &records)),
-            Some(vec![(address, 30)])
-        );
-        assert_eq!(asked.answers(&answer("other.", &records)), None);
-        assert_eq!(asked.answers(&query("a.example.")), None);
-        assert_eq!(asked.answers(b"\0\x07"), None);
+        let said = asked.answer(&answer("a.example.", &records)).unwrap();
+        assert_eq!(said.addresses, [(address, 30)]);
+        assert_eq!((said.aliases, said.code), (vec!["b.example".to_owned()], 0));
+        assert_eq!(said.types, ["CNAME", "A"]);
+        assert_eq!(asked.types(), ["A"]);
+        assert_eq!(asked.answer(&answer("other.", &records)), None);
+        assert_eq!(asked.answer(&query("a.example.")), None);
+        assert_eq!(asked.answer(b"\0\x07"), None);
+        let missing = asked.answer(&asked.failed(ResponseCode::NXDomain));
+        assert_eq!(missing.map(|answer| answer.code), Some(3));
     }
 
     #[test]
@@ -164,7 +198,7 @@ mod tests {
             changed[at] = byte;
             for bytes in [bytes, changed] {
                 if let Some(asked) = question(&bytes) {
-                    let _any = (asked.refused(), asked.answers(&bytes));
+                    let _any = (asked.refused(), asked.types(), asked.answer(&bytes));
                 }
             }
         }

@@ -2,13 +2,17 @@
 
 use std::time::Instant;
 
-use weir_policy::http::NameUse;
+use weir_policy::{http::NameUse, model::Protocol};
 
-use super::message::Question;
+use super::message::{Answer, Question};
 use crate::{
     context::Context,
-    flow::{FlowKey, L7Flow, Outcome},
+    flow::{DnsRecord, FlowKey, L7Flow, Outcome},
 };
+
+/// Codes that the proxy itself answers with (RFC 6895, 2.3).
+const REFUSED: u16 = 5;
+const SERVER_FAILURE: u16 = 2;
 
 /// A judged query.
 pub struct Judged {
@@ -44,6 +48,11 @@ pub fn judge(context: &Context, key: &FlowKey, question: &Question) -> Judged {
             method: "DNS".into(),
             host: question.name.clone(),
             policies: verdict.policies,
+            dns: Some(Box::new(DnsRecord {
+                tcp: key.protocol == Protocol::Tcp,
+                query_types: question.types(),
+                ..DnsRecord::default()
+            })),
             ..key.record(Outcome::of(verdict.allowed, verdict.audit), verdict.reason)
         },
         since,
@@ -51,26 +60,52 @@ pub fn judge(context: &Context, key: &FlowKey, question: &Question) -> Judged {
 }
 
 impl Judged {
-    /// Records the query as it ended. `failed` says why it got no answer, if it got none.
-    pub fn record(self, context: &Context, failed: Option<String>) {
-        let mut record = self.record;
-        if let Some(reason) = failed {
-            context.counters.upstream_failures.add();
-            record.verdict = Outcome::Error;
-            record.reason = reason;
+    /// Records a query that policy denied.
+    pub fn denied(self, context: &Context) {
+        self.end(context, Some(REFUSED), Answer::default());
+    }
+
+    /// Records a query with the server's answer.
+    pub fn answered(self, context: &Context, answer: Answer) {
+        self.end(context, Some(answer.code), answer);
+    }
+
+    /// Records a query that the server has not answered, and why.
+    pub fn failed(mut self, context: &Context, reason: String) {
+        context.counters.upstream_failures.add();
+        self.record.verdict = Outcome::Error;
+        self.record.reason = reason;
+        self.end(context, Some(SERVER_FAILURE), Answer::default());
+    }
+
+    fn end(mut self, context: &Context, code: Option<u16>, answer: Answer) {
+        if let Some(dns) = &mut self.record.dns {
+            dns.code = code;
+            dns.ttl = answer
+                .addresses
+                .iter()
+                .map(|(_, ttl)| *ttl)
+                .min()
+                .unwrap_or_default();
+            dns.addresses = answer
+                .addresses
+                .into_iter()
+                .map(|(address, _)| address)
+                .collect();
+            dns.aliases = answer.aliases;
+            dns.answer_types = answer.types;
         }
-        context.record(record, self.since);
+        context.record(self.record, self.since);
     }
 }
 
-/// Tells the agent what a server's answer says, and waits until it is enforced. `false`: it is no
+/// Tells the agent what a server's answer says, and waits until it is enforced. `None`: it is no
 /// answer to the question.
-pub async fn told(context: &Context, question: &Question, answer: &[u8]) -> bool {
-    let Some(addresses) = question.answers(answer) else {
-        return false;
-    };
+pub async fn told(context: &Context, question: &Question, bytes: &[u8]) -> Option<Answer> {
+    let answer = question.answer(bytes)?;
+    let addresses = answer.addresses.clone();
     if !context.names.tell(question.name.clone(), addresses).await {
         context.counters.names_late.add();
     }
-    true
+    Some(answer)
 }

@@ -30,18 +30,18 @@ async fn queries(context: &Context, mut client: TcpStream, key: &FlowKey) -> io:
         };
         let judged = query::judge(context, key, &question);
         if !judged.allowed {
-            judged.record(context, None);
+            judged.denied(context);
             write(&mut client, &question.refused()).await?;
             continue;
         }
         match ask(context, key, &mut server, &question, &bytes).await {
-            Ok(answer) => {
-                judged.record(context, None);
-                write(&mut client, &answer).await?;
+            Ok((bytes, answer)) => {
+                judged.answered(context, answer);
+                write(&mut client, &bytes).await?;
             }
             Err(error) => {
                 server = None;
-                judged.record(context, Some(format!("the DNS server: {error}")));
+                judged.failed(context, format!("the DNS server: {error}"));
                 write(&mut client, &question.unanswered()).await?;
             }
         }
@@ -55,7 +55,7 @@ async fn ask(
     server: &mut Option<TcpStream>,
     question: &message::Question,
     bytes: &[u8],
-) -> io::Result<Vec<u8>> {
+) -> io::Result<(Vec<u8>, message::Answer)> {
     let server = match server {
         Some(server) => server,
         None => {
@@ -66,10 +66,10 @@ async fn ask(
     };
     write(server, bytes).await?;
     let answer = read(server).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    if !query::told(context, question, &answer).await {
-        return Err(io::ErrorKind::InvalidData.into());
+    match query::told(context, question, &answer).await {
+        Some(said) => Ok((answer, said)),
+        None => Err(io::ErrorKind::InvalidData.into()),
     }
-    Ok(answer)
 }
 
 /// The next message; `None` at the end.

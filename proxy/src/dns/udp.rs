@@ -9,7 +9,7 @@ use weir_abi::mark;
 use weir_policy::model::{Direction, Protocol};
 
 use super::{
-    message::{self, Question},
+    message::{self, Answer, Question},
     query,
 };
 use crate::{context::Context, datapath, flow::FlowKey, sys};
@@ -112,17 +112,17 @@ async fn answer(
 ) -> io::Result<()> {
     let judged = query::judge(context, key, question);
     if !judged.allowed {
-        judged.record(context, None);
+        judged.denied(context);
         return reply(key, &question.refused());
     }
     let asked = time::timeout(ANSWER, ask(context, key, question, bytes)).await;
     match asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-        Ok(answer) => {
-            judged.record(context, None);
-            reply(key, &answer)
+        Ok((bytes, answer)) => {
+            judged.answered(context, answer);
+            reply(key, &bytes)
         }
         Err(error) => {
-            judged.record(context, Some(format!("the DNS server: {error}")));
+            judged.failed(context, format!("the DNS server: {error}"));
             reply(key, &question.unanswered())
         }
     }
@@ -134,14 +134,14 @@ async fn ask(
     key: &FlowKey,
     question: &Question,
     bytes: &[u8],
-) -> io::Result<Vec<u8>> {
+) -> io::Result<(Vec<u8>, Answer)> {
     let socket = towards_server(key).await?;
     socket.send(bytes).await?;
     loop {
-        let answer = receive(&socket).await?;
+        let received = receive(&socket).await?;
         // Anything else is not for us: somebody guesses.
-        if query::told(context, question, &answer).await {
-            return Ok(answer);
+        if let Some(answer) = query::told(context, question, &received).await {
+            return Ok((received, answer));
         }
     }
 }

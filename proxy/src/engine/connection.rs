@@ -197,6 +197,8 @@ impl Connection {
             path: head.path.as_deref().unwrap_or_default().to_owned(),
             host: head.host.to_owned(),
             policies: verdict.policies,
+            minor_version: head.minor_version,
+            headers: self.context.flows.wanted(&head.fields),
             ..self.key.record(outcome, reason)
         };
         let facts = Facts {

@@ -92,7 +92,7 @@ impl Lab {
     async fn towards(server: TcpListener, address: SocketAddr, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = listener.local_addr().unwrap();
-        let (sender, flows) = FlowSender::channel(1000);
+        let (sender, flows, _recorded) = FlowSender::channel(1000);
         let (drain, draining) = watch::channel(false);
         let context = Arc::new(Context {
             policy: PolicyCell::default(),

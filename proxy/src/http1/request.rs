@@ -16,6 +16,8 @@ use super::{
 pub struct RequestHead<'a> {
     /// Method, case as sent.
     pub method: &'a str,
+    /// Minor version: 0 for HTTP/1.0.
+    pub minor_version: u8,
     /// Path with query; `None` for CONNECT.
     pub path: Option<Cow<'a, str>>,
     /// Where the request is for: the target's own authority, else the Host field.
@@ -76,6 +78,7 @@ impl<'a> RequestHead<'a> {
         }
         Ok(Self {
             method,
+            minor_version: version,
             path: target.path,
             host,
             body,

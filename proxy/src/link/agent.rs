@@ -20,7 +20,12 @@ use super::{
     frame::{self, FromProxy, LinkError},
     protocol::{Hello, PROTOCOL, ToAgent, ToProxyRef},
 };
-use crate::{counters::CountersSnapshot, dns::learn::Learned, flow::L7Flow, privileges::NOBODY};
+use crate::{
+    counters::CountersSnapshot,
+    dns::learn::Learned,
+    flow::{L7Flow, Recorded},
+    privileges::NOBODY,
+};
 
 /// Events that wait for the agent before proxies are made to wait.
 const QUEUE: usize = 4096;
@@ -87,6 +92,15 @@ impl AgentEnd {
     /// # Errors
     /// Whatever making the folder or the socket says.
     pub fn bind(path: &Path) -> Result<Self, LinkError> {
+        Self::bind_recording(path, &Recorded::default())
+    }
+
+    /// The same, with proxies that tell of requests what is wanted.
+    ///
+    /// # Errors
+    /// See [`bind`](Self::bind).
+    pub fn bind_recording(path: &Path, recorded: &Recorded) -> Result<Self, LinkError> {
+        let record: Arc<[u8]> = frame::encode(&ToProxyRef::Record(recorded))?.into();
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
             fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
@@ -100,7 +114,13 @@ impl AgentEnd {
         let (snapshot, snapshots) = watch::channel(None);
         let (sender, events) = mpsc::channel(QUEUE);
         let (enforced, _) = broadcast::channel(QUEUE);
-        let accepting = tokio::spawn(accept(listener, snapshots, enforced.clone(), sender));
+        let accepting = tokio::spawn(accept(
+            listener,
+            record,
+            snapshots,
+            enforced.clone(),
+            sender,
+        ));
         Ok(Self {
             snapshot,
             enforced,
@@ -141,6 +161,7 @@ impl Drop for AgentEnd {
 
 async fn accept(
     listener: UnixListener,
+    record: Arc<[u8]>,
     snapshots: watch::Receiver<Option<Arc<Vec<u8>>>>,
     enforced: broadcast::Sender<u64>,
     events: mpsc::Sender<Event>,
@@ -154,7 +175,8 @@ async fn accept(
                 Ok((stream, _)) => {
                     number += 1;
                     let enforced = enforced.subscribe();
-                    links.spawn(serve(ProxyId(number), stream, snapshots.clone(), enforced, events.clone()));
+                    let record = Arc::clone(&record);
+                    links.spawn(serve(ProxyId(number), stream, record, snapshots.clone(), enforced, events.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "proxy link not accepted");
@@ -169,6 +191,7 @@ async fn accept(
 async fn serve(
     proxy: ProxyId,
     mut stream: UnixStream,
+    record: Arc<[u8]>,
     snapshots: watch::Receiver<Option<Arc<Vec<u8>>>>,
     mut enforced: broadcast::Receiver<u64>,
     events: mpsc::Sender<Event>,
@@ -212,6 +235,7 @@ async fn serve(
     let send = async {
         let mut snapshots = snapshots;
         snapshots.mark_changed();
+        to.write_all(&record).await?;
         loop {
             tokio::select! {
                 biased;

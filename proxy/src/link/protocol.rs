@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use weir_policy::{l7::L7Table, model::Direction};
 
-use crate::{counters::CountersSnapshot, dns::learn::Learned};
+use crate::{counters::CountersSnapshot, dns::learn::Learned, flow::Recorded};
 
 /// Version of these messages. A proxy and an agent of different versions do not talk.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// From the proxy to the agent. Flow records, of which there are many, go beside these as frames of
 /// their own: see [`super::frame::encode_flows`].
@@ -42,6 +42,8 @@ pub enum ToProxyRef<'a> {
         /// See [`Learned::ticket`].
         ticket: u64,
     },
+    /// What to tell of requests.
+    Record(&'a Recorded),
 }
 
 /// From the agent to the proxy.
@@ -58,6 +60,8 @@ pub enum ToProxy {
         /// See [`Learned::ticket`].
         ticket: u64,
     },
+    /// What to tell of requests.
+    Record(Recorded),
 }
 
 /// How a proxy introduces itself.

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     counters::{Counters, CountersSnapshot},
     dns::learn::{Learned, Waiting},
-    flow::L7Flow,
+    flow::{L7Flow, Recorded},
 };
 
 /// Flow records sent with one write.
@@ -56,6 +56,8 @@ pub struct ProxyEnd {
     pub applied: Vec<watch::Receiver<u64>>,
     /// Flow records to send.
     pub flows: mpsc::Receiver<L7Flow>,
+    /// What they tell.
+    pub recorded: watch::Sender<Recorded>,
     /// What names resolve to, to tell the agent.
     pub learned: mpsc::Receiver<Learned>,
     /// Who waits until that is enforced.
@@ -95,7 +97,14 @@ impl ProxyEnd {
         tracing::info!("linked to the agent");
         let (from, to) = stream.into_split();
         let (acks, acked) = mpsc::channel(16);
-        let receive = receive(from, &self.snapshots, &self.applied, &self.waiting, acks);
+        let receive = receive(
+            from,
+            &self.snapshots,
+            &self.recorded,
+            &self.applied,
+            &self.waiting,
+            acks,
+        );
         let report = report(
             to,
             acked,
@@ -115,6 +124,7 @@ impl ProxyEnd {
 async fn receive(
     mut from: OwnedReadHalf,
     snapshots: &watch::Sender<Option<Published>>,
+    recorded: &watch::Sender<Recorded>,
     applied: &[watch::Receiver<u64>],
     waiting: &Waiting,
     acks: mpsc::Sender<u64>,
@@ -124,6 +134,10 @@ async fn receive(
             ToProxy::Snapshot { table } => *table,
             ToProxy::Enforced { ticket } => {
                 waiting.done(ticket);
+                continue;
+            }
+            ToProxy::Record(wanted) => {
+                recorded.send_replace(wanted);
                 continue;
             }
         };

@@ -119,14 +119,18 @@ async fn exchange(port: u16, v6: bool, request: &str) -> std::io::Result<String>
     Ok(answer)
 }
 
-const REQUEST: &str = "GET /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+const REQUEST: &str = "GET /x HTTP/1.1\r\nHost: h\r\nX-Id: 7\r\nAuthorization: secret\r\nX-Other: 8\r\nConnection: close\r\n\r\n";
 
 #[tokio::test]
 async fn a_proxy_serves_once_it_has_a_snapshot_and_reports() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("run/proxy.sock");
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut agent = AgentEnd::bind(&socket).unwrap();
+    let asked = crate::flow::Recorded {
+        requests: true,
+        headers: vec!["x-id".to_owned(), "authorization".to_owned()],
+    };
+    let mut agent = AgentEnd::bind_recording(&socket, &asked).unwrap();
     let proxy = Running::start(&socket, server.local_addr().unwrap());
 
     let hello = connected(&mut agent).await;
@@ -181,6 +185,9 @@ async fn a_proxy_serves_once_it_has_a_snapshot_and_reports() {
         (flow.path.as_str(), flow.status, flow.endpoint),
         ("/x", Some(403), Some(3))
     );
+    // What was asked for, but never a secret; the rest does not leave the proxy.
+    let told = ("X-Id".to_owned(), "7".to_owned());
+    assert_eq!((flow.headers, flow.minor_version), (vec![told], 1));
     until(&mut agent, |kind| match kind {
         EventKind::Counters(counters) => {
             (counters.requests_denied == 16 && counters.no_policy == 1).then_some(())

@@ -77,6 +77,9 @@ impl SelfCheck {
 
     /// Checks a verdict, if the budget allows.
     pub fn sample(&mut self, event: &Event) {
+        if event.is_failure() {
+            return;
+        }
         if self.since.elapsed() >= ROUND {
             (self.since, self.left) = (Instant::now(), BUDGET);
         }

@@ -7,7 +7,7 @@ use tokio::io::unix::AsyncFd;
 use weir_abi::event::Event;
 use weir_observe::{
     Intake,
-    record::{Application, Request, RequestVerdict},
+    record::{Application, Query, Request, RequestVerdict},
 };
 use weir_proxy::flow::{L7Flow, Outcome};
 
@@ -52,23 +52,27 @@ pub fn request(flow: L7Flow) -> Request {
         Outcome::Error => RequestVerdict::Error,
     };
     let application = match flow.method.as_str() {
-        "DNS" => Application::Dns {
-            // The proxy answers what it denies with REFUSED, and passes other answers on as they are.
-            code: match flow.verdict {
-                Outcome::Allowed | Outcome::Audited => Some(0),
-                Outcome::Denied => Some(5),
-                Outcome::Refused | Outcome::Error => None,
-            },
-            name: flow.host,
-        },
+        "DNS" => {
+            let dns = flow.dns.map(|dns| *dns).unwrap_or_default();
+            Application::Dns(Query {
+                name: flow.host,
+                tcp: dns.tcp,
+                types: dns.query_types,
+                code: dns.code,
+                addresses: dns.addresses,
+                ttl: dns.ttl,
+                aliases: dns.aliases,
+                answer_types: dns.answer_types,
+            })
+        }
         "TLS" => Application::Tls { name: flow.host },
         "" => Application::Unknown,
         _ => Application::Http {
             method: flow.method,
             path: flow.path,
             host: flow.host,
-            version: "HTTP/1.1".into(),
-            headers: Vec::new(),
+            version: format!("HTTP/1.{}", flow.minor_version),
+            headers: flow.headers,
             status: flow.status,
         },
     };

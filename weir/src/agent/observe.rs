@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 use weir_observe::{
-    Intake, Recorder,
+    Intake, Recorder, calm,
     log::{FlowLog, LogOptions},
     metrics::{Metrics, http},
     redact::Redaction,
@@ -17,6 +17,7 @@ use weir_observe::{
     serve::{self, Tcp, Tls},
     service::Observer,
 };
+use weir_proxy::flow::Recorded;
 use weir_redirector::Instance;
 
 use super::control::{Command, Request};
@@ -30,15 +31,20 @@ const LOGS: &str = "/var/log/weir";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Observing")]
 pub struct ObserveOptions {
-    /// Records kept in memory
-    #[arg(long, default_value_t = 16_384, value_name = "NUMBER")]
+    /// Records kept in memory; 0: nothing is recorded, logged or counted of flows
+    #[arg(
+        long,
+        default_value_t = 16_384,
+        value_name = "NUMBER",
+        env = "WEIR_FLOW_RECORDS"
+    )]
     flow_records: usize,
     /// Log of flows, one line each; `none`: no log [default: /var/log/weir/flows.log, another
     /// instance's /var/log/weir/NAME-flows.log]
     #[arg(long, value_name = "FILE")]
     flow_log: Option<PathBuf>,
     /// Log what was allowed, too
-    #[arg(long)]
+    #[arg(long, env = "WEIR_FLOW_LOG_ALL")]
     flow_log_all: bool,
     /// Log as JSON lines
     #[arg(long)]
@@ -92,16 +98,15 @@ impl Observing {
         let metrics = Arc::new(Metrics::new());
         let log = options.log(instance)?;
         let intake = Recorder::start(ring.clone(), metrics.clone(), log, options.redaction())
-            .context("no thread for the observer")?;
+            .context("no thread for the observer")?
+            .deaf(options.flow_records == 0);
         let observer = Observer::new(ring.clone(), node.to_owned());
-        serve::unix(observer.clone(), &instance.run_dir().join("hubble.sock")).await?;
-        if let Some(tcp) = options.tcp() {
-            if tcp.tls.is_none() && !tcp.address.ip().is_loopback() {
-                tracing::warn!(address = %tcp.address, "everybody who reaches this address can read flows: give --observe-cert");
-            }
-            let address = serve::tcp(observer, &tcp).await?;
-            tracing::info!(%address, "the observer answers on TCP");
-        }
+        apart(listen(
+            observer,
+            instance.run_dir().join("hubble.sock"),
+            options.tcp(),
+        ))
+        .await?;
         if let Some(address) = options.metrics {
             let refresh = move || refresh(agent.clone());
             let address = http::serve(address, metrics.clone(), refresh)
@@ -115,6 +120,45 @@ impl Observing {
             ring,
         })
     }
+}
+
+/// Answers on the socket and, where it is asked for, on TCP.
+async fn listen(observer: Observer, socket: PathBuf, tcp: Option<Tcp>) -> Result<()> {
+    let routes = serve::routes(observer).await;
+    serve::unix(routes.clone(), &socket).await?;
+    if let Some(tcp) = tcp {
+        if tcp.tls.is_none() && !tcp.address.ip().is_loopback() {
+            tracing::warn!(address = %tcp.address, "everybody who reaches this address can read flows: give --observe-cert");
+        }
+        let address = serve::tcp(routes, &tcp).await?;
+        tracing::info!(%address, "the observer answers on TCP");
+    }
+    Ok(())
+}
+
+/// Begins something on a thread of its own that yields to traffic, and leaves it running there:
+/// making and writing what many clients read is work, too.
+async fn apart(begin: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
+    let (sender, begun) = oneshot::channel();
+    let serve = move || {
+        calm::yield_to_traffic();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        match runtime {
+            // Who waits for it has gone where the agent is ending.
+            Err(error) => drop(sender.send(Err(error.into()))),
+            Ok(runtime) => runtime.block_on(async {
+                sender.send(begin.await).ok();
+                std::future::pending::<()>().await;
+            }),
+        }
+    };
+    std::thread::Builder::new()
+        .name("weir-observer".into())
+        .spawn(serve)
+        .context("no thread for the observer's clients")?;
+    begun.await.context("the observer has ended")?
 }
 
 /// Has the agent bring its own numbers up to date.
@@ -134,6 +178,7 @@ async fn refresh(agent: mpsc::Sender<Request>) {
 impl ObserveOptions {
     fn log(&self, instance: &Instance) -> Result<Option<FlowLog>> {
         let path = match &self.flow_log {
+            _ if self.flow_records == 0 => return Ok(None),
             Some(path) if path.as_os_str() == "none" => return Ok(None),
             Some(path) => path.clone(),
             None => PathBuf::from(LOGS).join(match instance.name() {
@@ -150,6 +195,14 @@ impl ObserveOptions {
         let log = FlowLog::open(options)
             .with_context(|| format!("cannot open the flow log {}", path.display()))?;
         Ok(Some(log))
+    }
+
+    /// What the proxy is to tell of requests: no values of header fields that nobody asked for.
+    pub fn recorded(&self) -> Recorded {
+        Recorded {
+            requests: self.flow_records > 0,
+            headers: self.redaction().asked(),
+        }
     }
 
     fn redaction(&self) -> Redaction {

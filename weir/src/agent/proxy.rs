@@ -63,7 +63,7 @@ impl ProxyState {
             EventKind::Ack { revision } => self.acknowledged(event.proxy, revision, redirector),
             EventKind::Flows(flows) => {
                 let requests = flows.into_iter().map(super::flows::request);
-                requests.for_each(|request| self.intake.request(request));
+                self.intake.requests(requests.collect());
             }
             EventKind::Counters(counters) => {
                 if self.active.is_some_and(|(id, _)| id == event.proxy) {

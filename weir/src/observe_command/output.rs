@@ -63,6 +63,10 @@ impl Printer {
     pub fn show(&mut self, answer: GetFlowsResponse) -> io::Result<bool> {
         let text = match (self.form, &answer.response_types) {
             (_, None) => return Ok(true),
+            // Where nothing is wrong the nodes' names are on the lines.
+            (_, Some(ResponseTypes::NodeStatus(status))) if status.message.is_empty() => {
+                return Ok(true);
+            }
             (_, Some(ResponseTypes::NodeStatus(status))) => {
                 let state = status.state_change().as_str_name();
                 eprintln!(

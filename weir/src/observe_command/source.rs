@@ -5,9 +5,10 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use weir_observe::{
     api::observer::{
@@ -16,13 +17,16 @@ use weir_observe::{
     },
     filter::Filters,
     json,
+    relay::{Address, Peers, Relay, Timing},
     service::nanoseconds,
 };
 
 /// Where flows come from.
 pub enum Source {
-    /// Observers, with what they are called in errors.
-    Servers(Vec<(String, Endpoint)>),
+    /// One observer, with what it is called in errors.
+    Server(String, Endpoint),
+    /// The observers behind several sockets.
+    Sockets(Vec<PathBuf>),
     /// A record; `-` is standard input.
     File(PathBuf),
 }
@@ -42,17 +46,23 @@ impl Source {
         if let Some(tls) = tls {
             endpoint = endpoint.tls_config(tls).context("the certificates")?;
         }
-        Ok(Self::Servers(vec![(address.to_owned(), endpoint)]))
+        Ok(Self::Server(address.to_owned(), endpoint))
     }
 
     /// The observers behind these sockets.
-    pub fn sockets(paths: Vec<PathBuf>) -> Self {
-        let endpoint = |path: PathBuf| {
-            let uri = format!("unix://{}", path.display());
-            let endpoint = Endpoint::from_shared(uri).ok()?;
-            Some((path.display().to_string(), endpoint))
-        };
-        Self::Servers(paths.into_iter().filter_map(endpoint).collect())
+    pub fn sockets(mut paths: Vec<PathBuf>) -> Result<Self> {
+        match (paths.pop(), paths.is_empty()) {
+            (None, _) => bail!("nobody to ask"),
+            (Some(path), true) => {
+                let endpoint = Endpoint::from_shared(format!("unix://{}", path.display()));
+                let endpoint = endpoint.with_context(|| path.display().to_string())?;
+                Ok(Self::Server(path.display().to_string(), endpoint))
+            }
+            (Some(path), false) => {
+                paths.push(path);
+                Ok(Self::Sockets(paths))
+            }
+        }
     }
 
     /// Gives every answer to `show`, until it wants no more.
@@ -70,75 +80,36 @@ impl Source {
                 }
                 Ok(())
             }
-            Self::Servers(servers) => {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()?;
-                runtime.block_on(live(servers, request, show))
+            Self::Server(name, endpoint) => {
+                runtime()?.block_on(ask((name, endpoint), request, show))
             }
+            Self::Sockets(paths) => runtime()?.block_on(ask_all(paths, request, show)),
         }
     }
 }
 
-async fn live(
-    servers: Vec<(String, Endpoint)>,
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}
+
+/// The largest answer that is taken, in bytes.
+const LARGEST: usize = 16 << 20;
+
+/// What an observer answers.
+async fn ask(
+    (name, endpoint): (String, Endpoint),
     request: GetFlowsRequest,
     mut show: impl FnMut(GetFlowsResponse) -> io::Result<bool>,
 ) -> Result<()> {
-    let mut streams = Vec::new();
-    for (name, endpoint) in &servers {
-        let channel: Channel = endpoint.connect().await.with_context(|| {
-            format!("no observer answers at {name}: is `weir agent` running, and are you root?")
-        })?;
-        let mut client = ObserverClient::new(channel).max_decoding_message_size(16 << 20);
-        let answered = client.get_flows(request.clone()).await;
-        streams.push(
-            answered
-                .map_err(|status| anyhow!("{name}: {}", status.message()))?
-                .into_inner(),
-        );
-    }
-    // One answer of each is held, so that the oldest goes first.
-    let mut held: Vec<Option<GetFlowsResponse>> = vec![None; streams.len()];
-    let mut open = vec![true; streams.len()];
-    if request.follow && streams.len() > 1 {
-        return follow(streams, show).await;
-    }
-    let mut all = VecDeque::new();
-    loop {
-        for (index, stream) in streams.iter_mut().enumerate() {
-            if open[index] && held[index].is_none() {
-                held[index] = stream
-                    .message()
-                    .await
-                    .map_err(|s| anyhow!("{}", s.message()))?;
-                open[index] = held[index].is_some();
-            }
-        }
-        let time = |answer: &Option<GetFlowsResponse>| {
-            let answer = answer.as_ref()?;
-            Some(answer.time.as_ref().map_or(0, nanoseconds))
-        };
-        let oldest = (0..held.len())
-            .filter_map(|index| Some((time(&held[index])?, index)))
-            .min();
-        let Some((_, index)) = oldest else { break };
-        let Some(answer) = held[index].take() else {
-            break;
-        };
-        // Each observer gave so many: together they are too many.
-        if servers.len() > 1 && request.number > 0 {
-            all.push_back(answer);
-        } else if !show(answer)? {
-            return Ok(());
-        }
-    }
-    let number = usize::try_from(request.number).unwrap_or(usize::MAX);
-    let skip = match request.first {
-        true => 0,
-        false => all.len().saturating_sub(number),
-    };
-    for answer in all.into_iter().skip(skip).take(number) {
+    let channel: Channel = endpoint.connect().await.with_context(|| {
+        format!("no observer answers at {name}: is `weir agent` running, and are you root?")
+    })?;
+    let mut client = ObserverClient::new(channel).max_decoding_message_size(LARGEST);
+    let said = |status: tonic::Status| anyhow!("{name}: {}", status.message());
+    let mut stream = client.get_flows(request).await.map_err(said)?.into_inner();
+    while let Some(answer) = stream.message().await.map_err(said)? {
         if !show(answer)? {
             break;
         }
@@ -146,23 +117,18 @@ async fn live(
     Ok(())
 }
 
-/// Shows what comes from any of them as it comes.
-async fn follow(
-    streams: Vec<tonic::Streaming<GetFlowsResponse>>,
+/// What several observers answer, as a relay puts it together.
+async fn ask_all(
+    paths: Vec<PathBuf>,
+    request: GetFlowsRequest,
     mut show: impl FnMut(GetFlowsResponse) -> io::Result<bool>,
 ) -> Result<()> {
-    let (sender, mut answers) = tokio::sync::mpsc::channel(64);
-    for mut stream in streams {
-        let sender = sender.clone();
-        tokio::spawn(async move {
-            while let Some(answer) = stream.message().await.transpose() {
-                if sender.send(answer).await.is_err() {
-                    break;
-                }
-            }
-        });
-    }
-    drop(sender);
+    let peers = Arc::new(Peers::new(None, Timing::default()));
+    peers.set(&paths.into_iter().map(Address::Socket).collect());
+    let relay = Relay::new(peers);
+    let mut answers = relay
+        .flows(request)
+        .map_err(|status| anyhow!("{}", status.message()))?;
     while let Some(answer) = answers.recv().await {
         if !show(answer.map_err(|status| anyhow!("{}", status.message()))?)? {
             break;

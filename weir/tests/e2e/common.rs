@@ -60,6 +60,11 @@ impl TestLab {
 
     /// The workshop's pods and more objects.
     pub fn up_with(topology: Topology, more: &[&str]) -> Self {
+        Self::up_on(1, topology, more)
+    }
+
+    /// The same on so many nodes: what names no other is on the first one.
+    pub fn up_on(nodes: usize, topology: Topology, more: &[&str]) -> Self {
         sweep();
         let name = free_name();
         let mut yaml = vec![MORE_PODS.to_owned()];
@@ -67,6 +72,7 @@ impl TestLab {
         let up = Lab::up(UpOptions {
             name: name.clone(),
             topology,
+            nodes,
             manifests: vec![scenario()],
             yaml,
             program: Some(WEIR.into()),

@@ -17,5 +17,6 @@ mod live;
 mod misuse;
 mod observe;
 mod protocols;
+mod relay;
 mod s4;
 mod simulate;

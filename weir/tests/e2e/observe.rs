@@ -1,6 +1,8 @@
 //! What was seen, from end to end: records, `weir observe`, the flow log and metrics say the same
 //! as the clients.
 
+mod records;
+
 use std::fs;
 use std::process::{Command, Output, Stdio};
 

@@ -162,7 +162,7 @@ async fn a_server_that_refuses_gets_503_and_the_connection_goes_on() {
 async fn without_a_policy_connections_are_reset() {
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = server.local_addr().unwrap();
-    let (flows, _received) = FlowSender::channel(1);
+    let (flows, _received, _recorded) = FlowSender::channel(1);
     let (_drain, draining) = watch::channel(false);
     let context = Arc::new(Context {
         policy: PolicyCell::default(),
@@ -191,7 +191,7 @@ async fn without_a_policy_connections_are_reset() {
 
 #[tokio::test]
 async fn a_connection_without_a_mark_is_a_stranger() {
-    let (flows, _received) = FlowSender::channel(1);
+    let (flows, _received, _recorded) = FlowSender::channel(1);
     let (_drain, draining) = watch::channel(false);
     let context = Arc::new(Context {
         policy: PolicyCell::default(),

@@ -1,0 +1,43 @@
+//! Requests that passed, counted many at once: under load they are nearly all alike.
+
+use std::{collections::HashMap, net::IpAddr};
+
+use weir_policy::model::Direction;
+
+use crate::{
+    metrics::Metrics,
+    names::Names,
+    record::{Application, Request},
+};
+
+/// What requests that count alike have in common.
+type Key<'a> = (IpAddr, IpAddr, Direction, &'a str, &'a str, Option<u16>);
+
+/// Counts requests for which [`Later::fits`](crate::record::Later::fits).
+pub fn count<'a>(requests: impl Iterator<Item = &'a Request>, names: &Names, metrics: &Metrics) {
+    let mut alike: HashMap<Key<'_>, (&Request, Vec<u64>)> = HashMap::new();
+    for request in requests {
+        let Application::Http {
+            method,
+            version,
+            status,
+            ..
+        } = &request.application
+        else {
+            continue;
+        };
+        let key = (
+            request.client.ip(),
+            request.server.ip(),
+            request.direction,
+            method.as_str(),
+            version.as_str(),
+            *status,
+        );
+        let (_, latencies) = alike.entry(key).or_insert_with(|| (request, Vec::new()));
+        latencies.push(request.latency_ns);
+    }
+    for (request, latencies) in alike.into_values() {
+        metrics.passed(request, &latencies, names);
+    }
+}
