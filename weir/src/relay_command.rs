@@ -2,7 +2,13 @@
 
 mod sources;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use clap::{ArgGroup, Args};
@@ -12,6 +18,8 @@ use weir_observe::{
     relay::{Address, ClientTls, PeerService, Peers, Relay, Timing},
     serve::{self, Tcp, Tls},
 };
+
+use weir_ui::{Access, Options, Token};
 
 use sources::{DnsName, Sources};
 
@@ -54,6 +62,12 @@ pub struct RelayCommand {
     asking: Asking,
     #[command(flatten)]
     answering: Answering,
+    /// Serve the live map in the browser on this address, too (see weir ui)
+    #[arg(long, value_name = "ADDRESS")]
+    ui: Option<SocketAddr>,
+    /// File with the token that opens the page; without it one is made where --ui is not loopback
+    #[arg(long, value_name = "FILE", requires = "ui")]
+    ui_token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -120,8 +134,9 @@ impl RelayCommand {
         let mut sources = Sources::new(fixed, self.peers_file, self.peers_dns)?;
         peers.set(&sources.look().await);
         let relay = Relay::new(Arc::clone(&peers));
-        // The map in the browser belongs here: a router of its own on an address of its own, with
-        // `relay` to ask.
+        if let Some(address) = self.ui {
+            page(address, self.ui_token_file.as_deref(), relay.clone()).await?;
+        }
         let routes = serve::routes(relay)
             .await
             .add_service(PeerServer::new(PeerService::new(Arc::clone(&peers))));
@@ -163,6 +178,28 @@ impl RelayCommand {
             .context("the certificates for the observers")?;
         Ok(Some(tls))
     }
+}
+
+/// Serves the map in the browser.
+async fn page(address: SocketAddr, token: Option<&Path>, relay: Relay) -> Result<()> {
+    let token = token.map(Token::read).transpose()?;
+    let access = Access::at(address, token)?;
+    let options = Options {
+        source: "all nodes".to_owned(),
+        recorded: false,
+        access: access.clone(),
+    };
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot serve the map at {address}"))?;
+    let url = access.url(&listener.local_addr()?.to_string());
+    tracing::info!(url, "the map is served");
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, weir_ui::router(relay, options)).await {
+            tracing::error!(%error, "the map is no longer served");
+        }
+    });
+    Ok(())
 }
 
 impl Answering {

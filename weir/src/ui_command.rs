@@ -62,8 +62,8 @@ impl UiCommand {
                 let all = GetFlowsRequest::default();
                 weir_ui::router(Record::new(recorded(&path, &all)?), options)
             }
-            Source::Servers(servers) => {
-                let remote = Remote::new(servers);
+            live => {
+                let remote = Remote::new(live.observers()?);
                 warn_of_absent(&runtime, &remote);
                 weir_ui::router(remote, options)
             }

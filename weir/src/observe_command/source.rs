@@ -54,14 +54,22 @@ impl Source {
         match (paths.pop(), paths.is_empty()) {
             (None, _) => bail!("nobody to ask"),
             (Some(path), true) => {
-                let endpoint = Endpoint::from_shared(format!("unix://{}", path.display()));
-                let endpoint = endpoint.with_context(|| path.display().to_string())?;
-                Ok(Self::Server(path.display().to_string(), endpoint))
+                let (name, endpoint) = socket(path)?;
+                Ok(Self::Server(name, endpoint))
             }
             (Some(path), false) => {
                 paths.push(path);
                 Ok(Self::Sockets(paths))
             }
+        }
+    }
+
+    /// The observers, each with what it is called in errors; a record has none.
+    pub fn observers(self) -> Result<Vec<(String, Endpoint)>> {
+        match self {
+            Self::File(_) => Ok(Vec::new()),
+            Self::Server(name, endpoint) => Ok(vec![(name, endpoint)]),
+            Self::Sockets(paths) => paths.into_iter().map(socket).collect(),
         }
     }
 
@@ -86,6 +94,14 @@ impl Source {
             Self::Sockets(paths) => runtime()?.block_on(ask_all(paths, request, show)),
         }
     }
+}
+
+/// The observer behind a socket, by its path.
+fn socket(path: PathBuf) -> Result<(String, Endpoint)> {
+    let name = path.display().to_string();
+    let endpoint = Endpoint::from_shared(format!("unix://{name}"));
+    let endpoint = endpoint.with_context(|| name.clone())?;
+    Ok((name, endpoint))
 }
 
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
