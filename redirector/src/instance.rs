@@ -114,6 +114,26 @@ impl Instance {
         Ok(())
     }
 
+    /// Removes what agents of other ABI versions pinned: their programs detach. To be called when
+    /// this version's are attached and have their policies.
+    pub fn remove_other_versions(&self) -> Result<Vec<PathBuf>, InstanceError> {
+        let failed = |action, path: &Path, source| InstanceError::Folder {
+            action,
+            path: path.to_owned(),
+            source,
+        };
+        let root = self.pin_root();
+        let entries = fs::read_dir(&root).map_err(|source| failed("read", &root, source))?;
+        let mut removed = Vec::new();
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path != self.pins() && path.is_dir() {
+                fs::remove_dir_all(&path).map_err(|source| failed("remove", &path, source))?;
+                removed.push(path);
+            }
+        }
+        Ok(removed)
+    }
+
     /// Removes pins (programs detach with their links) and the run-time folder.
     pub fn remove(&self) -> Result<(), InstanceError> {
         for path in [self.pin_root(), self.run_dir()] {

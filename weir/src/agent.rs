@@ -171,6 +171,9 @@ impl Agent {
         if let Some(failure) = &agent.state.failure {
             bail!("{failure}");
         }
+        for path in instance.remove_other_versions()? {
+            tracing::info!(path = %path.display(), "removed what an agent of another version left");
+        }
         control::listen(&instance.agent_socket(), sender)?;
         agent.health.ready();
         agent.report();

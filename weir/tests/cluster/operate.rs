@@ -40,7 +40,11 @@ fn policies_tell_whether_they_are_in_force() {
         for object in [namespace(), node(), get_headers()] {
             node_.server.put(object);
         }
+        // What an agent of an older version left is gone once this one is in charge.
+        let older = std::path::PathBuf::from(format!("/sys/fs/bpf/weir/{}/v1/links", node_.name));
+        std::fs::create_dir_all(&older).expect("bpffs");
         node_.start_agent();
+        assert!(!older.parent().unwrap().exists());
         let object = valid(node_, "get-headers", "True");
         assert_eq!(object["status"]["weir"]["enforced"], "1/1", "{object}");
         let config = node_.path("kubeconfig");
