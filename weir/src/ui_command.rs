@@ -21,7 +21,7 @@ use crate::observe_command::{
 const EXAMPLES: &str = "Examples:
   weir ui                                  flows of this node: http://127.0.0.1:12000/
   weir ui --lab lab                        a lab's flows
-  weir ui --server relay.weir.svc:4245     another machine's
+  weir ui --server 10.0.0.7:4244           another machine's
   weir ui --input-file flows.jsonl         a record (weir observe --all --why -o json > flows.jsonl)
   weir ui --listen 0.0.0.0:12000 --token-file /etc/weir/ui-token
 ";
