@@ -4,7 +4,7 @@
     deploy/sbom.py TARGET
 
 cargo-sbom knows every crate of the lock file; here stay those that cargo compiles into `weir` for
-the target, and into the kernel programs inside it. glibc is added, which is linked in.
+the target, and into the kernel programs inside it. Added: glibc, and what the page is bundled from.
 """
 import json
 import os
@@ -55,12 +55,30 @@ def glibc():
     }
 
 
+def page():
+    """The packages that are bundled into the page of `weir ui`."""
+    with open(os.path.join(ROOT, "ui/web/package-lock.json")) as file:
+        packages = json.load(file)["packages"]
+    for path, each in packages.items():
+        if path and not any(each.get(word) for word in ("dev", "optional", "devOptional")):
+            name = path.removeprefix("node_modules/")
+            purl = f"pkg:npm/{name.replace('@', '%40')}@{each['version']}"
+            yield {
+                "type": "library",
+                "bom-ref": purl,
+                "name": name,
+                "version": each["version"],
+                "licenses": [{"expression": each["license"]}],
+                "purl": purl,
+            }
+
+
 def main():
     document = listed(".", compiled(".", "-p", "weir", "--target", sys.argv[1]), "--cargo-package", "weir")
     kernel = listed("ebpf", compiled("ebpf"))
     known = {each["bom-ref"] for each in document["components"]}
     document["components"] += [each for each in kernel["components"] if each["bom-ref"] not in known]
-    document["components"].append(glibc())
+    document["components"] += [glibc(), *page()]
     document["components"].sort(key=lambda each: each["bom-ref"])
     kept = {each["bom-ref"] for each in document["components"]}
     for each in document["dependencies"]:

@@ -139,6 +139,31 @@ def check_bounds():
     print("bounds of all containers: held")
 
 
+def check_flags():
+    """Every option that a container is given is one of its command's."""
+    weir = os.path.join(tools.ROOT, "target/debug/weir")
+    known, missing = {}, set()
+    for options in ([], EVERYTHING, ["--set", "relay.enabled=true,cni.openWithoutAgent=true"], ["--set", "uninstall=true"]):
+        for each in tools.helm(*options):
+            pod = each.get("spec", {}).get("template", {}).get("spec", {})
+            for container in pod.get("containers", []) + pod.get("initContainers", []):
+                words = container["args"]
+                command = tuple(words[:2] if words[0] == "cni" else words[:1])
+                if command not in known:
+                    known[command] = tools.run(weir, *command, "--help", ok=False).stdout
+                if not known[command]:
+                    missing.add(command[0])
+                    continue
+                for word in words:
+                    if word.startswith("--") and word not in known[command].replace(",", " ").replace("]", " ").split():
+                        tools.fail(f"{tools.name(each)}, container {container['name']}: weir {' '.join(command)} has no {word}")
+    # What the DaemonSet stands on must be there; the rest is off unless somebody switches it on.
+    if missing - {"relay", "ui"}:
+        tools.fail(f"weir has no {missing}")
+    said = ", ".join(sorted(" ".join(command) for command in known if known[command]))
+    print(f"options of weir {said}: all known" + "".join(f"; THIS BINARY HAS NO {name}" for name in sorted(missing)))
+
+
 def check_refusals():
     """What the chart refuses, and that it says why."""
     for options, said in (
@@ -227,6 +252,7 @@ def main():
     check_objects(schemas)
     check_alike()
     check_bounds()
+    check_flags()
     check_refusals()
     check_samples()
     check_dashboards()

@@ -23,15 +23,18 @@ alone scripts/check-observer.py
 step "what deploy/ puts into a cluster, against the Kubernetes OpenAPI schemas"
 timeout 300 scripts/check-deploy.py
 
-# Without link-time optimisation, which takes five minutes and changes nothing that is checked here.
+# Optimised less than a release and linked without optimisation: half the time (six minutes of one
+# core), and the same program.
 step "the image, run as the DaemonSet says"
-CARGO_PROFILE_IMAGE_LTO=off timeout 2400 deploy/build-image.sh
+CARGO_PROFILE_IMAGE_LTO=off CARGO_PROFILE_IMAGE_OPT_LEVEL=1 timeout 2400 deploy/build-image.sh
 alone timeout 600 scripts/check-image.py --no-build
+
 step "the page's logic"
 npm --prefix ui/web run --silent test
 
 step "the page in a real browser, beside a lab and with 200 workloads"
 alone scripts/check-ui
+
 step "dashboards, rules and deploy/monitoring, read"
 scripts/check-monitoring.py
 
