@@ -24,7 +24,7 @@ use weir_observe::{
 /// Where flows come from.
 pub enum Source {
     /// One observer, with what it is called in errors.
-    Server(String, Endpoint),
+    Server(String, Box<Endpoint>),
     /// The observers behind several sockets.
     Sockets(Vec<PathBuf>),
     /// A record; `-` is standard input.
@@ -46,7 +46,7 @@ impl Source {
         if let Some(tls) = tls {
             endpoint = endpoint.tls_config(tls).context("the certificates")?;
         }
-        Ok(Self::Server(address.to_owned(), endpoint))
+        Ok(Self::Server(address.to_owned(), Box::new(endpoint)))
     }
 
     /// The observers behind these sockets.
@@ -56,7 +56,7 @@ impl Source {
             (Some(path), true) => {
                 let endpoint = Endpoint::from_shared(format!("unix://{}", path.display()));
                 let endpoint = endpoint.with_context(|| path.display().to_string())?;
-                Ok(Self::Server(path.display().to_string(), endpoint))
+                Ok(Self::Server(path.display().to_string(), Box::new(endpoint)))
             }
             (Some(path), false) => {
                 paths.push(path);
@@ -81,7 +81,7 @@ impl Source {
                 Ok(())
             }
             Self::Server(name, endpoint) => {
-                runtime()?.block_on(ask((name, endpoint), request, show))
+                runtime()?.block_on(ask((name, *endpoint), request, show))
             }
             Self::Sockets(paths) => runtime()?.block_on(ask_all(paths, request, show)),
         }
