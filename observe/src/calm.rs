@@ -2,8 +2,10 @@
 
 use rustix::process::{Pid, setpriority_process};
 
-/// Niceness of the observer's threads. With both at work, a thread of the proxy's gets nine times
-/// the time of one of these (`sched_prio_to_weight` in Linux: 1024 to 110).
+/// Niceness of the observer's threads. Against a thread of niceness 0 they get a tenth of the time
+/// (`sched_prio_to_weight` in Linux: 110 to 1024). Linux weighs threads of one control group (and,
+/// with autogroups, of one session) against each other; between the agent's and the proxy's groups
+/// their own weights decide.
 const NICE: i32 = 10;
 
 /// Lowers the priority of the calling thread. Where a flood leaves too little time for it, its

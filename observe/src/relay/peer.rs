@@ -138,12 +138,11 @@ impl Peer {
             let nodes = client.get_nodes(GetNodesRequest {}).await;
             let nodes = nodes.map_err(|status| status.message().to_owned())?;
             // A relay behind this one has several: it is called by its address.
-            if let [node] = nodes.into_inner().nodes.as_slice() {
-                if self.name() != node.name {
-                    *self.name.lock().unwrap_or_else(PoisonError::into_inner) =
-                        Some(node.name.clone());
-                    self.names.send_replace(());
-                }
+            if let [node] = nodes.into_inner().nodes.as_slice()
+                && self.name() != node.name
+            {
+                *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(node.name.clone());
+                self.names.send_replace(());
             }
             Ok(client)
         };

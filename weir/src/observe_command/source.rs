@@ -24,7 +24,7 @@ use weir_observe::{
 /// Where flows come from.
 pub enum Source {
     /// One observer, with what it is called in errors.
-    Server(String, Endpoint),
+    Server(String, Box<Endpoint>),
     /// The observers behind several sockets.
     Sockets(Vec<PathBuf>),
     /// A record; `-` is standard input.
@@ -46,7 +46,7 @@ impl Source {
         if let Some(tls) = tls {
             endpoint = endpoint.tls_config(tls).context("the certificates")?;
         }
-        Ok(Self::Server(address.to_owned(), endpoint))
+        Ok(Self::Server(address.to_owned(), Box::new(endpoint)))
     }
 
     /// The observers behind these sockets.
@@ -55,7 +55,7 @@ impl Source {
             (None, _) => bail!("nobody to ask"),
             (Some(path), true) => {
                 let (name, endpoint) = socket(path)?;
-                Ok(Self::Server(name, endpoint))
+                Ok(Self::Server(name, Box::new(endpoint)))
             }
             (Some(path), false) => {
                 paths.push(path);
@@ -68,7 +68,7 @@ impl Source {
     pub fn observers(self) -> Result<Vec<(String, Endpoint)>> {
         match self {
             Self::File(_) => Ok(Vec::new()),
-            Self::Server(name, endpoint) => Ok(vec![(name, endpoint)]),
+            Self::Server(name, endpoint) => Ok(vec![(name, *endpoint)]),
             Self::Sockets(paths) => paths.into_iter().map(socket).collect(),
         }
     }
@@ -89,7 +89,7 @@ impl Source {
                 Ok(())
             }
             Self::Server(name, endpoint) => {
-                runtime()?.block_on(ask((name, endpoint), request, show))
+                runtime()?.block_on(ask((name, *endpoint), request, show))
             }
             Self::Sockets(paths) => runtime()?.block_on(ask_all(paths, request, show)),
         }
