@@ -150,7 +150,9 @@ fn agent(ring: &Arc<Ring>, socket: &std::path::Path) -> tokio::runtime::Runtime 
         .build()
         .expect("a runtime");
     let (observer, socket) = (observer(ring), socket.to_owned());
-    let served = runtime.spawn(async move { weir_observe::serve::unix(observer, &socket).await });
+    let served = runtime.spawn(async move {
+        weir_observe::serve::unix(weir_observe::serve::routes(observer).await, &socket).await
+    });
     let handle = runtime.handle().clone();
     std::thread::spawn(move || handle.block_on(served))
         .join()
