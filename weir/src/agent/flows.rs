@@ -51,23 +51,21 @@ pub fn request(flow: L7Flow) -> Request {
         Outcome::Denied | Outcome::Refused => RequestVerdict::Denied,
         Outcome::Error => RequestVerdict::Error,
     };
-    let application = match flow.method.as_str() {
-        "DNS" => {
-            let dns = flow.dns.map(|dns| *dns).unwrap_or_default();
-            Application::Dns(Query {
-                name: flow.host,
-                tcp: dns.tcp,
-                types: dns.query_types,
-                code: dns.code,
-                addresses: dns.addresses,
-                ttl: dns.ttl,
-                aliases: dns.aliases,
-                answer_types: dns.answer_types,
-            })
-        }
-        "TLS" => Application::Tls { name: flow.host },
-        "" => Application::Unknown,
-        _ => Application::Http {
+    // A request may have any method, `DNS` and `TLS` too: it has a path then, and no query.
+    let application = match (flow.method.as_str(), flow.dns) {
+        (_, Some(dns)) => Application::Dns(Query {
+            name: flow.host,
+            tcp: dns.tcp,
+            types: dns.query_types,
+            code: dns.code,
+            addresses: dns.addresses,
+            ttl: dns.ttl,
+            aliases: dns.aliases,
+            answer_types: dns.answer_types,
+        }),
+        ("TLS", None) if flow.path.is_empty() => Application::Tls { name: flow.host },
+        ("", None) => Application::Unknown,
+        (_, None) => Application::Http {
             method: flow.method,
             path: flow.path,
             host: flow.host,
