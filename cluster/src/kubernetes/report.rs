@@ -28,8 +28,8 @@ const PACE: Duration = Duration::from_millis(20);
 /// Past this many nodes, a policy does not list them: every change of the list is told to every
 /// node (docs/decisions/0023).
 const NODES: usize = 100;
-/// The longest message of an event that servers take (core/v1, 1024).
-const LONGEST: usize = 1000;
+/// The longest note of an event that servers take, in bytes (events.k8s.io/v1).
+const LONGEST: usize = 1024;
 
 /// What is to be told now; what was told once is not told again.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -124,7 +124,8 @@ async fn status(
 }
 
 async fn emit(client: &Client, node: &str, event: &Event) -> Result<(), Error> {
-    let events = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Event"));
+    let kind = GroupVersionKind::gvk("events.k8s.io", "v1", "Event");
+    let events = ApiResource::from_gvk(&kind);
     // Events of cluster-wide objects live in `default`, as Kubernetes' own do.
     let namespace = if event.namespace.is_empty() {
         "default"
@@ -132,25 +133,27 @@ async fn emit(client: &Client, node: &str, event: &Event) -> Result<(), Error> {
         &event.namespace
     };
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &events);
-    let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let now = Timestamp::now()
+        .strftime("%Y-%m-%dT%H:%M:%S.%6fZ")
+        .to_string();
     let mut hash = DefaultHasher::new();
     event.hash(&mut hash);
-    let message: String = event.message.chars().take(LONGEST).collect();
+    let message = cut(&event.message, LONGEST);
     let object = json!({
-        "apiVersion": "v1",
+        "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
         "metadata": {"name": format!("{}.{:016x}", event.name, hash.finish()), "namespace": namespace},
         "type": "Warning",
         "reason": event.reason,
-        "message": message,
-        "involvedObject": {
+        "note": message,
+        "action": "Enforce",
+        "regarding": {
             "apiVersion": event.version, "kind": event.kind, "namespace": event.namespace,
             "name": event.name, "uid": event.uid,
         },
-        "source": {"component": "weir", "host": node},
-        "firstTimestamp": now,
-        "lastTimestamp": now,
-        "count": 1,
+        "reportingController": "weir.dev/agent",
+        "reportingInstance": cut(node, 128),
+        "eventTime": now,
     });
     let object: DynamicObject = serde_json::from_value(object).map_err(Error::SerdeError)?;
     match api.create(&PostParams::default(), &object).await {
@@ -158,6 +161,13 @@ async fn emit(client: &Client, node: &str, event: &Event) -> Result<(), Error> {
         Err(Error::Api(status)) if status.code == 409 => Ok(()),
         other => other.map(drop),
     }
+}
+
+/// The beginning of a text, of so many bytes at the most.
+fn cut(text: &str, bytes: usize) -> &str {
+    let fits = |end: &usize| text.is_char_boundary(*end);
+    let end = (0..=bytes.min(text.len())).rev().find(fits).unwrap_or(0);
+    text.get(..end).unwrap_or_default()
 }
 
 /// The patch that makes a policy's status true, as far as this node knows; `None`: it is, or its

@@ -8,7 +8,7 @@ use crate::kubernetes::Resource;
 
 /// Events are kept, too, so that what is reported can be looked at.
 static EVENTS: Resource = Resource {
-    group: "",
+    group: "events.k8s.io",
     version: "v1",
     kind: "Event",
     plural: "events",

@@ -78,11 +78,8 @@ fn policies_tell_whether_they_are_in_force() {
                 .into_iter()
                 .find(|event| event["reason"] == "PolicyRefused")
         });
-        assert_eq!(event["involvedObject"]["name"], "get-headers");
-        assert!(
-            event["message"].as_str().unwrap().contains("port"),
-            "{event}"
-        );
+        assert_eq!(event["regarding"]["name"], "get-headers");
+        assert!(event["note"].as_str().unwrap().contains("port"), "{event}");
         let waited = wait("get-headers");
         assert!(
             !waited.status.success() && said(&waited).contains("refused"),
@@ -131,7 +128,7 @@ fn pods_are_listed_and_lost_ones_reported() {
                 .into_iter()
                 .find(|event| event["reason"] == "NotUnderPolicy")
         });
-        assert_eq!(event["involvedObject"]["name"], "sleep");
+        assert_eq!(event["regarding"]["name"], "sleep");
         let _serving = serve(&server.netns, &node_.path("www"));
         let listed = weir(node_, &["endpoint", "list"]);
         let text = said(&listed);

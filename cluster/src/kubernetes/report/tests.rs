@@ -79,6 +79,13 @@ fn nodes_come_to_agree_in_every_order_and_then_are_silent() {
 }
 
 #[test]
+fn notes_are_cut_between_characters() {
+    assert_eq!(cut("abc", 3), "abc");
+    assert_eq!(cut("aé", 2), "a");
+    assert_eq!(cut("", 2), "");
+}
+
+#[test]
 fn a_node_that_is_behind_does_not_count() {
     let all = nodes(&["a", "b"]);
     let status = json!({"weir": {"nodes": {"a": 1, "b": 2}}});
