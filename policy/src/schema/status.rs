@@ -43,7 +43,17 @@ pub(super) fn status() -> Value {
                 count("`metadata.generation` of the policy that the counts are about"),
             ),
             ("nodesEnforced", count("Nodes that enforce this revision")),
-            ("nodesTotal", count("Nodes with an agent")),
+            ("nodesTotal", count("Nodes of the cluster")),
+            (
+                "nodes",
+                described(
+                    "`metadata.generation` that each node enforces; up to 100 nodes",
+                    json!({
+                        "type": "object",
+                        "additionalProperties": {"type": "integer", "format": "int64"},
+                    }),
+                ),
+            ),
             (
                 "enforced",
                 described("Both counts, as `kubectl get` shows them: `2/3`", text()),
