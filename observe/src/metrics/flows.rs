@@ -146,7 +146,7 @@ impl FlowMetrics {
             lost,
             repeats: all.counter(
                 "weir_flow_repeats_total",
-                "Packets of a denied flow that came again and were counted in its record.",
+                "Packets of a denied or unanswered flow that came again and were counted in its record.",
             ),
         }
     }
