@@ -65,7 +65,7 @@ pub fn watch(
         first,
         news: shared.news.subscribe(),
         patience: Duration::from_secs(text("timeoutSeconds").parse().unwrap_or(290)),
-        _count: Count(Arc::clone(&shared)),
+        count: Count(Arc::clone(&shared)),
     };
     drop(objects);
     let body = Body::from_stream(stream::unfold(open, Open::next));
@@ -83,7 +83,7 @@ struct Open {
     first: Vec<Bytes>,
     news: Receiver<u64>,
     patience: Duration,
-    _count: Count,
+    count: Count,
 }
 
 /// Counts an open watch as long as it lives.
@@ -106,7 +106,11 @@ impl Open {
             if self.ended {
                 return None;
             }
+            let late = self.count.0.lock().faults.slow;
             if let Some(bytes) = self.waiting() {
+                if let Some(late) = late {
+                    tokio::time::sleep(late).await;
+                }
                 return Some((Ok(bytes), self));
             }
             if self.ended {
@@ -121,7 +125,7 @@ impl Open {
 
     /// What has happened since.
     fn waiting(&mut self) -> Option<Bytes> {
-        let objects = self._count.0.lock();
+        let objects = self.count.0.lock();
         if objects.epoch != self.epoch {
             self.ended = true;
             return None;

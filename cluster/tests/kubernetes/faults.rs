@@ -128,3 +128,20 @@ async fn a_required_kind_that_is_refused_is_waited_for() {
     assert_eq!(kind, "pods");
     assert!(reason.contains("404"), "{reason}");
 }
+
+#[tokio::test]
+async fn a_slow_watch_is_late_and_right() {
+    let watched = Watched::with([pod("a", "10.0.0.1")], |faults| {
+        faults.slow = Some(std::time::Duration::from_millis(50));
+        faults.bookmarks = true;
+    })
+    .await;
+    for number in 2..12 {
+        watched.server.put(pod("b", &format!("10.0.0.{number}")));
+    }
+    watched.server.delete("Pod", "default", "a");
+    watched.until_pods(&["b"]).await;
+    let world = watched.source.read(&[]).world;
+    assert_eq!(world.pods[0].addresses[0].to_string(), "10.0.0.11");
+    assert!(watched.source.stale().is_empty());
+}

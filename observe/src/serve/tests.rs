@@ -3,11 +3,17 @@
 use std::{fs, path::Path, sync::Arc};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::{
+    Request,
+    transport::{Channel, ClientTlsConfig, Endpoint},
+};
 
 use super::*;
 use crate::{
-    api::observer::{ServerStatusRequest, observer_client::ObserverClient},
+    api::observer::{
+        ServerStatusRequest, observer_client::ObserverClient, observer_server::Observer as _,
+    },
+    relay::{Address, ClientTls, Peers, Relay, Timing},
     ring::Ring,
     service::Observer,
 };
@@ -94,4 +100,48 @@ async fn only_clients_with_a_certificate_of_the_authority_are_served() {
         .await
         .expect_err("no certificate");
     assert!(error.to_string().contains("nothing"), "{error}");
+}
+
+/// A relay asks with its certificate, by the name that the observers' is for.
+#[tokio::test]
+async fn a_relay_and_its_observers_know_each_other_by_certificates() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (ours, others) = (Authority::new(), Authority::new());
+    let (certificate, key) = ours.certify();
+    let observer = Observer::new(Arc::new(Ring::new(1)), "node".into());
+    let options = Tcp {
+        address: ([127, 0, 0, 1], 0).into(),
+        tls: Some(Tls {
+            certificate: put(folder.path(), "cert", &certificate),
+            key: put(folder.path(), "key", &key),
+            client_ca: Some(put(folder.path(), "ca", &ours.pem())),
+        }),
+    };
+    let address = tcp(routes(observer).await, &options)
+        .await
+        .expect("a server");
+    let connected = async |of: &Authority, name: &str| {
+        let (certificate, key) = of.certify();
+        let tls = ClientTls {
+            authority: folder.path().join("ca"),
+            identity: Some((
+                put(folder.path(), "client-cert", &certificate),
+                put(folder.path(), "client-key", &key),
+            )),
+            server_name: Some(name.to_owned()),
+        };
+        let peers = Arc::new(Peers::new(Some(tls), Timing::default()));
+        peers.set(&[Address::Tcp("127.0.0.1".into(), address.port())].into());
+        let relay = Relay::new(peers);
+        let asked = relay.server_status(Request::new(ServerStatusRequest {}));
+        let status = asked.await.expect("an answer").into_inner();
+        status.num_connected_nodes
+    };
+    assert_eq!(connected(&ours, "localhost").await, Some(1));
+    assert_eq!(connected(&others, "localhost").await, Some(0), "a stranger");
+    assert_eq!(
+        connected(&ours, "elsewhere").await,
+        Some(0),
+        "another's name"
+    );
 }
