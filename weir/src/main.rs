@@ -46,6 +46,10 @@ const EXAMPLES: &str = "Examples:
   weir relay --peer 192.0.2.1:4244              one address for the flows of all nodes
 ";
 
+/// What is logged unless WEIR_LOG says otherwise. The API client tells each failed request, which the
+/// watches tell once.
+const QUIET: &str = "info,netlink_packet_core=error,kube_client=off,rustls_platform_verifier=off";
+
 /// Kubernetes network policy that understands HTTP, without a sidecar.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, after_help = EXAMPLES)]
@@ -82,8 +86,7 @@ fn main() -> ExitCode {
         return cni::main();
     }
     let weir = Weir::parse();
-    let filter = EnvFilter::try_from_env("WEIR_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,netlink_packet_core=error"));
+    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(QUIET));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
