@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    time::{Duration, Instant},
 };
 
 use weir_cluster::{Reading, objects::PodPlacement};
@@ -11,7 +12,14 @@ use weir_redirector::{PodInterface, Unmanaged, network::veth};
 
 /// Interfaces that were found, by address: looking costs a walk over all processes.
 #[derive(Debug, Default)]
-pub struct Located(BTreeMap<IpAddr, String>);
+pub struct Located {
+    interfaces: BTreeMap<IpAddr, String>,
+    /// What was looked for in vain, and when.
+    missed: Option<(Instant, BTreeSet<IpAddr>)>,
+}
+
+/// What was not found is looked for again after so long.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// The pods of this node with their interfaces, and those whose interface is not known.
 ///
@@ -77,7 +85,7 @@ impl Located {
     /// Looks for pods that are not found yet, and forgets pods that are gone.
     fn look(&mut self, pods: &[(&PodPlacement, &Pod)]) {
         let of_pods = || pods.iter().flat_map(|(_, pod)| &pod.addresses).copied();
-        self.0.retain(|address, interface| {
+        self.interfaces.retain(|address, interface| {
             of_pods().any(|of_pod| of_pod == *address)
                 && nix::net::if_::if_nametoindex(interface.as_str()).is_ok()
         });
@@ -86,16 +94,22 @@ impl Located {
             .flat_map(|(_, pod)| &pod.addresses)
             .copied()
             .collect();
-        if missing.is_empty() {
+        let again = |(when, missed): &(Instant, BTreeSet<IpAddr>)| {
+            *missed != missing || when.elapsed() >= AGAIN
+        };
+        if missing.is_empty() || !self.missed.as_ref().is_none_or(again) {
             return;
         }
         match veth::of_addresses(&missing) {
-            Ok(found) => self.0.extend(found),
+            Ok(found) => self.interfaces.extend(found),
             Err(error) => tracing::warn!(%error, "pods' interfaces cannot be looked for"),
         }
+        self.missed = Some((Instant::now(), missing));
     }
 
     fn of(&self, pod: &Pod) -> Option<&String> {
-        pod.addresses.iter().find_map(|address| self.0.get(address))
+        pod.addresses
+            .iter()
+            .find_map(|address| self.interfaces.get(address))
     }
 }
