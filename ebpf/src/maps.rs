@@ -68,9 +68,12 @@ pub static ENDPOINTS: HashMap<u32, Endpoint> = HashMap::pinned(4096, 0);
 #[map]
 pub static INTERFACES: HashMap<u32, u32> = HashMap::pinned(4096, 0);
 
-/// Address to peer class, by longest prefix.
+/// Address to peer class, by longest prefix. Room for the largest cluster that Kubernetes means to
+/// carry (150,000 pods, each with two addresses) and as much again; entries take memory when they
+/// are there.
 #[map]
-pub static ADDRESSES: LpmTrie<Address, AddressValue> = LpmTrie::pinned(262_144, BPF_F_NO_PREALLOC);
+pub static ADDRESSES: LpmTrie<Address, AddressValue> =
+    LpmTrie::pinned(1_048_576, BPF_F_NO_PREALLOC);
 
 /// (policy set, class, direction, protocol, port) to verdict, by longest prefix.
 #[map]
