@@ -19,7 +19,7 @@ use weir_redirector::{
     lower::{Placement, lower},
     maps::{Maps, take_events},
     programs::Programs,
-    sync::Installed,
+    sync::{Installed, SyncError},
 };
 
 /// What a program returned.
@@ -48,7 +48,7 @@ pub struct Bench {
     revision: u32,
 }
 
-const LOOPBACK: u32 = 1;
+pub const LOOPBACK: u32 = 1;
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Bench {
@@ -73,16 +73,26 @@ impl Bench {
 
     /// Puts a world in force with one of its pods as the endpoint on the interface.
     pub fn install(&mut self, world: &World, pod: usize) -> Snapshot {
-        let snapshot = self
-            .compiler
-            .compile(world, Local::Everywhere { node: NODE });
         let endpoint = &world.pods[pod];
-        let desired = lower(&snapshot, &world.services, |namespace, name| {
+        let place = |namespace: &str, name: &str| {
             (namespace == endpoint.namespace && name == endpoint.name).then_some(Placement {
                 index: pod as u16 + 1,
                 interface: LOOPBACK,
             })
-        });
+        };
+        self.place(world, place).expect("the maps take the world")
+    }
+
+    /// Puts a world in force with endpoints at these places.
+    pub fn place(
+        &mut self,
+        world: &World,
+        place: impl Fn(&str, &str) -> Option<Placement>,
+    ) -> std::result::Result<Snapshot, SyncError> {
+        let snapshot = self
+            .compiler
+            .compile(world, Local::Everywhere { node: NODE });
+        let desired = lower(&snapshot, &world.services, place);
         self.revision += 1;
         let config = Config {
             revision: self.revision,
@@ -90,10 +100,8 @@ impl Bench {
             egress_link: LOOPBACK,
             proxy_ready: 1,
         };
-        self.installed
-            .apply(&mut self.maps, &desired, config)
-            .expect("the maps take the world");
-        snapshot
+        self.installed.apply(&mut self.maps, &desired, config)?;
+        Ok(snapshot)
     }
 
     /// Runs a packet through a program, as if it had arrived on another interface.

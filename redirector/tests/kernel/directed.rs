@@ -1,15 +1,19 @@
 //! Packets that ask for one behaviour each.
 
-use std::net::IpAddr;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use weir_policy::model::{
     Action, HttpRule, NamespaceScope, Node, ObjectRef, Peer, Peers, Pod, PodSelector, Policy,
     PolicyKind, PolicySpec, Port, PortMatch, Protocol, Rule, Section, Selector, Service,
     ServicePort, World,
 };
+use weir_redirector::lower::Placement;
 
 use crate::{
-    bench::{Bench, Result, Way},
+    bench::{Bench, LOOPBACK, Result, Way},
     packet::{ACK, Craft, SYN, checksum, pseudo_checksum},
 };
 
@@ -607,6 +611,56 @@ fn a_connection_met_in_the_middle_is_judged_by_its_ports() {
         bench.install(&world(Some(vec![]), None), 0);
         assert_eq!(bench.run(Way::FromPod, &accept), Result::Drop);
     }
+}
+
+/// More pods than the node's maps have room for: the change is refused with the map's name, and
+/// what had no room is never open.
+#[test]
+fn a_full_map_opens_nothing() {
+    let mut bench = Bench::new();
+    let closed = world(Some(vec![]), Some(vec![]));
+    bench.install(&closed, 0);
+    let from_backend = Craft::new(ip(BACKEND[0]), ip(POD[0]), Protocol::Tcp)
+        .ports(9000, 80)
+        .build();
+    assert_eq!(bench.run(Way::ToPod, &from_backend), Result::Drop);
+    let mut crowded = closed.clone();
+    for number in 0..5000u32 {
+        let mut pod = closed.pods[0].clone();
+        pod.name = format!("crowd-{number}");
+        pod.addresses = vec![Ipv4Addr::from_bits(0x0a80_0000 + number).into()];
+        crowded.pods.push(pod);
+    }
+    let places: BTreeMap<&str, u16> = crowded
+        .pods
+        .iter()
+        .zip(2..)
+        .map(|(pod, place)| (pod.name.as_str(), place))
+        .collect();
+    let place = |_: &str, name: &str| {
+        Some(Placement {
+            index: *places.get(name)?,
+            interface: match name {
+                "subject" => LOOPBACK,
+                _ => u32::from(*places.get(name)?),
+            },
+        })
+    };
+    let refused = bench
+        .place(&crowded, place)
+        .expect_err("no room")
+        .to_string();
+    assert!(
+        refused.contains("INTERFACES") || refused.contains("ENDPOINTS"),
+        "{refused}"
+    );
+    // Judged as before, and the next change that fits is taken.
+    assert_eq!(bench.run(Way::ToPod, &from_backend), Result::Drop);
+    bench.install(
+        &world(Some(vec![rule(backend_only(), Some(80), None)]), None),
+        0,
+    );
+    assert_eq!(bench.run(Way::ToPod, &from_backend), Result::Pass);
 }
 
 #[test]
