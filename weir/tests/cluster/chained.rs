@@ -156,14 +156,14 @@ fn running_pods_are_found(kind: &'static str) {
         running(node, "httpbin", &server);
         node.start_agent();
         node.start_proxy();
-        let url = |path: &str| format!("http://{}{path}", server.address());
-        assert_eq!(curl(&client.netns, &url("/ip")), "403");
-        assert_eq!(curl(&client.netns, &url("/headers")), "200");
         let status = node.ask(&json!({"command": "status"})).unwrap();
         // Nothing runs in the client's network namespace, and nothing else shows where it is.
         let unmanaged = status["unmanaged"].as_array().unwrap();
         let expected = if kind == "ptp" { 0 } else { 1 };
         assert_eq!(unmanaged.len(), expected, "{unmanaged:?}");
+        let url = |path: &str| format!("http://{}{path}", server.address());
+        assert_eq!(curl(&client.netns, &url("/ip")), "403");
+        assert_eq!(curl(&client.netns, &url("/headers")), "200");
         drop(serving);
         client.del(node);
         server.del(node);
