@@ -168,11 +168,17 @@ impl Agent {
             state: State::default(),
         };
         agent.put_in_force().await;
-        if let Some(failure) = &agent.state.failure {
-            bail!("{failure}");
-        }
-        for path in instance.remove_other_versions()? {
-            tracing::info!(path = %path.display(), "removed what an agent of another version left");
+        match &agent.state.failure {
+            None => {
+                for path in instance.remove_other_versions()? {
+                    let path = path.display();
+                    tracing::info!(%path, "removed what an agent of another version left");
+                }
+            }
+            // On a cluster it stays, not ready, and tells: what was in force is in force, and new
+            // pods are refused.
+            Some(_) if agent.source.cluster().is_some() => {}
+            Some(failure) => bail!("{failure}"),
         }
         control::listen(&instance.agent_socket(), sender)?;
         agent.health.ready();
