@@ -18,7 +18,7 @@ const EXAMPLES: &str = "Examples:
   weir status                                   agent, proxy, endpoints, what is refused, maps
   weir status --wait                            until everything is well (for scripts)
   weir status -o json | jq .revision
-  kubectl -n weir exec ds/weir -c agent -- weir status
+  kubectl -n weir-system exec daemonset/weir -c agent -- /weir status
 
 Exit code 0: all is well. 1: something is not.
 ";
