@@ -74,6 +74,8 @@ pub struct Agent {
     /// Pods that were found by their addresses; `None`: they are not looked for.
     located: Option<Located>,
     health: Health,
+    /// Until pins of other versions are removed.
+    superseding: Option<Instance>,
     /// Tells the API of a cluster.
     reporter: Option<Reporter>,
     /// Policies as the API showed them when the objects were read last.
@@ -152,6 +154,7 @@ impl Agent {
             attachments,
             waiting: Vec::new(),
             health,
+            superseding: Some(instance.clone()),
             reporter,
             policies,
             compiler,
@@ -168,17 +171,12 @@ impl Agent {
             state: State::default(),
         };
         agent.put_in_force().await;
-        match &agent.state.failure {
-            None => {
-                for path in instance.remove_other_versions()? {
-                    let path = path.display();
-                    tracing::info!(%path, "removed what an agent of another version left");
-                }
-            }
-            // On a cluster it stays, not ready, and tells: what was in force is in force, and new
-            // pods are refused.
-            Some(_) if agent.source.cluster().is_some() => {}
-            Some(failure) => bail!("{failure}"),
+        // On a cluster it stays, not ready, and tells: what was in force is in force, and new pods
+        // are refused.
+        if let Some(failure) = &agent.state.failure
+            && agent.source.cluster().is_none()
+        {
+            bail!("{failure}");
         }
         control::listen(&instance.agent_socket(), sender)?;
         agent.health.ready();
@@ -358,6 +356,26 @@ impl Agent {
         self.state.places = places;
         self.state.unmanaged = unmanaged;
         self.state.failure = None;
+        self.supersede();
+    }
+
+    /// Removes what agents of other versions left, once this one is in charge.
+    fn supersede(&mut self) {
+        let Some(instance) = self.superseding.take() else {
+            return;
+        };
+        match instance.remove_other_versions() {
+            Ok(removed) => {
+                for path in removed {
+                    let path = path.display();
+                    tracing::info!(%path, "removed what an agent of another version left");
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "programs of another version are still attached");
+                self.superseding = Some(instance);
+            }
+        }
     }
 
     /// What was in force stays in force.

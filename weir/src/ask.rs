@@ -12,6 +12,8 @@ use clap::Args;
 use serde_json::{Value, json};
 use weir_redirector::Instance;
 
+use crate::screen::{Output, emit, emit_json};
+
 /// An agent that says nothing for so long is stuck.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -36,6 +38,33 @@ impl WhichAgent {
         match &self.lab {
             Some(lab) => weir_lab::Lab::open(lab)?.agent_socket(),
             None => Ok(Instance::new(&self.name)?.agent_socket()),
+        }
+    }
+}
+
+/// What to list, and how.
+#[derive(Debug, Args)]
+pub struct Listing {
+    #[command(flatten)]
+    agent: WhichAgent,
+    /// Only those of this namespace
+    #[arg(short, long)]
+    namespace: Option<String>,
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+impl Listing {
+    /// Asks a command, and shows the list of this name in its answer.
+    pub fn show(self, command: &str, list: &str, text: impl Fn(&Value) -> String) -> Result<()> {
+        let mut answer = self.agent.ask(command)?;
+        if let (Some(namespace), Some(items)) = (&self.namespace, answer[list].as_array_mut()) {
+            items.retain(|item| item["namespace"] == namespace.as_str());
+        }
+        match self.output {
+            Output::Json => emit_json(&answer),
+            Output::Text => Ok(emit(&text(&answer))?),
         }
     }
 }

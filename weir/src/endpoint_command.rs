@@ -5,8 +5,8 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use crate::{
-    ask::WhichAgent,
-    screen::{Output, bad, emit, emit_json, table},
+    ask::Listing,
+    screen::{bad, table},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -25,34 +25,13 @@ pub struct EndpointCommand {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List them: in which directions policies select them, and which
-    List(List),
-}
-
-#[derive(Debug, Args)]
-struct List {
-    #[command(flatten)]
-    agent: WhichAgent,
-    /// Only pods of this namespace
-    #[arg(short, long)]
-    namespace: Option<String>,
-    /// Form of the output
-    #[arg(short, long, value_enum, default_value = "text")]
-    output: Output,
+    List(Listing),
 }
 
 impl EndpointCommand {
     pub fn run(self) -> Result<()> {
         let Action::List(list) = self.action;
-        let mut answer = list.agent.ask("endpoints")?;
-        if let (Some(namespace), Some(endpoints)) =
-            (&list.namespace, answer["endpoints"].as_array_mut())
-        {
-            endpoints.retain(|endpoint| endpoint["namespace"] == namespace.as_str());
-        }
-        match list.output {
-            Output::Json => emit_json(&answer),
-            Output::Text => Ok(emit(&text(&answer))?),
-        }
+        list.show("endpoints", "endpoints", text)
     }
 }
 

@@ -13,9 +13,9 @@ use serde_json::Value;
 use weir_cluster::kubernetes::Resource;
 
 use crate::{
-    ask::WhichAgent,
+    ask::Listing,
     kubernetes,
-    screen::{Output, bad, emit, emit_json, good, table},
+    screen::{bad, good, table},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -38,21 +38,9 @@ pub struct PolicyCommand {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List the policies of this node's agent
-    Get(Get),
+    Get(Listing),
     /// Wait until every node enforces the present version of a CiliumNetworkPolicy
     Wait(Wait),
-}
-
-#[derive(Debug, Args)]
-struct Get {
-    #[command(flatten)]
-    agent: WhichAgent,
-    /// Only policies of this namespace
-    #[arg(short, long)]
-    namespace: Option<String>,
-    /// Form of the output
-    #[arg(short, long, value_enum, default_value = "text")]
-    output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -76,28 +64,15 @@ struct Wait {
 impl PolicyCommand {
     pub fn run(self) -> Result<ExitCode> {
         match self.action {
-            Action::Get(get) => get.run().map(|()| ExitCode::SUCCESS),
+            Action::Get(get) => get
+                .show("policies", "policies", listed)
+                .map(|()| ExitCode::SUCCESS),
             Action::Wait(wait) => {
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
                     .build()?;
                 runtime.block_on(wait.run())
             }
-        }
-    }
-}
-
-impl Get {
-    fn run(self) -> Result<()> {
-        let mut answer = self.agent.ask("policies")?;
-        if let (Some(namespace), Some(policies)) =
-            (&self.namespace, answer["policies"].as_array_mut())
-        {
-            policies.retain(|policy| policy["namespace"] == namespace.as_str());
-        }
-        match self.output {
-            Output::Json => emit_json(&answer),
-            Output::Text => Ok(emit(&listed(&answer))?),
         }
     }
 }

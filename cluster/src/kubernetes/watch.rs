@@ -162,6 +162,9 @@ impl Watch {
         loop {
             let event = match timeout(DEAD, events.next()).await {
                 Ok(Some(event)) => event.map_err(|error| self.fault(&error))?,
+                Ok(None) if self.version.is_none() => {
+                    return Err(Fault::Other("the list was cut off".to_owned()));
+                }
                 Ok(None) => return Ok(()),
                 Err(_) => return Err(Fault::Other("the watch is silent".to_owned())),
             };
@@ -220,6 +223,9 @@ impl Watch {
 
     fn failed(&mut self, fault: Fault) {
         let reason = match fault {
+            Fault::Gone if self.version.is_none() => {
+                "the server forgets faster than it lists".to_owned()
+            }
             Fault::Gone => {
                 self.version = None;
                 // No fault of the server's: what it has forgotten is asked for anew.

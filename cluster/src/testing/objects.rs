@@ -28,6 +28,8 @@ pub struct Faults {
     pub gone_at_once: bool,
     /// Bookmarks are sent after every event, not only where they must be.
     pub bookmarks: bool,
+    /// Streaming lists end without the bookmark that says that they are whole.
+    pub cut_lists: bool,
     /// Every event comes so late.
     pub slow: Option<std::time::Duration>,
     /// Objects of a page, whatever was asked for.

@@ -48,7 +48,9 @@ pub fn watch(
                 first.push(line(&json!({"type": "ADDED", "object": object})));
             }
         }
-        first.push(bookmark(resource, objects.version, true));
+        if !objects.faults.cut_lists {
+            first.push(bookmark(resource, objects.version, true));
+        }
     }
     let seen = match initial || given == 0 {
         true => objects.version,
@@ -61,7 +63,7 @@ pub fn watch(
         seen,
         cuts: objects.cuts,
         epoch: objects.epoch,
-        ended: expired,
+        ended: expired || initial && objects.faults.cut_lists,
         first,
         news: shared.news.subscribe(),
         patience: Duration::from_secs(text("timeoutSeconds").parse().unwrap_or(290)),

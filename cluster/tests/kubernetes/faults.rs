@@ -145,3 +145,25 @@ async fn a_slow_watch_is_late_and_right() {
     assert_eq!(world.pods[0].addresses[0].to_string(), "10.0.0.11");
     assert!(watched.source.stale().is_empty());
 }
+
+#[tokio::test]
+async fn a_list_that_is_cut_off_is_no_list() {
+    let watched = Watched::new([pod("a", "10.0.0.1"), pod("b", "10.0.0.2")]).await;
+    // The next list is the only way to hear that a pod is gone, and it does not come whole.
+    watched.server.faults(|faults| faults.cut_lists = true);
+    watched.server.delete("Pod", "default", "a");
+    watched.server.compact();
+    watched
+        .until("it is told", |source| {
+            let stale = source.stale();
+            stale
+                .iter()
+                .any(|stale| stale.kind == "pods" && stale.reason.contains("cut off"))
+        })
+        .await;
+    watched.server.faults(|faults| faults.cut_lists = false);
+    watched.until_pods(&["b"]).await;
+    watched
+        .until("in step", |source| source.stale().is_empty())
+        .await;
+}

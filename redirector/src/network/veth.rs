@@ -76,7 +76,10 @@ pub fn of_addresses(wanted: &BTreeSet<IpAddr>) -> io::Result<BTreeMap<IpAddr, St
     for (address, indices) in found {
         match indices.first() {
             Some(index) if indices.len() == 1 => {
-                names.insert(address, name(*index)?);
+                // One that is gone meanwhile does not hide the others.
+                if let Ok(name) = name(*index) {
+                    names.insert(address, name);
+                }
             }
             _ => tracing::warn!(%address, "several pods have this address: none counts"),
         }
@@ -103,7 +106,7 @@ fn in_namespaces(wanted: &BTreeSet<IpAddr>) -> io::Result<Vec<(IpAddr, u32)>> {
         let Ok(opened) = netns::open(&path) else {
             continue;
         };
-        let Some(id) = netlink(async |handle| id(handle, &opened).await)? else {
+        let Ok(Some(id)) = netlink(async |handle| id(handle, &opened).await) else {
             continue;
         };
         let Ok(Ok(addresses)) = netns::within(&opened, &path, addresses) else {

@@ -42,9 +42,14 @@ pub fn versions() -> Value {
     json!({"cniVersion": "1.1.0", "supportedVersions": SUPPORTED})
 }
 
-/// The pod's addresses in the result of the plugin before.
+/// The pod's addresses in the result of the plugin before. A pod without one is refused: nobody
+/// would know whose its packets are.
 pub fn addresses(previous: &Value) -> Result<Vec<IpAddr>, Fault> {
     let ips = previous["ips"].as_array().map_or(&[][..], Vec::as_slice);
+    if ips.is_empty() {
+        let message = "prevResult.ips is missing or empty: the pod has no address";
+        return Err(Fault::new(INVALID_CONFIG, message.to_owned()));
+    }
     ips.iter()
         .enumerate()
         .map(|(index, ip)| {
@@ -276,6 +281,14 @@ mod tests {
         assert!(said(&ADD, "{").contains("configuration"));
         assert!(said(&ADD, r#"{"cniVersion": "0.2.0"}"#).contains("cniVersion"));
         assert!(said(&ADD, good).contains("prevResult"));
+        for without in [json!({}), json!({"ips": []})] {
+            assert!(
+                addresses(&without)
+                    .unwrap_err()
+                    .message
+                    .contains("no address")
+            );
+        }
         let bad = addresses(&json!({"ips": [{"address": "x"}]})).unwrap_err();
         assert!(bad.message.contains("prevResult.ips[0].address"));
     }

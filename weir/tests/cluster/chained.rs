@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    node::{Node, curl, on_node, serve, wait_for},
+    node::{Node, Serving, curl, on_node, serve, wait_for},
     objects::{get_headers, namespace, node, pod},
     runtime::{Sandbox, configure, plugins},
 };
@@ -31,6 +31,15 @@ fn chained(node: &Node) {
     });
 }
 
+/// A client and a server, started by the chain.
+fn pair(node: &Node) -> (Sandbox, Sandbox, Serving) {
+    let (mut client, mut server) = (Sandbox::new(node, "sleep"), Sandbox::new(node, "httpbin"));
+    client.add(node).unwrap();
+    server.add(node).unwrap();
+    let serving = serve(&server.netns, &node.path("www"));
+    (client, server, serving)
+}
+
 /// The API learns of a pod's address a while after its network is made.
 fn running(node: &Node, name: &str, sandbox: &Sandbox) {
     let mut object = node.server.get("Pod", "default", name).unwrap();
@@ -45,11 +54,8 @@ fn policy_is_in_force_before_the_first_process(kind: &'static str) {
         node.start_agent();
         node.start_proxy();
         chained(node);
-        let (mut client, mut server) = (Sandbox::new(node, "sleep"), Sandbox::new(node, "httpbin"));
-        client.add(node).unwrap();
-        server.add(node).unwrap();
         // The API does not know any address yet, and the very first requests are judged.
-        let serving = serve(&server.netns, &node.path("www"));
+        let (client, server, serving) = pair(node);
         let url = |path: &str| format!("http://{}{path}", server.address());
         assert_eq!(curl(&client.netns, &url("/ip")), "403");
         assert_eq!(curl(&client.netns, &url("/headers")), "200");
@@ -148,10 +154,7 @@ fn the_plugin_stays_in_the_chain() {
 fn running_pods_are_found(kind: &'static str) {
     on_node(async |node| {
         prepare(node, kind);
-        let (mut client, mut server) = (Sandbox::new(node, "sleep"), Sandbox::new(node, "httpbin"));
-        client.add(node).unwrap();
-        server.add(node).unwrap();
-        let serving = serve(&server.netns, &node.path("www"));
+        let (client, server, serving) = pair(node);
         running(node, "sleep", &client);
         running(node, "httpbin", &server);
         node.start_agent();
@@ -187,10 +190,7 @@ fn an_api_server_that_is_away_opens_nothing() {
         node.start_agent();
         node.start_proxy();
         chained(node);
-        let (mut client, mut server) = (Sandbox::new(node, "sleep"), Sandbox::new(node, "httpbin"));
-        client.add(node).unwrap();
-        server.add(node).unwrap();
-        let serving = serve(&server.netns, &node.path("www"));
+        let (client, server, serving) = pair(node);
         let url = |path: &str| format!("http://{}{path}", server.address());
         node.server.away().await;
         wait_for("word of it", || {
