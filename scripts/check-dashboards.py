@@ -17,8 +17,9 @@ import re
 import sys
 import time
 
+import deploytools
 from boards import boards, expressions, filled, panel
-from labcheck import MONITORING_TOOLS, ROOT, Prometheus, python_packages, wait, weir
+from labcheck import ROOT, Prometheus, wait, weir
 from workshop import DENIED_CONNECTIONS, HUNG, LAB, MORE, SCENARIO, apply, traffic
 
 RULES = [os.path.join(ROOT, f"dashboards/rules/{name}.yaml") for name in ("recording", "alerts")]
@@ -168,7 +169,7 @@ def main():
     draw = sys.argv[2] if sys.argv[1:2] == ["--draw"] and len(sys.argv) == 3 else None
     if len(sys.argv) > 1 and not draw:
         sys.exit(__doc__)
-    python_packages(*MONITORING_TOOLS)
+    deploytools.schemas()
     weir("lab", "down", "--name", LAB)
     weir("lab", "up", "--name", LAB, "-f", f"{SCENARIO}/sleep.yaml", "-f", f"{SCENARIO}/httpbin.yaml")
     try:

@@ -15,8 +15,9 @@ import subprocess
 import sys
 import tempfile
 
+import deploytools
 from boards import FILES as BOARDS, expressions, panels
-from labcheck import MONITORING_TOOLS, PROMETHEUS, ROOT, node, python_packages
+from labcheck import PROMETHEUS, ROOT, node
 
 RULES = sorted(glob.glob(os.path.join(ROOT, "dashboards/rules/*.yaml")))
 MONITORING = os.path.join(ROOT, "deploy/monitoring")
@@ -120,15 +121,11 @@ def containers(rendered):
 
 def kustomize():
     """What one `kubectl apply -k` would apply."""
-    import kubernetes_validate
-    import yaml
-
-    # The command comes in a wheel, too, for machines without it.
-    kubectl = os.path.join(ROOT, "target/monitoring-tools/bin/kubectl")
-    text = run("kubectl kustomize deploy/monitoring", kubectl, "kustomize", MONITORING)
-    rendered = list(yaml.safe_load_all(text))
+    kubernetes_validate = deploytools.schemas()
+    text = run("kubectl kustomize deploy/monitoring", deploytools.binary("kubectl"), "kustomize", MONITORING)
+    rendered = deploytools.objects(text)
     for thing in rendered:
-        for version in ("1.28", "1.36"):
+        for version in deploytools.VERSIONS:
             try:
                 kubernetes_validate.validate(thing, version, strict=True)
             except kubernetes_validate.ValidationError as error:
@@ -158,7 +155,6 @@ def prometheus_config(data):
 
 
 def main():
-    python_packages(*MONITORING_TOOLS)
     run("dashboards/generate.py --check", os.path.join(ROOT, "dashboards/generate.py"), "--check")
     rules(metrics())
     rendered, data = kustomize()

