@@ -17,6 +17,7 @@ EVERYTHING = [
     "--set", "relay.enabled=true,relay.replicas=2,ui.enabled=true,webhook.enabled=true",
     "--set", "metrics.serviceMonitor.enabled=true,metrics.podMonitor.enabled=true",
     "--set", "proxy.workers=2,apiServer.host=192.0.2.1,cni.chain=false",
+    "--set", "agent.maps.conntrack=4096,agent.maps.policy=4096,agent.podConditions=true",
     "--set", "cni.openWithoutAgent=true,observe.tls.secretName=own,ui.tokenSecretName=own",
     "--set", "imagePullSecrets[0].name=pull,podLabels.a=b,podAnnotations.c=d,nodeSelector.e=f",
 ]  # fmt: skip
@@ -169,6 +170,7 @@ def check_refusals():
     for options, said in (
         (["--set", "agent.typo=1"], "'typo' not allowed"),
         (["--set", "metrics.port=0"], "minimum"),
+        (["--set", "agent.maps.verdicts=4096"], "verdicts"),
         (["--set", "cni.binDir=opt"], "does not match pattern"),
         (["--set", "update.maxSurge=x"], "maxSurge"),
         (["--set", "image.digest=sha256:1"], "does not match pattern"),

@@ -14,7 +14,7 @@ mod pod;
 mod service;
 mod workload;
 
-pub use pod::{PodObject, PodPlacement};
+pub use pod::{PodObject, PodPlacement, UNDER_POLICY, UnderPolicy};
 pub use service::{ServiceObject, ServicePortObject, SliceObject, SlicePort, TargetPort};
 pub use workload::{Workload, WorkloadKind};
 
@@ -172,6 +172,10 @@ pub(crate) struct Meta {
 struct Owner {
     #[serde(deserialize_with = "or_default")]
     kind: String,
+    #[serde(deserialize_with = "or_default")]
+    uid: String,
+    #[serde(deserialize_with = "or_default")]
+    controller: bool,
 }
 
 /// The parts of an object, with types of their own: only what policy needs is read, so that a

@@ -8,7 +8,7 @@ use std::{
 
 use weir_abi::ABI_VERSION;
 
-use crate::host;
+use crate::{MapSizes, host};
 
 const BPFFS: &str = "/sys/fs/bpf";
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
@@ -17,6 +17,7 @@ const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {
     name: String,
+    sizes: MapSizes,
 }
 
 /// What is wrong with an instance's surroundings.
@@ -58,7 +59,16 @@ impl Instance {
         if !fits {
             return Err(InstanceError::Name { name: name.into() });
         }
-        Ok(Self { name: name.into() })
+        Ok(Self {
+            name: name.into(),
+            sizes: MapSizes::default(),
+        })
+    }
+
+    /// The same instance with maps of these sizes: its pins are others.
+    #[must_use]
+    pub fn with_sizes(self, sizes: MapSizes) -> Self {
+        Self { sizes, ..self }
     }
 
     /// Its name.
@@ -66,17 +76,23 @@ impl Instance {
         &self.name
     }
 
-    /// Pins of every ABI version: `/sys/fs/bpf/weir/NAME`.
+    /// Sizes of its maps.
+    pub fn sizes(&self) -> &MapSizes {
+        &self.sizes
+    }
+
+    /// Pins of every version: `/sys/fs/bpf/weir/NAME`.
     pub fn pin_root(&self) -> PathBuf {
         Path::new(BPFFS).join("weir").join(&self.name)
     }
 
-    /// Pinned maps of this ABI version.
+    /// Pinned maps of this version: of the ABI, and of the maps' sizes.
     pub fn pins(&self) -> PathBuf {
-        self.pin_root().join(format!("v{ABI_VERSION}"))
+        self.pin_root()
+            .join(format!("v{ABI_VERSION}{}", self.sizes.suffix()))
     }
 
-    /// Pinned links of this ABI version.
+    /// Pinned links of this version.
     pub fn links(&self) -> PathBuf {
         self.pins().join("links")
     }
@@ -114,7 +130,7 @@ impl Instance {
         Ok(())
     }
 
-    /// Removes what agents of other ABI versions pinned: their programs detach. To be called when
+    /// Removes what agents of other versions pinned: their programs detach. To be called when
     /// this version's are attached and have their policies.
     pub fn remove_other_versions(&self) -> Result<Vec<PathBuf>, InstanceError> {
         let failed = |action, path: &Path, source| InstanceError::Folder {

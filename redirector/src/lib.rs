@@ -14,7 +14,9 @@ pub mod maps;
 pub mod network;
 pub mod programs;
 pub mod redirector;
+pub mod sizes;
 pub mod sync;
 
 pub use instance::Instance;
 pub use redirector::{Places, PodInterface, Redirector, RedirectorError, Unmanaged};
+pub use sizes::{MapSize, MapSizes};

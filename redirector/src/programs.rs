@@ -117,16 +117,19 @@ pub enum Hook {
 impl Programs {
     /// Loads the programs; maps that an earlier agent pinned are taken over.
     pub fn load(instance: &Instance) -> Result<Self, ProgramsError> {
-        let mut ebpf = EbpfLoader::new()
-            .default_map_pin_directory(instance.pins())
-            .load(OBJECT)
-            .map_err(|source| {
-                if nix::unistd::geteuid().is_root() {
-                    ProgramsError::Load { source }
-                } else {
-                    ProgramsError::Privilege
-                }
-            })?;
+        let pins = instance.pins();
+        let mut loader = EbpfLoader::new();
+        loader.default_map_pin_directory(&pins);
+        for (map, entries) in instance.sizes().maps() {
+            loader.map_max_entries(map, entries);
+        }
+        let mut ebpf = loader.load(OBJECT).map_err(|source| {
+            if nix::unistd::geteuid().is_root() {
+                ProgramsError::Load { source }
+            } else {
+                ProgramsError::Privilege
+            }
+        })?;
         for name in CLASSIFIERS {
             let program: &mut SchedClassifier = program(&mut ebpf, name)?;
             program.load().map_err(|source| refused(name, source))?;

@@ -16,7 +16,9 @@ use weir_redirector::network::veth;
 /// A node in a network namespace of its own, with pods that live as long as it does.
 struct Node {
     name: String,
-    pods: Vec<(String, Child)>,
+    pods: Vec<String>,
+    /// What keeps network namespaces that have no name.
+    processes: Vec<Child>,
 }
 
 impl Node {
@@ -26,6 +28,7 @@ impl Node {
         Self {
             name,
             pods: Vec::new(),
+            processes: Vec::new(),
         }
     }
 
@@ -33,7 +36,7 @@ impl Node {
         run("ip", &[&["-n", &self.name], words].concat());
     }
 
-    /// A pod with an address, joined to the node by a veth; a process keeps its netns.
+    /// A pod with an address, joined to the node by a veth.
     fn pod(&mut self, short: &str, address: &str) -> String {
         let netns = format!("{}{short}", self.name);
         run("ip", &["netns", "add", &netns]);
@@ -47,7 +50,13 @@ impl Node {
             "ip",
             &["-n", &netns, "addr", "add", address, "dev", "eth0", "nodad"],
         );
-        let sleeping = sleeping_in(&netns);
+        self.pods.push(netns.clone());
+        netns
+    }
+
+    /// Takes a pod's network namespace its name; from now on a process keeps it.
+    fn take_name(&mut self, netns: &str) {
+        let sleeping = sleeping_in(netns);
         let entered = || {
             let at = |path: &str| {
                 std::fs::metadata(path).map(|m| std::os::unix::fs::MetadataExt::ino(&m))
@@ -58,8 +67,9 @@ impl Node {
         while !entered() {
             thread::yield_now();
         }
-        self.pods.push((netns.clone(), sleeping));
-        netns
+        run("ip", &["netns", "del", netns]);
+        self.pods.retain(|pod| pod != netns);
+        self.processes.push(sleeping);
     }
 
     /// Runs something as the node.
@@ -86,9 +96,11 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        for (netns, child) in &mut self.pods {
+        for child in &mut self.processes {
             child.kill().expect("a child of this test");
             child.wait().expect("a child of this test");
+        }
+        for netns in &self.pods {
             run("ip", &["netns", "del", netns]);
         }
         run("ip", &["netns", "del", &self.name]);
@@ -151,10 +163,13 @@ fn behind_a_bridge_in_both_families() {
         );
         node.ip(&["link", "set", &format!("v{short}"), "master", "cni0"]);
     }
-    assert_eq!(
-        node.find(&["10.9.0.2", "10.9.0.3", "fd09::3"]),
-        found(&[("10.9.0.2", "va"), ("10.9.0.3", "vb"), ("fd09::3", "vb")])
-    );
+    let everything = found(&[("10.9.0.2", "va"), ("10.9.0.3", "vb"), ("fd09::3", "vb")]);
+    let find = |node: &Node| node.find(&["10.9.0.2", "10.9.0.3", "fd09::3"]);
+    // By the names of the namespaces, and by the processes in them.
+    assert_eq!(find(&node), everything);
+    let named = node.pods.clone();
+    node.take_name(&named[0]);
+    assert_eq!(find(&node), everything);
 }
 
 #[test]
@@ -188,7 +203,7 @@ fn what_a_pod_makes_inside_is_not_believed() {
     let pod = node.pod("b", "10.9.0.3/24");
     let nested = format!("{pod}x");
     run("ip", &["netns", "add", &nested]);
-    node.pods.push((nested.clone(), sleeping_in(&nested)));
+    node.pods.push(nested.clone());
     run(
         "ip",
         &[

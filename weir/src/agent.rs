@@ -55,6 +55,7 @@ use proxy::ProxyState;
 use source::Source;
 
 pub use observe::ObserveOptions;
+pub use report::ReportOptions;
 pub use source::Origin;
 
 /// How often addresses of names are looked through for those whose time is over.
@@ -78,6 +79,7 @@ pub struct Agent {
     superseding: Option<Instance>,
     /// Tells the API of a cluster.
     reporter: Option<Reporter>,
+    reporting: ReportOptions,
     /// Policies as the API showed them when the objects were read last.
     policies: Vec<PolicyState>,
     compiler: Compiler,
@@ -117,6 +119,7 @@ impl Agent {
         origin: Origin,
         node: String,
         observe: &ObserveOptions,
+        reporting: ReportOptions,
         health: Option<SocketAddr>,
     ) -> Result<Self> {
         let (sender, requests) = mpsc::channel(16);
@@ -156,6 +159,7 @@ impl Agent {
             health,
             superseding: Some(instance.clone()),
             reporter,
+            reporting,
             policies,
             compiler,
             redirector,

@@ -5,10 +5,10 @@ use std::{net::SocketAddr, path::PathBuf};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
-use weir_redirector::Instance;
+use weir_redirector::{Instance, MapSize};
 
 use crate::{
-    agent::{Agent, ObserveOptions, Origin, alone::alone},
+    agent::{Agent, ObserveOptions, Origin, ReportOptions, alone::alone},
     cni::chain::Chain,
     kubernetes,
 };
@@ -19,6 +19,7 @@ const EXAMPLES: &str = "Examples:
   weir agent --manifests ./manifests --metrics 127.0.0.1:9965 --flow-log-all
   weir agent --cluster --node-name worker-1 --health 127.0.0.1:9878
   weir agent --cluster --kubeconfig ~/.kube/config
+  weir agent --manifests ./manifests --map-size conntrack=131072,addresses=65536
 ";
 
 /// Enforce policies on this node, from a cluster's API or from a folder of manifests; changes are
@@ -64,8 +65,14 @@ pub struct AgentCommand {
     /// Let pods start without policy while the agent is away
     #[arg(long, requires = "cni_conf_dir")]
     cni_open: bool,
+    /// Room of a kernel map: endpoints, addresses, policy, services, backends, conntrack,
+    /// translations or neighbours. Other sizes than before begin with empty maps
+    #[arg(long, value_name = "NAME=ENTRIES", value_delimiter = ',')]
+    map_size: Vec<MapSize>,
     #[command(flatten)]
     observe: ObserveOptions,
+    #[command(flatten)]
+    reporting: ReportOptions,
 }
 
 /// Remove everything an agent of this name has made: programs, maps, private networks, sockets.
@@ -82,7 +89,7 @@ pub struct CleanupCommand {
 impl AgentCommand {
     pub fn run(self) -> Result<()> {
         require_root("weir agent")?;
-        let instance = Instance::new(&self.name)?;
+        let instance = Instance::new(&self.name)?.with_sizes(self.map_size.into_iter().collect());
         let node = match self.node {
             Some(node) => node,
             None => nix::unistd::gethostname()
@@ -109,7 +116,15 @@ impl AgentCommand {
                     socket: instance.agent_socket(),
                     open_without_agent: self.cni_open,
                 });
-            let agent = Agent::start(instance, origin, node, &self.observe, self.health).await?;
+            let agent = Agent::start(
+                instance,
+                origin,
+                node,
+                &self.observe,
+                self.reporting,
+                self.health,
+            )
+            .await?;
             // Only now: a pod that starts finds an agent.
             if let Some(chain) = chain {
                 tokio::spawn(async move {

@@ -9,6 +9,8 @@ const INTERFACE: &str = "weir.dev/interface";
 const NETNS: &str = "weir.dev/netns";
 /// What the kubelet writes on the API's picture of a static pod.
 const MIRROR: &str = "kubernetes.io/config.mirror";
+/// Condition of a pod that was found not to be under policy (docs/operate.md).
+pub const UNDER_POLICY: &str = "weir.dev/UnderPolicy";
 /// The longest name of a network interface (IFNAMSIZ without its zero).
 const MAX_INTERFACE: usize = 15;
 
@@ -43,6 +45,19 @@ pub struct PodPlacement {
     pub uid: String,
     /// It is being deleted: its network may be gone already.
     pub terminating: bool,
+    /// `metadata.uid` of the controller that made it; empty: none did.
+    pub controller: String,
+    /// Its condition [`UNDER_POLICY`], where somebody wrote one.
+    pub under_policy: Option<UnderPolicy>,
+}
+
+/// The condition [`UNDER_POLICY`] of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnderPolicy {
+    /// Its status is `True`.
+    pub holds: bool,
+    /// Its message.
+    pub message: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -110,6 +125,8 @@ struct RawCondition {
     #[serde(rename = "type")]
     kind: String,
     status: String,
+    #[serde(deserialize_with = "or_default")]
+    message: String,
 }
 
 pub(super) fn pod(key: &ObjectKey, raw: Raw<RawSpec, RawStatus>) -> Result<Object, Fault> {
@@ -119,6 +136,10 @@ pub(super) fn pod(key: &ObjectKey, raw: Raw<RawSpec, RawStatus>) -> Result<Objec
         status,
         ..
     } = raw;
+    let condition = |kind: &str| {
+        let conditions = &status.conditions;
+        conditions.iter().find(|condition| condition.kind == kind)
+    };
     let placement = PodPlacement {
         namespace: key.namespace.clone(),
         name: key.name.clone(),
@@ -138,12 +159,17 @@ pub(super) fn pod(key: &ObjectKey, raw: Raw<RawSpec, RawStatus>) -> Result<Objec
             None => metadata.uid,
         },
         terminating: metadata.deletion_timestamp.is_some(),
+        controller: metadata
+            .owner_references
+            .iter()
+            .find(|owner| owner.controller)
+            .map_or_else(String::new, |owner| owner.uid.clone()),
+        under_policy: condition(UNDER_POLICY).map(|condition| UnderPolicy {
+            holds: condition.status == "True",
+            message: condition.message.clone(),
+        }),
     };
-    let ready = status
-        .conditions
-        .iter()
-        .find(|condition| condition.kind == "Ready")
-        .map(|condition| condition.status == "True");
+    let ready = condition("Ready").map(|condition| condition.status == "True");
     let finished = matches!(status.phase.as_str(), "Succeeded" | "Failed");
     let pod = Pod {
         namespace: key.namespace.clone(),

@@ -6,7 +6,7 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{Query, Request, State},
-    http::{Method, Uri},
+    http::{HeaderMap, Method, Uri, header::CONTENT_TYPE},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::{any, get},
@@ -95,6 +95,7 @@ async fn object(
     method: Method,
     uri: Uri,
     Query(params): Query<Params>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let Some(target) = target(uri.path()) else {
@@ -119,7 +120,14 @@ async fn object(
             false => list(&shared.lock(), &target, &params),
         };
     }
-    let response = one(&mut shared.lock(), &method, &target, &body);
+    let strategic = headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind == "application/strategic-merge-patch+json");
+    if strategic && target.resource.optional {
+        // Only Kubernetes' own kinds say how their lists are merged.
+        return answers::failure(415, "UnsupportedMediaType", "no strategic merge patch");
+    }
+    let response = one(&mut shared.lock(), &method, &target, &body, strategic);
     shared.news.send_modify(|count| *count += 1);
     response
 }
@@ -158,7 +166,13 @@ pub fn in_namespace(object: &Value, namespace: Option<&str>) -> bool {
     namespace.is_none_or(|namespace| object["metadata"]["namespace"] == namespace)
 }
 
-fn one(objects: &mut Objects, method: &Method, target: &Target, body: &[u8]) -> Response {
+fn one(
+    objects: &mut Objects,
+    method: &Method,
+    target: &Target,
+    body: &[u8],
+    strategic: bool,
+) -> Response {
     let plural = target.resource.plural;
     let namespace = target.namespace.clone().unwrap_or_default();
     let name = target.name.clone().unwrap_or_default();
@@ -182,7 +196,7 @@ fn one(objects: &mut Objects, method: &Method, target: &Target, body: &[u8]) -> 
                 false => "status",
             };
             let before = held.get(kept).cloned();
-            merge(&mut held, &given);
+            merge(&mut held, &given, strategic);
             match before {
                 Some(before) => held[kept] = before,
                 None => drop(held.as_object_mut().and_then(|held| held.remove(kept))),
@@ -206,7 +220,8 @@ fn one(objects: &mut Objects, method: &Method, target: &Target, body: &[u8]) -> 
 }
 
 /// JSON merge patch (RFC 7396). Server-side apply of what one manager owns comes to the same here.
-fn merge(into: &mut Value, patch: &Value) {
+/// `strategic`: a list of conditions is merged by their types, as Kubernetes does for its own kinds.
+fn merge(into: &mut Value, patch: &Value, strategic: bool) {
     let (Some(fields), true) = (patch.as_object(), into.is_object()) else {
         *into = patch.clone();
         return;
@@ -214,7 +229,24 @@ fn merge(into: &mut Value, patch: &Value) {
     for (name, value) in fields {
         match value {
             Value::Null => drop(into.as_object_mut().and_then(|into| into.remove(name))),
-            value => merge(&mut into[name], value),
+            Value::Array(new) if strategic && name == "conditions" => {
+                let old = into[name].as_array().cloned().unwrap_or_default();
+                into[name] = by_type(old, new).into();
+            }
+            value => merge(&mut into[name], value, strategic),
         }
     }
+}
+
+fn by_type(mut conditions: Vec<Value>, new: &[Value]) -> Vec<Value> {
+    for patch in new {
+        match conditions
+            .iter_mut()
+            .find(|old| old["type"] == patch["type"])
+        {
+            Some(old) => merge(old, patch, true),
+            None => conditions.push(patch.clone()),
+        }
+    }
+    conditions
 }

@@ -23,6 +23,12 @@ pub fn path(name: &str) -> PathBuf {
     Path::new(FOLDER).join(name)
 }
 
+/// The files of all named network namespaces.
+pub fn all() -> Vec<PathBuf> {
+    let entries = fs::read_dir(FOLDER).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
 /// Opens a named network namespace, making it where it is missing.
 pub fn ensure(path: &Path) -> Result<OwnedFd, NetworkError> {
     let failed = |action, source| NetworkError::Netns {

@@ -3,7 +3,8 @@
 //! A CNI plugin tells the pod's network namespace, and there the veth names its other end. Of pods
 //! that run already only the address is known: where the node has a route to this address alone,
 //! its interface is the veth (ptp, Calico, kindnet); else every network namespace that a process
-//! is in is looked through (bridges and everything else).
+//! is in or that has a name is looked through (bridges and everything else). What a bridge has
+//! learnt of link addresses is not asked: any pod on it could have taught it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -87,7 +88,7 @@ pub fn of_addresses(wanted: &BTreeSet<IpAddr>) -> io::Result<BTreeMap<IpAddr, St
     Ok(names)
 }
 
-/// Looks through the network namespaces of all processes. What a pod says of its veth is not
+/// Looks through the network namespaces of the machine. What a pod says of its veth is not
 /// believed: it could name an interface of its choice. The node's end itself names the namespace
 /// and the interface that it leads to.
 fn in_namespaces(wanted: &BTreeSet<IpAddr>) -> io::Result<Vec<(IpAddr, u32)>> {
@@ -285,7 +286,8 @@ fn is_veth(attributes: &[LinkAttribute]) -> bool {
     })
 }
 
-/// Files of the network namespaces that processes are in; many are the same one.
+/// Files of the network namespaces that processes are in, and of those that container runtimes
+/// gave a name; many are the same one.
 fn namespaces() -> io::Result<Vec<PathBuf>> {
     let processes = fs::read_dir("/proc")?.flatten();
     let numbers = processes.filter(|entry| {
@@ -294,7 +296,8 @@ fn namespaces() -> io::Result<Vec<PathBuf>> {
             .bytes()
             .all(|byte| byte.is_ascii_digit())
     });
-    Ok(numbers.map(|entry| entry.path().join("ns/net")).collect())
+    let of_processes = numbers.map(|entry| entry.path().join("ns/net"));
+    Ok(of_processes.chain(netns::all()).collect())
 }
 
 fn name(index: u32) -> io::Result<String> {

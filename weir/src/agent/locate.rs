@@ -73,7 +73,7 @@ pub fn interfaces(
             None => none(
                 place,
                 "no interface of this node leads to its addresses: a network that is no veth, or \
-                 a process namespace that the agent does not see (hostPID)"
+                 a network namespace that the agent does not see (hostPID, /run/netns)"
                     .to_owned(),
             ),
         }

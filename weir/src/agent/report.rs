@@ -2,12 +2,32 @@
 
 use std::collections::BTreeSet;
 
+use clap::Args;
 use weir_cluster::kubernetes::{
     Resource,
-    report::{Event, Report, status_patch},
+    report::{Event, Report, enforcing, pod_patch, status_patch},
 };
 
+use weir_redirector::Unmanaged;
+
 use super::Agent;
+
+/// What the API of a cluster is told, and by whom.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Reporting")]
+pub struct ReportOptions {
+    /// Name of the agent's own pod: its DaemonSet tells which nodes shall enforce a policy; else
+    /// all nodes count
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    pod_name: Option<String>,
+    /// Namespace of the agent's own pod
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
+    pod_namespace: Option<String>,
+    /// Tell pods that are not under policy by a condition, too; the agent needs the right to patch
+    /// pods' status
+    #[arg(long, requires = "cluster")]
+    pod_conditions: bool,
+}
 
 impl Agent {
     /// Has the API told what is not said there yet. Never waits for it.
@@ -18,8 +38,7 @@ impl Agent {
         let now = jiff::Timestamp::now()
             .strftime("%Y-%m-%dT%H:%M:%SZ")
             .to_string();
-        let nodes = &self.state.world.nodes;
-        let nodes: BTreeSet<String> = nodes.iter().map(|node| node.name.clone()).collect();
+        let nodes = self.nodes_with_agents();
         let in_force = self.state.failure.is_none();
         let mut report = Report::default();
         for policy in &self.policies {
@@ -55,6 +74,35 @@ impl Agent {
                 message: unmanaged.reason.clone(),
             });
         }
+        if self.reporting.pod_conditions {
+            let here = &self.reading.placements;
+            for pod in here.iter().filter(|pod| pod.node == self.node) {
+                let of_pod = |pod_of: &&Unmanaged| {
+                    pod_of.pod.split_once('/') == Some((&pod.namespace, &pod.name))
+                };
+                let fault = self.state.unmanaged.iter().find(of_pod);
+                let fault = fault.map(|unmanaged| unmanaged.reason.as_str());
+                if let Some(patch) = pod_patch(pod, fault, &now) {
+                    let key = ("Pod", pod.namespace.clone(), pod.name.clone());
+                    report.statuses.insert(key, patch);
+                }
+            }
+        }
         reporter.tell(report);
+    }
+
+    /// The nodes that shall enforce policies.
+    fn nodes_with_agents(&self) -> BTreeSet<String> {
+        let reporting = &self.reporting;
+        let own = reporting
+            .pod_namespace
+            .as_ref()
+            .zip(reporting.pod_name.as_ref());
+        let meant =
+            own.and_then(|(namespace, name)| enforcing(&self.reading.placements, namespace, name));
+        meant.unwrap_or_else(|| {
+            let nodes = &self.state.world.nodes;
+            nodes.iter().map(|node| node.name.clone()).collect()
+        })
     }
 }

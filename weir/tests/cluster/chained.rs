@@ -8,7 +8,7 @@ use crate::{
     runtime::{Sandbox, configure, plugins},
 };
 
-fn prepare(node_: &mut Node, kind: &str) {
+pub fn prepare(node_: &mut Node, kind: &str) {
     configure(node_, kind);
     for object in [
         namespace(),
@@ -22,7 +22,7 @@ fn prepare(node_: &mut Node, kind: &str) {
 }
 
 /// Our plugin is in the chain.
-fn chained(node: &Node) {
+pub fn chained(node: &Node) {
     wait_for("our plugin in the chain", || {
         plugins(node)
             .iter()
@@ -32,7 +32,7 @@ fn chained(node: &Node) {
 }
 
 /// A client and a server, started by the chain.
-fn pair(node: &Node) -> (Sandbox, Sandbox, Serving) {
+pub fn pair(node: &Node) -> (Sandbox, Sandbox, Serving) {
     let (mut client, mut server) = (Sandbox::new(node, "sleep"), Sandbox::new(node, "httpbin"));
     client.add(node).unwrap();
     server.add(node).unwrap();
@@ -41,7 +41,7 @@ fn pair(node: &Node) -> (Sandbox, Sandbox, Serving) {
 }
 
 /// The API learns of a pod's address a while after its network is made.
-fn running(node: &Node, name: &str, sandbox: &Sandbox) {
+pub fn running(node: &Node, name: &str, sandbox: &Sandbox) {
     let mut object = node.server.get("Pod", "default", name).unwrap();
     let address = sandbox.address();
     object["status"] = json!({"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]});
@@ -147,74 +147,5 @@ fn the_plugin_stays_in_the_chain() {
             .map(|plugin| plugin["type"].clone())
             .collect();
         assert_eq!(types, ["bridge", "weir-cni"]);
-    });
-}
-
-/// The pods were there before the agent, and nobody chained anything.
-fn running_pods_are_found(kind: &'static str) {
-    on_node(async |node| {
-        prepare(node, kind);
-        let (client, server, serving) = pair(node);
-        running(node, "sleep", &client);
-        running(node, "httpbin", &server);
-        node.start_agent();
-        node.start_proxy();
-        let status = node.ask(&json!({"command": "status"})).unwrap();
-        // Nothing runs in the client's network namespace, and nothing else shows where it is.
-        let unmanaged = status["unmanaged"].as_array().unwrap();
-        let expected = if kind == "ptp" { 0 } else { 1 };
-        assert_eq!(unmanaged.len(), expected, "{unmanaged:?}");
-        let url = |path: &str| format!("http://{}{path}", server.address());
-        assert_eq!(curl(&client.netns, &url("/ip")), "403");
-        assert_eq!(curl(&client.netns, &url("/headers")), "200");
-        drop(serving);
-        client.del(node);
-        server.del(node);
-    });
-}
-
-#[test]
-fn running_pods_are_found_by_their_routes() {
-    running_pods_are_found("ptp");
-}
-
-#[test]
-fn running_pods_are_found_behind_a_bridge() {
-    running_pods_are_found("bridge");
-}
-
-#[test]
-fn an_api_server_that_is_away_opens_nothing() {
-    on_node(async |node| {
-        prepare(node, "ptp");
-        node.start_agent();
-        node.start_proxy();
-        chained(node);
-        let (client, server, serving) = pair(node);
-        let url = |path: &str| format!("http://{}{path}", server.address());
-        node.server.away().await;
-        wait_for("word of it", || {
-            let status = node.ask(&json!({"command": "status"}))?;
-            (status["stale"].as_array()?.len() == 9).then_some(())
-        });
-        assert_eq!(curl(&client.netns, &url("/ip")), "403");
-        assert_eq!(curl(&client.netns, &url("/headers")), "200");
-        // An agent that starts meanwhile knows nothing, and takes that for nothing.
-        node.kill_agent();
-        node.launch_agent();
-        wait_for("probes", || {
-            (node.probe("/livez") == "ok\n200").then_some(())
-        });
-        assert!(node.probe("/readyz").ends_with("503"));
-        assert_eq!(curl(&client.netns, &url("/ip")), "403");
-        assert_eq!(curl(&client.netns, &url("/headers")), "200");
-        node.server.back().await.unwrap();
-        wait_for("a ready agent", || {
-            (node.probe("/readyz") == "ok\n200").then_some(())
-        });
-        assert_eq!(curl(&client.netns, &url("/ip")), "403");
-        drop(serving);
-        client.del(node);
-        server.del(node);
     });
 }

@@ -7,4 +7,5 @@ mod chained;
 mod node;
 mod objects;
 mod operate;
+mod running;
 mod runtime;

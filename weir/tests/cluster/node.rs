@@ -28,6 +28,8 @@ pub struct Node {
     pub name: String,
     pub server: ApiServer,
     pub folder: TempDir,
+    /// More words for the agent.
+    pub options: &'static [&'static str],
     agent: Option<Child>,
     proxy: Option<Child>,
 }
@@ -55,6 +57,7 @@ pub fn on_node(test: impl AsyncFnOnce(&mut Node) + Send) {
                     server: ApiServer::start().await.unwrap(),
                     name: name.clone(),
                     folder: tempfile::tempdir().unwrap(),
+                    options: &[],
                     agent: None,
                     proxy: None,
                 };
@@ -133,7 +136,7 @@ impl Node {
             "--health",
             "127.0.0.1:9878",
         ];
-        self.agent = Some(self.spawn("agent", &words));
+        self.agent = Some(self.spawn("agent", &[&words, self.options].concat()));
     }
 
     pub fn start_proxy(&mut self) {

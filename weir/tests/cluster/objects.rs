@@ -20,6 +20,16 @@ pub fn pod(name: &str) -> Value {
         "status": {"phase": "Pending"}})
 }
 
+/// The agent's own pod, made by a DaemonSet.
+pub fn agents_pod() -> Value {
+    let mut agent = pod("weir-1");
+    agent["metadata"]["namespace"] = "weir-system".into();
+    agent["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "DaemonSet",
+        "name": "weir", "uid": "of-the-daemonset", "controller": true}]);
+    agent["spec"]["hostNetwork"] = true.into();
+    agent
+}
+
 /// GET /headers of httpbin, for sleep.
 pub fn get_headers() -> Value {
     json!({"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",

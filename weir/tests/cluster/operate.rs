@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     node::{Node, on_node, serve, wait_for},
-    objects::{get_headers, namespace, node, pod},
+    objects::{agents_pod, get_headers, namespace, node, pod},
     runtime::{Sandbox, configure, plugins},
 };
 
@@ -37,9 +37,13 @@ fn valid(node: &Node, policy: &str, status: &str) -> Value {
 fn policies_tell_whether_they_are_in_force() {
     on_node(async |node_| {
         configure(node_, "ptp");
-        for object in [namespace(), node(), get_headers()] {
+        // No agent is meant for the second node.
+        let mut other = node();
+        other["metadata"]["name"] = "node-b".into();
+        for object in [namespace(), node(), other, agents_pod(), get_headers()] {
             node_.server.put(object);
         }
+        node_.options = &["--pod-name", "weir-1", "--pod-namespace", "weir-system"];
         // What an agent of an older version left is gone once this one is in charge.
         let older = std::path::PathBuf::from(format!("/sys/fs/bpf/weir/{}/v1/links", node_.name));
         std::fs::create_dir_all(&older).expect("bpffs");
@@ -112,6 +116,7 @@ fn pods_are_listed_and_lost_ones_reported() {
         ] {
             node_.server.put(object);
         }
+        node_.options = &["--pod-conditions"];
         node_.start_agent();
         wait_for("our plugin in the chain", || {
             (plugins(node_).len() == 2).then_some(())
@@ -120,7 +125,9 @@ fn pods_are_listed_and_lost_ones_reported() {
         server.add(node_).unwrap();
         // This one claims an address that nothing on this node has.
         let mut lost = pod("sleep");
-        lost["status"] = json!({"podIP": "10.77.0.200", "podIPs": [{"ip": "10.77.0.200"}]});
+        let ready = json!({"type": "Ready", "status": "True"});
+        lost["status"] = json!({"podIP": "10.77.0.200", "podIPs": [{"ip": "10.77.0.200"}],
+            "conditions": [ready]});
         node_.server.put(lost);
         let event = wait_for("an event", || {
             let events = node_.server.all("Event");
@@ -129,6 +136,20 @@ fn pods_are_listed_and_lost_ones_reported() {
                 .find(|event| event["reason"] == "NotUnderPolicy")
         });
         assert_eq!(event["regarding"]["name"], "sleep");
+        let condition = |node: &Node, pod: &str, status: &str| {
+            wait_for(&format!("{pod} is under policy: {status}"), || {
+                let conditions =
+                    node.server.get("Pod", "default", pod)?["status"]["conditions"].clone();
+                assert_eq!(conditions[0]["type"], "Ready", "{conditions}");
+                (conditions[1]["status"] == status).then(|| conditions[1].clone())
+            })
+        };
+        let lost = condition(node_, "sleep", "False");
+        assert_eq!(lost["type"], "weir.dev/UnderPolicy");
+        assert!(
+            lost["message"].as_str().unwrap().contains("no interface"),
+            "{lost}"
+        );
         let _serving = serve(&server.netns, &node_.path("www"));
         let listed = weir(node_, &["endpoint", "list"]);
         let text = said(&listed);
@@ -146,6 +167,16 @@ fn pods_are_listed_and_lost_ones_reported() {
         let json = weir(node_, &["endpoint", "list", "-n", "nowhere", "-o", "json"]);
         let json: Value = serde_json::from_slice(&json.stdout).unwrap();
         assert_eq!(json["endpoints"], json!([]));
+        // It has a network after all.
+        let mut client = Sandbox::new(node_, "sleep");
+        client.add(node_).unwrap();
+        let mut found = node_.server.get("Pod", "default", "sleep").unwrap();
+        let address = client.address();
+        found["status"]["podIP"] = address.clone().into();
+        found["status"]["podIPs"] = json!([{"ip": address}]);
+        node_.server.put(found);
+        condition(node_, "sleep", "True");
+        client.del(node_);
         server.del(node_);
     });
 }

@@ -21,6 +21,15 @@
     - --observe-client-ca
     - /etc/weir/observe/ca.crt
     {{- end }}
+    - --flow-records
+    - {{ .Values.observe.records | int | quote }}
+    {{- range $map, $entries := .Values.agent.maps }}
+    - --map-size
+    - {{ $map }}={{ $entries | int }}
+    {{- end }}
+    {{- if .Values.agent.podConditions }}
+    - --pod-conditions
+    {{- end }}
     - --health
     - 127.0.0.1:9878
     {{- if .Values.cni.chain }}
@@ -40,6 +49,14 @@
       valueFrom:
         fieldRef:
           fieldPath: spec.nodeName
+    - name: POD_NAME
+      valueFrom:
+        fieldRef:
+          fieldPath: metadata.name
+    - name: POD_NAMESPACE
+      valueFrom:
+        fieldRef:
+          fieldPath: metadata.namespace
     - name: WEIR_LOG
       value: {{ .Values.agent.logLevel | quote }}
     {{- if .Values.apiServer.host }}
@@ -120,6 +137,8 @@ seccompProfile:
     - --wait
     - --drain
     - {{ .Values.proxy.drainSeconds }}s
+    - --connections
+    - {{ .Values.proxy.connections | int | quote }}
     {{- if .Values.proxy.workers }}
     - --workers
     - {{ .Values.proxy.workers | quote }}

@@ -1,6 +1,10 @@
-use weir_policy::model::Problem;
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use weir_policy::model::{PolicyKind, Problem};
 
 use super::*;
+use crate::kubernetes::PolicyState;
 
 const NOW: &str = "2026-01-01T00:00:00Z";
 
@@ -76,13 +80,6 @@ fn nodes_come_to_agree_in_every_order_and_then_are_silent() {
         assert_eq!(status["weir"]["enforced"], "2/2", "{status}");
         assert!(status["weir"]["nodes"]["a"].is_null());
     }
-}
-
-#[test]
-fn notes_are_cut_between_characters() {
-    assert_eq!(cut("abc", 3), "abc");
-    assert_eq!(cut("aé", 2), "a");
-    assert_eq!(cut("", 2), "");
 }
 
 #[test]
