@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Runs the image as the DaemonSet says, and asks for what must come.
+"""Runs the image as the chart says, and asks for what must come.
 
     scripts/check-image.py                  build the image, then check it
     scripts/check-image.py --no-build       check target/container/weir.tar as it is
 
-Agent and proxy run in containers of crun, with the security settings, mounts and namespaces of the
-rendered chart (scripts/ocicontainer.py says what a kubelet would add). A lab plays the node and its
-pods. There is no API server: the agent reads the lab's manifests in place of `--cluster`.
+Every container of the rendered chart runs in crun, with its security settings, mounts, volumes and
+namespaces (scripts/image/container.py says what a kubelet would add). A lab plays the node and its
+pods; the API server is the tests' own, and holds the agent to the role that the chart gives it.
 """
 import json
 import os
@@ -14,128 +14,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 import deploytools as tools
-from ocicontainer import Container, capabilities, configuration, unpack
+from image.clients import Client
+from image.cluster import Cluster
+from image.newpod import NewPod, check_new_pod
+from image.node import INSTANCE, LAB, SCENARIO, Node, agent_says, in_force, need, status_of, wait, weir
+from image.services import check_names, check_relay, check_webhook
+from image.container import capabilities, unpack
 
-LAB = "testimage"
-INSTANCE = f"weir-lab-{LAB}"
-WEIR = os.path.join(tools.ROOT, "target/debug/weir")
 ARCHIVE = os.path.join(tools.ROOT, "target/container/weir.tar")
-SCENARIO = os.path.join(tools.ROOT, "lab/scenarios/s4")
 LARGEST = 40_000_000
-NETNS = f"/run/netns/{INSTANCE}-node"
-
-
-def weir(*words, ok=True):
-    return tools.run(WEIR, *words, ok=ok)
-
-
-def wait(what, found, seconds=60):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        result = found()
-        if result:
-            return result
-        time.sleep(0.02)
-    return tools.fail(f"{what}: not after {seconds} s") if what else None
-
-
-def status_of(path):
-    """What a request of the pod `sleep` to `httpbin` gets: a code, or 0 for none."""
-    done = weir("lab", "exec", "--name", LAB, "deploy/sleep", "--", "curl", "-4", "-s", "-m", "5", "-o", "/dev/null",
-                "-w", "%{http_code}", f"httpbin:8000{path}", ok=False)  # fmt: skip
-    return int(done.stdout.strip() or 0)
-
-
-class Node:
-    """Containers of the DaemonSet on the lab's node."""
-
-    def __init__(self, folder, rootfs):
-        self.folder, self.rootfs = folder, rootfs
-        self.pod = self.spec()
-        self.cleanup = self.spec("--set", "uninstall=true")
-        self.running = []
-        self.volumes = {}
-        # Nothing of this machine is touched that is not the lab's.
-        for name in ("log", "cni-bin", "cni-conf"):
-            self.volumes[name] = os.path.join(folder, name)
-            os.makedirs(self.volumes[name], exist_ok=True)
-        self.volumes["token"] = None
-
-    @staticmethod
-    def spec(*options):
-        return next(each for each in tools.helm(*options) if each["kind"] == "DaemonSet")["spec"]["template"]["spec"]
-
-    @staticmethod
-    def part(pod, name):
-        return next(each for each in pod["containers"] + pod.get("initContainers", []) if each["name"] == name)
-
-    def arguments(self, container):
-        """The container's own, but for where objects come from and the instance's name."""
-        words = container["command"] + container["args"]
-        kept, index = [], 0
-        while index < len(words):
-            word = words[index]
-            if word == "--cluster":
-                kept += ["--manifests", f"/run/weir/labs/{LAB}/manifests"]
-            elif word == "--node-name":
-                kept += ["--node", "lab-node"]
-                index += 1
-            elif word.startswith("--cni-"):
-                index += 1  # only with `--cluster`
-            else:
-                kept.append(word)
-            index += 1
-        return [*kept, "--name", INSTANCE]
-
-    def start(self, name, part, pod=None, without=None):
-        pod = pod or self.pod
-        spec = json.loads(json.dumps(self.part(pod, part)))
-        if without:
-            spec["securityContext"]["capabilities"]["add"].remove(without)
-        config = configuration(self.rootfs, pod, spec, self.arguments(spec), NETNS, self.volumes)
-        container = Container(name, self.folder, config)
-        self.running.append(container)
-        return container
-
-    def remove(self, container):
-        container.remove()
-        self.running.remove(container)
-
-    def stop_all(self):
-        for container in list(self.running):
-            self.remove(container)
-
-
-def agent_says(command):
-    """An answer of the agent that is in charge; None where there is none."""
-    import socket
-
-    try:
-        with socket.socket(socket.AF_UNIX) as link:
-            link.settimeout(10)
-            link.connect(f"/run/weir/{INSTANCE}/agent.sock")
-            link.sendall(json.dumps({"command": command}).encode() + b"\n")
-            return json.loads(link.makefile().readline())
-    except (OSError, ValueError):
-        return None
-
-
-def in_force(agent, proxy, seconds=60):
-    """Whether both come up: a revision in force that the proxy has acknowledged."""
-    def ended_or_ready():
-        ended = not (agent.alive() and proxy.alive())
-        return "ended" if ended else (agent_says("sync") or {}).get("proxy")
-
-    return wait(None, ended_or_ready, seconds) is True
-
-
-def need(good, what, *containers):
-    if not good:
-        logs = "\n".join(f"--- {each.name}\n{each.log()[-2500:]}" for each in containers)
-        tools.fail(f"{what}\n{logs}")
 
 
 def check_files(rootfs, config, size):
@@ -193,65 +82,6 @@ def check_requests():
     print(f"S4: GET /headers 200, GET /ip 403: {wait('the observer tells of the denial', denied)}")
 
 
-# What a client in a pod does until a file appears: GET /headers again and again, on kept connections
-# or on a new one each time. It repeats what every HTTP client repeats: a request on a kept connection
-# that the other side closed before it answered (RFC 9110, 9.2.2). Anything else ends it with an error.
-CLIENT = """
-import http.client, os, sys, time
-kind, stop, counted = sys.argv[1:]
-count, connection, used = 0, None, 0
-while not os.path.exists(stop):
-    if connection is None:
-        connection, used = http.client.HTTPConnection("httpbin", 8000, timeout=5), 0
-        connection.connect()
-        connection.auto_open = 0
-    try:
-        connection.request("GET", "/headers")
-        answer = connection.getresponse()
-    except (ConnectionError, http.client.RemoteDisconnected):
-        if not used:
-            raise
-        connection = None
-        continue
-    answer.read()
-    if answer.status != 200:
-        sys.exit(f"HTTP {answer.status} after {count} good answers")
-    count, used = count + 1, used + 1
-    if kind == "new" or answer.will_close:
-        connection.close()
-        connection = None
-    open(counted, "w").write(str(count))
-    time.sleep(0.005)
-"""
-
-
-class Client:
-    """A client in the pod `sleep`."""
-
-    def __init__(self, folder, kind):
-        self.stop, self.counted = os.path.join(folder, f"{kind}.stop"), os.path.join(folder, f"{kind}.count")
-        words = ["lab", "exec", "--name", LAB, "deploy/sleep", "--", "python3", "-c", CLIENT, kind, self.stop, self.counted]
-        self.kind = kind
-        self.process = subprocess.Popen([WEIR, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-    def count(self):
-        try:
-            with open(self.counted) as file:
-                return int(file.read() or 0)
-        except OSError:
-            return 0
-
-    def more(self, wanted):
-        """Waits for so many good answers from now on."""
-        until = self.count() + wanted
-        wait(f"{wanted} answers for the client `{self.kind}`", lambda: self.process.poll() is not None or self.count() >= until)
-
-    def end(self):
-        open(self.stop, "w").close()
-        said, _ = self.process.communicate(timeout=30)
-        return None if self.process.returncode == 0 else f"client `{self.kind}`, after {self.count()} answers: {said}"
-
-
 def check_rollout(node, agent, proxy):
     """A second pod beside the first, which then ends, under requests that are allowed."""
     clients = [Client(node.folder, "keep"), Client(node.folder, "new")]
@@ -279,26 +109,6 @@ def check_rollout(node, agent, proxy):
     return second_agent, second_proxy
 
 
-def check_names(node):
-    """The static binary asks the DNS server that the kubelet writes into /etc/resolv.conf."""
-    with open(os.path.join(node.folder, "resolv.conf"), "w") as file:
-        file.write("nameserver 10.96.0.10\nsearch default.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n")
-    spec = json.loads(json.dumps(Node.part(node.pod, "proxy")))
-    netns = subprocess.run(["sh", "-c", f"ls -d /run/netns/{INSTANCE}-default-sleep-*"], capture_output=True, text=True).stdout.strip()
-    said = {}
-    for name in ("httpbin", "nobody"):
-        config = configuration(node.rootfs, node.pod, spec, ["/weir", "observe", "--server", f"{name}:8000", "--last", "1"], netns, node.volumes)
-        config["mounts"].append({"destination": "/etc/resolv.conf", "type": "bind", "source": os.path.join(node.folder, "resolv.conf"), "options": ["bind", "ro"]})
-        container = Container(f"names-{name}", node.folder, config)
-        wait("it ends", lambda: not container.alive())
-        said[name] = container.log()
-        container.remove()
-    unknown = ("lookup", "resolve", "Name or service", "name resolution")
-    need(any(word in said["nobody"] for word in unknown), f"a name that nobody has: {said['nobody']}")
-    need(not any(word in said["httpbin"] for word in unknown), f"a name of the cluster: {said['httpbin']}")
-    print("names of the cluster: resolved inside the image")
-
-
 def check_each(node):
     """Every capability of both containers is needed: without it they do not come up."""
     for part in ("agent", "proxy"):
@@ -322,6 +132,13 @@ def left_behind():
 def check_uninstall(node):
     node.stop_all()
     need(len(left_behind()) == 4, f"the pins do not outlive the containers: {left_behind()}")
+    chained = [json.load(open(each.path))["plugins"] for each in os.scandir(node.volumes["cni-conf"])]
+    need(any(plugin["type"] == "weir-cni" for plugins in chained for plugin in plugins), f"the chain is gone: {chained}")
+    unchain = node.start("cni", "cni", node.cleanup)
+    wait("the chain's removal ends", lambda: not unchain.alive())
+    need(unchain.process.returncode == 0, "the chain is not removed", unchain)
+    files = [each.path for each in os.scandir(node.volumes["cni-conf"])] + os.listdir(node.volumes["cni-bin"])
+    need(len(files) == 1 and "weir" not in open(files[0]).read(), f"left of the chain: {files}", unchain)
     cleanup = node.start("cleanup", "cleanup", node.cleanup)
     wait("cleanup ends", lambda: not cleanup.alive())
     need(cleanup.process.returncode == 0, "cleanup failed", cleanup)
@@ -335,6 +152,31 @@ def check_uninstall(node):
     print("uninstall: nothing is left on the node")
 
 
+def check_role(cluster):
+    """The agent used all of its role, and asked for nothing else."""
+    broken = {"apiVersion": "cilium.io/v2", "metadata": {"name": "broken"}, "spec": {"endpointSelector": {"matchLabels": 1}}}
+    for kind, metadata in (("CiliumNetworkPolicy", {"namespace": "default"}), ("CiliumClusterwideNetworkPolicy", {})):
+        cluster.apply({**broken, "kind": kind, "metadata": {**broken["metadata"], **metadata}})
+
+    def told():
+        found = cluster.get("ciliumclusterwidenetworkpolicies", "broken")
+        conditions = (found or {}).get("status", {}).get("conditions", [{}])
+        return conditions[0].get("status") == "False" and "endpointSelector" in conditions[0]["message"]
+
+    wait("what is wrong with the policy, in its status", told)
+    role = cluster.node.object("ClusterRole", "weir")["rules"]
+    granted = {f"{verb} {resource}" for rule in role for resource in rule["resources"] for verb in rule["verbs"]}
+    wait("an event about it", lambda: "create events" in cluster.asked()["used"])
+    asked = cluster.asked()
+    need(not asked["refused"], f"the role lacks {asked['refused']}")
+    need(set(asked["used"]) == granted, f"nobody needs {granted - set(asked['used'])} of the role")
+    for kind in ("ciliumnetworkpolicy", "ciliumclusterwidenetworkpolicy"):
+        cluster.kubectl("delete", "--wait=false", kind, "broken")
+    wait("they are gone", lambda: not (agent_says("status") or {"refused": 1})["refused"])
+    enforced = cluster.get("ciliumnetworkpolicies", "allow-get-headers")["status"]["weir"]["enforced"]
+    print(f"role: all {len(granted)} verbs used, none missing; the policy's status: enforced {enforced}")
+
+
 def main():
     tools.schemas()
     if "--no-build" not in sys.argv:
@@ -343,12 +185,14 @@ def main():
         rootfs = os.path.join(folder, "rootfs")
         config, size = unpack(ARCHIVE, rootfs)
         check_files(rootfs, config, size)
-        node = Node(folder, rootfs)
+        node, cluster = Node(folder, rootfs), None
         weir("lab", "down", "--name", LAB)
         try:
             weir("lab", "up", "--no-agent", "--name", LAB, "-f", f"{SCENARIO}/sleep.yaml", "-f", f"{SCENARIO}/httpbin.yaml")
             need(status_of("/ip") == 200, "the lab itself does not work")
-            weir("lab", "apply", "--name", LAB, "-f", f"{SCENARIO}/policies/allow-get-headers.yaml")
+            cluster = Cluster(node)
+            cluster.fill()
+            NewPod.configure(node)
             check_names(node)
             check_each(node)
             agent, proxy = node.start("agent", "agent"), node.start("proxy", "proxy")
@@ -356,11 +200,17 @@ def main():
             check_privileges(node, agent, proxy)
             check_probes(node)
             check_requests()
+            check_new_pod(node, cluster)
+            check_role(cluster)
+            check_relay(node, cluster)
+            check_webhook(node, cluster)
             check_rollout(node, agent, proxy)
             check_requests()
             check_uninstall(node)
         finally:
             node.stop_all()
+            if cluster:
+                cluster.stop()
             weir("lab", "down", "--name", LAB, ok=False)
 
 

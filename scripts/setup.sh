@@ -9,7 +9,7 @@
 build=(gcc g++ libc6-dev pkg-config zlib1g-dev libzstd-dev libxml2-dev rustc-web libstd-rust-web-dev-bpf)
 lab=(iproute2 nftables curl iputils-ping netcat-openbsd wget bind9-dnsutils procps util-linux python3)
 bench=(wrk bpftool libpcre2-8-0 libssl3)
-test=(python3-pip containernetworking-plugins buildah crun golang-github-containers-common chromium)
+test=(python3-pip containernetworking-plugins openssl buildah crun golang-github-containers-common chromium)
 linker_version=0.13.0
 linker=$WEIR_CACHE/tools/bin/bpf-linker
 

@@ -1,13 +1,16 @@
 //! An API server for tests: real HTTP, real lists, watches and patches, and every way in which a
 //! server can fail its watchers. It knows the kinds of [`RESOURCES`](crate::kubernetes::RESOURCES)
-//! and events, validates nothing and asks for no credentials: it listens on loopback only.
+//! and events, and validates nothing. On loopback it asks for no credentials; elsewhere it has TLS,
+//! tokens and a role ([`ApiServer::secure`]).
 //!
 //! Verbs, parameters and answers follow "Kubernetes API Concepts" (kubernetes.io).
 
+mod access;
 mod answers;
 mod discovery;
 mod objects;
 mod routes;
+mod secure;
 mod stream;
 
 use std::{
@@ -17,11 +20,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use axum::serve::Listener;
 use serde_json::Value;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
+pub use access::{Access, Rule};
 pub use objects::Faults;
 use objects::Objects;
+use secure::Secure;
 
 /// A running server; it ends when it is dropped.
 #[derive(Debug)]
@@ -38,6 +44,8 @@ pub(crate) struct Shared {
     news: watch::Sender<u64>,
     /// Requests that changed something or asked for a list: `VERB PATH`.
     log: Mutex<Vec<String>>,
+    /// `None`: everybody may do everything.
+    access: Option<Mutex<Access>>,
 }
 
 impl ApiServer {
@@ -46,23 +54,43 @@ impl ApiServer {
     /// # Errors
     /// Where no socket is to be had.
     pub async fn start() -> io::Result<Self> {
-        let shared = Arc::new(Shared {
-            objects: Mutex::new(Objects::new()),
-            news: watch::Sender::new(0),
-            log: Mutex::new(Vec::new()),
-        });
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
-        let address = listener.local_addr()?;
-        let mut server = Self {
-            shared,
-            address,
-            accepting: None,
-        };
+        let mut server = Self::new(listener.local_addr()?, None);
         server.accept(listener);
         Ok(server)
     }
 
-    fn accept(&mut self, listener: TcpListener) {
+    /// Starts at an address, with TLS and with tokens. It cannot be [`away`](Self::away).
+    ///
+    /// # Errors
+    /// The address is taken, or certificate and key are no PEM or do not belong together.
+    pub async fn secure(
+        address: SocketAddr,
+        cert: &Path,
+        key: &Path,
+        access: Access,
+    ) -> io::Result<Self> {
+        let listener = Secure::new(TcpListener::bind(address).await?, cert, key)?;
+        let mut server = Self::new(address, Some(access));
+        server.accept(listener);
+        Ok(server)
+    }
+
+    fn new(address: SocketAddr, access: Option<Access>) -> Self {
+        let shared = Arc::new(Shared {
+            objects: Mutex::new(Objects::new()),
+            news: watch::Sender::new(0),
+            log: Mutex::new(Vec::new()),
+            access: access.map(Mutex::new),
+        });
+        Self {
+            shared,
+            address,
+            accepting: None,
+        }
+    }
+
+    fn accept(&mut self, listener: impl Listener<Addr = SocketAddr>) {
         let router = routes::router(Arc::clone(&self.shared));
         self.accepting = Some(tokio::spawn(async move {
             // It runs until it is aborted.
@@ -72,7 +100,10 @@ impl ApiServer {
 
     /// Base address of the API.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        match &self.shared.access {
+            Some(_) => format!("https://{}", self.address),
+            None => format!("http://{}", self.address),
+        }
     }
 
     /// Writes a kubeconfig that leads here.

@@ -1,12 +1,18 @@
 //! Paths and verbs.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError},
+};
 
 use axum::{
     Json, Router,
     body::Bytes,
     extract::{Query, Request, State},
-    http::{HeaderMap, Method, Uri, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, Method, Uri,
+        header::{AUTHORIZATION, CONTENT_TYPE},
+    },
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::{any, get},
@@ -31,7 +37,12 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/apis", get(discovery::groups))
         .route("/api/v1", get(discovery::core_kinds))
         .route("/apis/{group}/{version}", get(discovery::group_kinds))
+        .route("/double/asked", get(asked))
         .fallback(any(object))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&shared),
+            authorize,
+        ))
         .layer(middleware::from_fn_with_state(
             (Arc::clone(&shared), epoch),
             fail_if_told,
@@ -59,12 +70,55 @@ async fn fail_if_told(
     }
 }
 
+async fn authorize(
+    State(shared): State<Arc<Shared>>,
+    Query(params): Query<Params>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if let Some(access) = &shared.access {
+        let header = request.headers().get(AUTHORIZATION);
+        let token = header.and_then(|header| header.to_str().ok()?.strip_prefix("Bearer "));
+        let target = target(request.uri().path());
+        let judged = access.lock().unwrap_or_else(PoisonError::into_inner).judge(
+            token,
+            request.method(),
+            target.as_ref(),
+            &params,
+        );
+        if let Err(refusal) = judged {
+            return *refusal;
+        }
+    }
+    next.run(request).await
+}
+
+/// What was used of the role, and what was refused.
+async fn asked(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let access = shared.access.as_ref();
+    let access = access.map(|access| access.lock().unwrap_or_else(PoisonError::into_inner));
+    Json(access.map_or(
+        Value::Null,
+        |access| json!({"used": access.used, "refused": access.refused}),
+    ))
+}
+
 /// What a path is about.
-struct Target {
-    resource: &'static Resource,
+pub struct Target {
+    pub resource: &'static Resource,
     namespace: Option<String>,
-    name: Option<String>,
+    pub name: Option<String>,
     status: bool,
+}
+
+impl Target {
+    /// As roles name it.
+    pub fn resource_name(&self) -> String {
+        match self.status {
+            true => format!("{}/status", self.resource.plural),
+            false => self.resource.plural.to_owned(),
+        }
+    }
 }
 
 fn target(path: &str) -> Option<Target> {

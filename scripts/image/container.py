@@ -94,7 +94,8 @@ def mounts(pod, container, volumes):
     return made
 
 
-def configuration(rootfs, pod, container, args, netns, volumes):
+def configuration(rootfs, pod, container, args, netns, volumes, told):
+    """`told`: what the container's environment takes from the pod itself (fieldRef)."""
     security = container["securityContext"]
     granted = capabilities(container)
     namespaces = [{"type": "mount"}, {"type": "ipc"}]
@@ -102,8 +103,9 @@ def configuration(rootfs, pod, container, args, netns, volumes):
     if not pod.get("hostPID"):
         namespaces.append({"type": "pid"})
     user = security.get("runAsUser", 0)
-    env = ["PATH=/", "NODE_NAME=lab-node"]
-    env += [f"{each['name']}={each['value']}" for each in container.get("env", []) if "value" in each]
+    env = ["PATH=/"]
+    for each in container.get("env", []):
+        env.append(f"{each['name']}={each.get('value') or told[each['name']]}")
     return {
         "ociVersion": "1.0.2",
         "process": {
