@@ -12,6 +12,7 @@ mod explain_command;
 mod kubernetes;
 mod lab_command;
 mod lint_command;
+mod logging;
 mod manifests;
 mod observe_command;
 mod policy_command;
@@ -28,7 +29,6 @@ mod webhook_command;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 const EXAMPLES: &str = "Examples:
   weir lab demo                                 watch a policy workshop happen on this machine
@@ -45,10 +45,6 @@ const EXAMPLES: &str = "Examples:
   weir ui --lab lab                             a live map of the flows, in the browser
   weir relay --peer 192.0.2.1:4244              one address for the flows of all nodes
 ";
-
-/// What is logged unless WEIR_LOG says otherwise. The API client tells each failed request, which the
-/// watches tell once.
-const QUIET: &str = "info,netlink_packet_core=error,kube_client=off,rustls_platform_verifier=off";
 
 /// Kubernetes network policy that understands HTTP, without a sidecar.
 #[derive(Debug, Parser)]
@@ -86,12 +82,10 @@ fn main() -> ExitCode {
         return cni::main();
     }
     let weir = Weir::parse();
-    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(QUIET));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .init();
+    if let Err(error) = logging::start() {
+        eprintln!("weir: {}", message(&error));
+        return ExitCode::FAILURE;
+    }
     let done = |()| ExitCode::SUCCESS;
     let result = match weir.command {
         Command::Agent(command) => command.run().map(done),
@@ -115,7 +109,7 @@ fn main() -> ExitCode {
         Command::Cleanup(command) => command.run().map(done),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("weir: {}", message(&error));
+        logging::last(&message(&error));
         ExitCode::FAILURE
     })
 }

@@ -5,6 +5,7 @@ mod deploy;
 mod diff;
 mod explain;
 mod lint;
+mod logging;
 mod suggest;
 mod unit;
 mod webhook;

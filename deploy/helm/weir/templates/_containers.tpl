@@ -59,6 +59,8 @@
           fieldPath: metadata.namespace
     - name: WEIR_LOG
       value: {{ .Values.agent.logLevel | quote }}
+    - name: WEIR_LOG_FORMAT
+      value: {{ .Values.logFormat }}
     {{- if .Values.apiServer.host }}
     - name: KUBERNETES_SERVICE_HOST
       value: {{ .Values.apiServer.host | quote }}
@@ -149,6 +151,8 @@ seccompProfile:
   env:
     - name: WEIR_LOG
       value: {{ .Values.proxy.logLevel | quote }}
+    - name: WEIR_LOG_FORMAT
+      value: {{ .Values.logFormat }}
   securityContext:
     privileged: false
     runAsUser: 0
