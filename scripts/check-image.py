@@ -90,12 +90,13 @@ def check_rollout(node, agent, proxy):
             client.more(20)
         second_agent, second_proxy = node.start("agent2", "agent"), node.start("proxy2", "proxy")
         wait("the second agent stands by", lambda: "standing by" in second_agent.log())
-        wait("the second proxy is linked", lambda: "linked to the agent" in second_proxy.log())
-        wait("the second proxy is in charge", lambda: (agent_says("sync") or {}).get("proxy"))
+        in_charge = lambda: ((agent_says("status") or {}).get("proxy") or {}).get("pid") == second_proxy.pid()
+        wait("the second proxy is in charge", in_charge)
         for old in (agent, proxy):
             old.signal(signal.SIGTERM)
         wait("the first agent ends", lambda: not agent.alive())
         need(in_force(second_agent, second_proxy), "the second pod does not take over", second_agent, second_proxy)
+        need(in_charge(), "the second agent steers to the first proxy", second_agent, second_proxy)
         for client in clients:
             client.more(200)
     finally:

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -208,7 +209,10 @@ fn connect(layout: &Layout, node: &NodeState) -> Result<UnixStream> {
     let mut stream = None;
     let mut died = false;
     let decided = process::wait_until(START, || {
-        stream = UnixStream::connect(&socket).ok();
+        // The agent before it may still be ending, with a socket that takes connections.
+        stream = UnixStream::connect(&socket)
+            .ok()
+            .filter(|stream| is_of(stream, agent));
         died = stream.is_none() && !agent.is_alive();
         stream.is_some() || died
     });
@@ -219,6 +223,10 @@ fn connect(layout: &Layout, node: &NodeState) -> Result<UnixStream> {
         bail!("weir agent does not answer at {}", socket.display());
     }
     stream.context("weir agent does not answer")
+}
+
+fn is_of(stream: &UnixStream, agent: Process) -> bool {
+    getsockopt(stream, PeerCredentials).is_ok_and(|peer| peer.pid() == agent.pid)
 }
 
 /// One line of JSON there, one line back.

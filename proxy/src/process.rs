@@ -113,6 +113,7 @@ pub fn run_until(
     config: ProxyConfig,
     stop: impl Future<Output = io::Result<()>>,
 ) -> Result<(), ProxyError> {
+    let began = since_boot()?;
     privileges::raise_file_limit()?;
     let (flow_sender, flows, recorded) = FlowSender::channel(FLOW_QUEUE);
     let (names, learned, waiting) = Teller::channel();
@@ -153,6 +154,7 @@ pub fn run_until(
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
+            started: began,
             listeners: started.infos,
         },
         listeners: started.listeners,
@@ -205,6 +207,12 @@ async fn supervise(
     time::sleep(Duration::from_millis(100)).await;
     link.abort();
     Ok(())
+}
+
+/// See [`Hello::started`].
+fn since_boot() -> io::Result<u64> {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)?;
+    Ok(u64::try_from(std::time::Duration::from(now).as_nanos()).unwrap_or(u64::MAX))
 }
 
 fn name_of(direction: Direction) -> &'static str {

@@ -210,7 +210,9 @@ impl Agent {
                     self.reconcile().await;
                 }
                 Some(request) = self.requests.recv() => self.answer(request).await,
-                Some(event) = self.link.next() => self.proxy.handle(event, &mut self.redirector),
+                Some(event) = self.link.next() => {
+                    self.proxy.handle(event, &self.link, &mut self.redirector);
+                }
                 _ = every_few_seconds.tick() => {
                     self.forget_names().await;
                     self.note_losses();

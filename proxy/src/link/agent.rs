@@ -32,9 +32,25 @@ const QUEUE: usize = 4096;
 /// How long a connected process may take to say Hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Tells proxies apart. A later one has a greater number: the newest wins.
+/// Tells links of proxies apart. A later one has a greater number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProxyId(u64);
+
+impl ProxyId {
+    /// The link of this number.
+    pub fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+/// What the agent says to links.
+#[derive(Debug, Clone, Copy)]
+enum Word {
+    /// What was learned under this ticket is enforced.
+    Enforced(u64),
+    /// End this link.
+    End(ProxyId),
+}
 
 /// Something that a proxy reported.
 #[derive(Debug)]
@@ -77,7 +93,7 @@ pub enum EventKind {
 #[derive(Debug)]
 pub struct AgentEnd {
     snapshot: watch::Sender<Option<Arc<Vec<u8>>>>,
-    enforced: broadcast::Sender<u64>,
+    words: broadcast::Sender<Word>,
     events: mpsc::Receiver<Event>,
     accepting: JoinHandle<()>,
 }
@@ -113,17 +129,11 @@ impl AgentEnd {
         fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
         let (snapshot, snapshots) = watch::channel(None);
         let (sender, events) = mpsc::channel(QUEUE);
-        let (enforced, _) = broadcast::channel(QUEUE);
-        let accepting = tokio::spawn(accept(
-            listener,
-            record,
-            snapshots,
-            enforced.clone(),
-            sender,
-        ));
+        let (words, _) = broadcast::channel(QUEUE);
+        let accepting = tokio::spawn(accept(listener, record, snapshots, words.clone(), sender));
         Ok(Self {
             snapshot,
-            enforced,
+            words,
             events,
             accepting,
         })
@@ -143,7 +153,13 @@ impl AgentEnd {
     /// Tells the proxies that what was learned under a ticket is enforced.
     pub fn enforced(&self, ticket: u64) {
         // Nobody listens where the proxy has gone meanwhile.
-        self.enforced.send(ticket).ok();
+        self.words.send(Word::Enforced(ticket)).ok();
+    }
+
+    /// Ends a link. The proxy connects anew, and brings its listeners again.
+    pub fn recall(&self, proxy: ProxyId) {
+        // Nobody listens where it has gone meanwhile.
+        self.words.send(Word::End(proxy)).ok();
     }
 
     /// The next event. `None` only if the accept loop ended, which it does not by itself. Cancel
@@ -163,7 +179,7 @@ async fn accept(
     listener: UnixListener,
     record: Arc<[u8]>,
     snapshots: watch::Receiver<Option<Arc<Vec<u8>>>>,
-    enforced: broadcast::Sender<u64>,
+    words: broadcast::Sender<Word>,
     events: mpsc::Sender<Event>,
 ) {
     // Dropped, and every link with it, when the agent's end is dropped.
@@ -174,9 +190,9 @@ async fn accept(
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     number += 1;
-                    let enforced = enforced.subscribe();
+                    let words = words.subscribe();
                     let record = Arc::clone(&record);
-                    links.spawn(serve(ProxyId(number), stream, record, snapshots.clone(), enforced, events.clone()));
+                    links.spawn(serve(ProxyId(number), stream, record, snapshots.clone(), words, events.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "proxy link not accepted");
@@ -193,7 +209,7 @@ async fn serve(
     mut stream: UnixStream,
     record: Arc<[u8]>,
     snapshots: watch::Receiver<Option<Arc<Vec<u8>>>>,
-    mut enforced: broadcast::Receiver<u64>,
+    mut words: broadcast::Receiver<Word>,
     events: mpsc::Sender<Event>,
 ) {
     let hello = tokio::time::timeout(HELLO_TIMEOUT, hello(&mut stream)).await;
@@ -248,11 +264,13 @@ async fn serve(
                         to.write_all(&frame).await?;
                     }
                 }
-                ticket = enforced.recv() => {
-                    // Tickets that were missed wait no longer than their limit.
-                    if let Ok(ticket) = ticket {
+                word = words.recv() => match word {
+                    Ok(Word::Enforced(ticket)) => {
                         to.write_all(&frame::encode(&ToProxyRef::Enforced { ticket })?).await?;
                     }
+                    Ok(Word::End(ended)) if ended == proxy => return Ok(()),
+                    // Tickets that were missed wait no longer than their limit.
+                    Ok(Word::End(_)) | Err(_) => {}
                 }
             }
         }

@@ -6,7 +6,7 @@ use weir_policy::{l7::L7Table, model::Direction};
 use crate::{counters::CountersSnapshot, dns::learn::Learned, flow::Recorded};
 
 /// Version of these messages. A proxy and an agent of different versions do not talk.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// From the proxy to the agent. Flow records, of which there are many, go beside these as frames of
 /// their own: see [`super::frame::encode_flows`].
@@ -73,6 +73,8 @@ pub struct Hello {
     pub version: String,
     /// Its process id, as it sees it.
     pub pid: u32,
+    /// When its process started: nanoseconds since the machine booted (CLOCK_BOOTTIME).
+    pub started: u64,
     /// What the sockets that come with this message are, in their order.
     pub listeners: Vec<ListenerInfo>,
 }

@@ -235,6 +235,7 @@ async fn what_does_not_speak_the_protocol_is_turned_away() {
             protocol,
             version: String::new(),
             pid: 1,
+            started: 1,
             listeners,
         }))
         .unwrap()

@@ -1,5 +1,7 @@
 //! The agent's view of its proxies: which one gets new connections, and what it reports.
 
+mod choice;
+
 use std::{collections::BTreeMap, os::fd::OwnedFd, time::Duration};
 
 use weir_observe::Intake;
@@ -13,14 +15,15 @@ use weir_proxy::{
 };
 use weir_redirector::Redirector;
 
+use choice::{Candidate, Choice, choose};
+
 /// How long a change waits for the proxy. Past it the kernel is switched all the same: a proxy
 /// that lags denies what it does not know, and never allows it.
 const ACK: Duration = Duration::from_secs(5);
 
 /// The proxies.
 pub struct ProxyState {
-    /// Connected, with the listeners of those that have not acknowledged a snapshot yet.
-    connected: BTreeMap<ProxyId, (Hello, Option<Vec<OwnedFd>>)>,
+    connected: BTreeMap<ProxyId, Proxy>,
     /// The one whose listeners get new connections, and the revision it judges by.
     active: Option<(ProxyId, u64)>,
     /// What names resolve to, not taken in yet.
@@ -28,6 +31,16 @@ pub struct ProxyState {
     /// Counters of the active one.
     pub counters: Option<CountersSnapshot>,
     intake: Intake,
+}
+
+/// A connected proxy.
+struct Proxy {
+    hello: Hello,
+    /// Until it is put in charge.
+    listeners: Option<Vec<OwnedFd>>,
+    /// The revision that it judges by.
+    revision: Option<u64>,
+    draining: bool,
 }
 
 impl ProxyState {
@@ -50,17 +63,31 @@ impl ProxyState {
     /// Process id of the active proxy.
     pub fn pid(&self) -> Option<u32> {
         let (id, _) = self.active?;
-        Some(self.connected.get(&id)?.0.pid)
+        Some(self.connected.get(&id)?.hello.pid)
     }
 
     /// Takes a report of a proxy.
-    pub fn handle(&mut self, event: Event, redirector: &mut Redirector) {
+    pub fn handle(&mut self, event: Event, link: &AgentEnd, redirector: &mut Redirector) {
         match event.kind {
             EventKind::Connected { hello, listeners } => {
                 tracing::info!(pid = hello.pid, version = hello.version, "proxy connected");
-                self.connected.insert(event.proxy, (hello, Some(listeners)));
+                let proxy = Proxy {
+                    hello,
+                    listeners: Some(listeners),
+                    revision: None,
+                    draining: false,
+                };
+                self.connected.insert(event.proxy, proxy);
             }
-            EventKind::Ack { revision } => self.acknowledged(event.proxy, revision, redirector),
+            EventKind::Ack { revision } => {
+                if let Some(proxy) = self.connected.get_mut(&event.proxy) {
+                    proxy.revision = Some(revision);
+                }
+                if let Some((_, at)) = self.active.as_mut().filter(|(id, _)| *id == event.proxy) {
+                    *at = revision;
+                }
+                self.choose(link, redirector);
+            }
             EventKind::Flows(flows) => {
                 let requests = flows.into_iter().map(super::flows::request);
                 self.intake.requests(requests.collect());
@@ -71,7 +98,13 @@ impl ProxyState {
                 }
             }
             EventKind::Learned(learned) => self.learnt.push(learned),
-            EventKind::Draining => tracing::info!("proxy is draining"),
+            EventKind::Draining => {
+                tracing::info!("proxy is draining");
+                if let Some(proxy) = self.connected.get_mut(&event.proxy) {
+                    proxy.draining = true;
+                }
+                self.choose(link, redirector);
+            }
             EventKind::Disconnected => {
                 self.connected.remove(&event.proxy);
                 if self.active.is_some_and(|(id, _)| id == event.proxy) {
@@ -82,20 +115,36 @@ impl ProxyState {
                     if let Err(error) = redirector.set_proxy_ready(false) {
                         tracing::error!(%error, "the programs do not know that the proxy is gone");
                     }
+                    self.choose(link, redirector);
                 }
             }
         }
     }
 
-    /// The first acknowledgement puts a proxy in charge: before it, it has no policy.
-    fn acknowledged(&mut self, proxy: ProxyId, revision: u64, redirector: &mut Redirector) {
-        let Some((hello, listeners)) = self.connected.get_mut(&proxy) else {
+    /// Puts the right proxy in charge. Before its first acknowledgement one has no policy.
+    fn choose(&mut self, link: &AgentEnd, redirector: &mut Redirector) {
+        let candidates = self.connected.iter().map(|(id, proxy)| Candidate {
+            id: *id,
+            started: proxy.hello.started,
+            draining: proxy.draining,
+            ready: proxy.revision.is_some(),
+            listeners: proxy.listeners.is_some(),
+        });
+        match choose(self.active.map(|(id, _)| id), candidates) {
+            Choice::Keep => {}
+            Choice::Recall(proxy) => link.recall(proxy),
+            Choice::Switch(proxy) => self.switch(proxy, redirector),
+        }
+    }
+
+    fn switch(&mut self, id: ProxyId, redirector: &mut Redirector) {
+        let Some(proxy) = self.connected.get_mut(&id) else {
             return;
         };
-        if self.active.is_some_and(|(newest, _)| newest > proxy) {
+        let (Some(revision), Some(listeners)) = (proxy.revision, proxy.listeners.take()) else {
             return;
-        }
-        for (listener, info) in listeners.take().iter().flatten().zip(&hello.listeners) {
+        };
+        for (listener, info) in listeners.iter().zip(&proxy.hello.listeners) {
             if let Err(error) = redirector.listen(info.direction, info.v6, info.udp, listener) {
                 tracing::error!(%error, direction = %info.direction, "the proxy's listener is not in use");
             }
@@ -105,7 +154,8 @@ impl ProxyState {
         {
             tracing::error!(%error, "the programs do not know that the proxy listens");
         }
-        self.active = Some((proxy, revision));
+        tracing::info!(pid = proxy.hello.pid, revision, "the proxy is in charge");
+        self.active = Some((id, revision));
     }
 
     /// Waits until the active proxy judges by a revision, if there is one.
@@ -121,7 +171,7 @@ impl ProxyState {
                 return true;
             }
             match tokio::time::timeout_at(deadline, link.next()).await {
-                Ok(Some(event)) => self.handle(event, redirector),
+                Ok(Some(event)) => self.handle(event, link, redirector),
                 Ok(None) | Err(_) => {
                     tracing::warn!(revision, "the proxy has not acknowledged");
                     return false;

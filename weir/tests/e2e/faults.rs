@@ -1,6 +1,7 @@
 //! What dies, and what holds all the same.
 
 use std::net::SocketAddr;
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use crate::policies::*;
 in_both_topologies!(
     proxy_killed_under_load,
     agent_killed,
-    proxy_replaced_under_load
+    proxy_replaced_under_load,
+    the_newest_proxy_is_in_charge
 );
 
 const SLEEP: &str = "deploy/sleep";
@@ -199,21 +201,57 @@ fn agent_killed(topology: Topology) {
     only_headers_reached(&lab);
 }
 
+fn second_proxy(lab: &TestLab) -> Child {
+    let instance = format!("weir-lab-{}", lab.name);
+    let words = [WEIR, "proxy", "--name", &instance];
+    let mut command = lab.lab.command("@node", "default", &words).unwrap();
+    let child = command.spawn().unwrap();
+    in_charge(lab, child.id());
+    child
+}
+
+fn in_charge(lab: &TestLab, pid: u32) {
+    wait_for("the agent steers to the proxy", || {
+        lab.status()["proxy"]["pid"] == pid
+    });
+}
+
+/// Whatever the order in which proxies find a new agent; and when the newest one dies, the one
+/// before it takes over again.
+fn the_newest_proxy_is_in_charge(topology: Topology) {
+    let lab = TestLab::up(topology);
+    lab.apply(ALLOW_GET_HEADERS);
+    lab.apply(ECHO_FOR_SLEEP);
+    let old = lab.lab.pid(Part::Proxy).unwrap().expect("it runs");
+    let mut second = second_proxy(&lab);
+    for _ in 0..3 {
+        kill_part(&lab, Part::Agent);
+        lab.lab.restart(Part::Agent).unwrap();
+        in_charge(&lab, second.id());
+    }
+    all_verdicts(&lab);
+    end(second.id().cast_signed(), Signal::SIGKILL);
+    second.wait().unwrap();
+    in_charge(&lab, old.cast_unsigned());
+    all_verdicts(&lab);
+    // The same, when the newest one is told to stop.
+    let mut third = second_proxy(&lab);
+    end(third.id().cast_signed(), Signal::SIGTERM);
+    in_charge(&lab, old.cast_unsigned());
+    all_verdicts(&lab);
+    assert!(third.wait().unwrap().success(), "within {PATIENCE:?}");
+    only_headers_reached(&lab);
+}
+
 /// A second proxy takes over; the first finishes what is open. No allowed request fails.
 fn proxy_replaced_under_load(topology: Topology) {
     let lab = TestLab::up(topology);
     lab.apply(ALLOW_GET_HEADERS);
     let old = lab.lab.pid(Part::Proxy).unwrap().expect("it runs");
-    let instance = format!("weir-lab-{}", lab.name);
     let load = Load::new();
     let mut second = None;
     load.during(&lab, || {
-        let words = [WEIR, "proxy", "--name", &instance];
-        let mut command = lab.lab.command("@node", "default", &words).unwrap();
-        let child = second.insert(command.spawn().unwrap());
-        wait_for("the agent steers to the second proxy", || {
-            lab.status()["proxy"]["pid"] == child.id()
-        });
+        second = Some(second_proxy(&lab));
         load.progress();
         end(old, Signal::SIGTERM);
         load.progress();
