@@ -90,7 +90,10 @@ def check_rollout(node, agent, proxy):
             client.more(20)
         second_agent, second_proxy = node.start("agent2", "agent"), node.start("proxy2", "proxy")
         wait("the second agent stands by", lambda: "standing by" in second_agent.log())
-        in_charge = lambda: ((agent_says("status") or {}).get("proxy") or {}).get("pid") == second_proxy.pid()
+
+        def in_charge():
+            return ((agent_says("status") or {}).get("proxy") or {}).get("pid") == second_proxy.pid()
+
         wait("the second proxy is in charge", in_charge)
         for old in (agent, proxy):
             old.signal(signal.SIGTERM)

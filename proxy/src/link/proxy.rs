@@ -29,7 +29,9 @@ const BATCH: usize = 1024;
 /// would spend more on that than on the request.
 const GATHER: Duration = Duration::from_millis(20);
 const FIRST_RETRY: Duration = Duration::from_millis(50);
-const LAST_RETRY: Duration = Duration::from_secs(2);
+/// The socket is on this machine: looking for it often costs nothing, and an agent that starts has its
+/// proxy back at once.
+const LAST_RETRY: Duration = Duration::from_millis(200);
 
 /// A snapshot as workers get it. `generation` counts snapshots of this process, because revisions
 /// may start again with a new agent.

@@ -1,12 +1,16 @@
 //! Pods that are there before the agent, and what an agent after the first one finds.
 
-use std::fs;
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
 use crate::{
     chained::{chained, pair, prepare, running},
     node::{Node, curl, on_node, wait_for},
+    objects::get_headers,
 };
 
 /// The pods were there before the agent, and nobody chained anything.
@@ -106,6 +110,12 @@ fn running_pods_are_found_behind_a_bridge() {
     running_pods_are_found("bridge");
 }
 
+/// Half of the time that the API server is away: WEIR_TEST_AWAY seconds in all, else a moment.
+fn half_away() -> Duration {
+    let seconds = std::env::var("WEIR_TEST_AWAY").map_or(0, |text| text.parse().unwrap());
+    Duration::from_secs(seconds) / 2
+}
+
 #[test]
 fn an_api_server_that_is_away_opens_nothing() {
     on_node(async |node| {
@@ -115,13 +125,23 @@ fn an_api_server_that_is_away_opens_nothing() {
         chained(node);
         let (client, server, serving) = pair(node);
         let url = |path: &str| format!("http://{}{path}", server.address());
+        let holds = |time: Duration| {
+            let until = Instant::now() + time;
+            loop {
+                assert_eq!(curl(&client.netns, &url("/ip")), "403");
+                assert_eq!(curl(&client.netns, &url("/headers")), "200");
+                if Instant::now() >= until {
+                    break;
+                }
+                thread::sleep(Duration::from_secs(1));
+            }
+        };
         node.server.away().await;
         wait_for("word of it", || {
             let status = node.ask(&json!({"command": "status"}))?;
             (status["stale"].as_array()?.len() == 9).then_some(())
         });
-        assert_eq!(curl(&client.netns, &url("/ip")), "403");
-        assert_eq!(curl(&client.netns, &url("/headers")), "200");
+        holds(half_away());
         // An agent that starts meanwhile knows nothing, and takes that for nothing.
         node.kill_agent();
         node.launch_agent();
@@ -129,13 +149,20 @@ fn an_api_server_that_is_away_opens_nothing() {
             (node.probe("/livez") == "ok\n200").then_some(())
         });
         assert!(node.probe("/readyz").ends_with("503"));
-        assert_eq!(curl(&client.netns, &url("/ip")), "403");
-        assert_eq!(curl(&client.netns, &url("/headers")), "200");
+        holds(half_away());
+        // What changes meanwhile is in force afterwards.
+        let mut wider = get_headers();
+        let rules = &mut wider["spec"]["ingress"][0]["toPorts"][0]["rules"]["http"];
+        rules[0]["path"] = "/ip".into();
+        node.server.put(wider);
         node.server.back().await.unwrap();
         wait_for("a ready agent", || {
             (node.probe("/readyz") == "ok\n200").then_some(())
         });
-        assert_eq!(curl(&client.netns, &url("/ip")), "403");
+        wait_for("the new rule", || {
+            (curl(&client.netns, &url("/ip")) == "200").then_some(())
+        });
+        assert_eq!(curl(&client.netns, &url("/headers")), "403");
         drop(serving);
         client.del(node);
         server.del(node);
