@@ -142,7 +142,7 @@ def check_uninstall(node):
     wait("the chain's removal ends", lambda: not unchain.alive())
     need(unchain.process.returncode == 0, "the chain is not removed", unchain)
     files = [each.path for each in os.scandir(node.volumes["cni-conf"])] + os.listdir(node.volumes["cni-bin"])
-    need(len(files) == 1 and "weir" not in open(files[0]).read(), f"left of the chain: {files}", unchain)
+    need(len(files) == 1 and "weir-cni" not in open(files[0]).read(), f"left of the chain: {files}", unchain)
     cleanup = node.start("cleanup", "cleanup", node.cleanup)
     wait("cleanup ends", lambda: not cleanup.alive())
     need(cleanup.process.returncode == 0, "cleanup failed", cleanup)
