@@ -34,7 +34,8 @@ unpack() {
 unpack etcd-server containerd runc conntrack
 [ "$(cat "$out/stamp" 2>/dev/null)" != "$stamp" ] || exit 0
 
-unpack golang-1.19-go golang-1.19-src
+# Its own reflect2 is too old for this Go: iterating over a map faults (fixed in 1.0.2).
+unpack golang-1.19-go golang-1.19-src golang-github-modern-go-reflect2-dev
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/weir-kubernetes-XXXXXX")
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 if ! echo "$sha256  $WEIR_CACHE/kubernetes/$archive" | sha256sum --check --status 2>/dev/null; then
@@ -50,6 +51,8 @@ mkdir -p "$GOPATH/src/k8s.io/kubernetes"
 tar -xzf "$WEIR_CACHE/kubernetes/$archive" -C "$GOPATH/src/k8s.io/kubernetes" --strip-components 1
 cd "$GOPATH/src/k8s.io/kubernetes"
 python3 "$here/bridge.py" "$here/surge.go"
+rm -r vendor/github.com/modern-go/reflect2
+cp -rL "$packages/golang-github-modern-go-reflect2-dev/usr/share/gocode/src/github.com/modern-go/reflect2" vendor/github.com/modern-go/
 go() { nice -n 10 "$GOROOT/bin/go" "$@"; }
 
 step "describing its API (OpenAPI)"

@@ -10,7 +10,6 @@ import io
 import json
 import os
 import shutil
-import subprocess
 import tarfile
 
 from settings import BINARIES, ROOT, STATE, fail, run
@@ -68,28 +67,28 @@ def make(name, files, **config):
 
 
 def from_archive(name):
-    """Weir's image as deploy/build-image.sh made it; the path of its program here."""
+    """Weir's image as deploy/build-image.sh made it: its manifest and its configuration."""
     if not os.path.exists(ARCHIVE):
         fail(f"{ARCHIVE} is missing: deploy/build-image.sh makes it")
     with tarfile.open(ARCHIVE) as tar:
         def read(digest):
             return tar.extractfile(f"blobs/{digest.replace(':', '/')}").read()
 
-        digest = json.load(tar.extractfile("index.json"))["manifests"][0]["digest"]
-        data = read(digest)
+        data = read(json.load(tar.extractfile("index.json"))["manifests"][0]["digest"])
         told = json.loads(data)
-        layers = [read(each["digest"]) for each in told["layers"]]
-        for each in (read(told["config"]["digest"]), *layers):
-            blob(each)
-    manifest(name, data)
-    program = os.path.join(STATE, "weir")
-    for layer in layers:
-        with tarfile.open(fileobj=io.BytesIO(layer)) as files:
-            if "weir" in files.getnames():
-                with open(program, "wb") as out:
-                    shutil.copyfileobj(files.extractfile("weir"), out)
-    os.chmod(program, 0o755)
-    return program
+        for each in (told["config"], *told["layers"]):
+            blob(read(each["digest"]))
+        manifest(name, data)
+        return told, json.loads(read(told["config"]["digest"]))
+
+
+def same_files(name, of, **config):
+    """An image of another image's layers that starts something else."""
+    told, settings = (json.loads(json.dumps(each)) for each in of)
+    settings["config"] = config
+    data = json.dumps(settings).encode()
+    told["config"].update(digest=blob(data), size=len(data))
+    manifest(name, json.dumps(told).encode())
 
 
 def with_libraries(*programs):
@@ -106,15 +105,11 @@ def with_libraries(*programs):
 
 
 def up():
-    program = from_archive(WEIR)
-    pause = os.path.join(BINARIES, "pause")
-    make("registry.k8s.io/pause:3.2", {"/pause": pause}, Entrypoint=["/pause"])
-    served = {"/weir": program}
-    make("docker.io/kennethreitz/httpbin:latest", served, Entrypoint=["/weir", "lab", "workload", "httpbin", "--pod", "default/httpbin", "--tcp", "80"])
-    make("docker.io/weir/dns:latest", served, Entrypoint=["/weir", "lab", "workload", "dns", "--pod", "kube-system/dns", "--udp", "53", "--tcp", "53", "--zone", "/zone/names.json"])
-    shell = with_libraries("sh", "sleep", "curl", "cat")
+    weir = from_archive(WEIR)
+    make("registry.k8s.io/pause:3.2", {"/pause": os.path.join(BINARIES, "pause")}, Entrypoint=["/pause"])
+    play = ["/weir", "lab", "workload"]
+    same_files("docker.io/kennethreitz/httpbin:latest", weir, Entrypoint=[*play, "httpbin", "--pod", "default/httpbin", "--tcp", "80"])
+    zone = ["--udp", "53", "--tcp", "53", "--zone", "/zone/names.json"]
+    same_files("docker.io/weir/dns:latest", weir, Entrypoint=[*play, "dns", "--pod", "kube-system/dns", *zone])
+    shell = {"/bin": "->usr/bin", **with_libraries("sh", "sleep", "curl", "cat")}
     make("docker.io/curlimages/curl:latest", shell, Env=["PATH=/usr/local/bin:/usr/bin:/bin"], Cmd=["sh"])
-
-
-def build_pause(source):
-    subprocess.run(["gcc", "-Os", "-static", "-DVERSION=3.2", "-o", os.path.join(BINARIES, "pause"), source], check=True)

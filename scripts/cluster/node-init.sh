@@ -12,7 +12,7 @@ hostname "$name"
 
 # What is mounted here is the node's; what containers mount on its /run is seen by all of it.
 mount -t proc proc /proc
-mkdir -p "$disk"/{run,cgroup,opt-cni,etc-cni,kubelet,containerd,log,etc,tunables}
+mkdir -p "$disk"/{run,cgroup,lib-cni,opt-cni,etc-cni,kubelet,containerd,log,etc,tunables}
 mount --rbind /sys/fs/cgroup "$disk/cgroup"
 mount -t sysfs sysfs /sys
 mount --rbind "$disk/cgroup" /sys/fs/cgroup
@@ -20,7 +20,8 @@ umount -l "$disk/cgroup"
 mount -t bpf bpf /sys/fs/bpf
 mount -t tmpfs tmpfs "$disk/run"
 mkdir -p "$disk/run/lock"
-mkdir -p /opt/cni /etc/cni /var/lib/kubelet /var/lib/containerd
+mkdir -p /opt/cni /etc/cni /var/lib/cni /var/lib/kubelet /var/lib/containerd
+mount --bind "$disk/lib-cni" /var/lib/cni
 mount --bind "$disk/opt-cni" /opt/cni
 mount --bind "$disk/etc-cni" /etc/cni
 mount --bind "$disk/kubelet" /var/lib/kubelet
