@@ -95,6 +95,7 @@ def check_objects(schemas):
         "deploy": (None, "deploy"),
         "deploy/uninstall": (None, "deploy/uninstall"),
         "deploy/before-1.30": (None, "deploy/before-1.30"),
+        "deploy/before-1.30/uninstall": (None, "deploy/before-1.30/uninstall"),
     }
     for what, (options, folder) in renderings.items():
         for version in tools.VERSIONS:
@@ -115,6 +116,8 @@ def check_alike():
 
     same(chart("--kube-version", "1.30.0"), folder("deploy"), "chart and deploy")
     same(chart("--kube-version", "1.28.0"), folder("deploy/before-1.30"), "chart and deploy/before-1.30")
+    older = chart("--kube-version", "1.28.0", "--set", "uninstall=true")
+    same([each for each in older if each["kind"] == "DaemonSet"], folder("deploy/before-1.30/uninstall"), "chart and deploy/before-1.30/uninstall")
 
 
 def check_bounds():

@@ -21,7 +21,8 @@ def objects(path):
 
 
 def names():
-    found = {}
+    # A name of the world: policy keeps pods from it before anything asks where it is.
+    found = {"www.google.com": ["192.0.2.80"]}
     addresses = {}
     for each in objects("/api/v1/endpoints"):
         of = addresses.setdefault((each["metadata"]["namespace"], each["metadata"]["name"]), [])

@@ -20,8 +20,11 @@ def command(pod, words):
 
 def curl(pod, words):
     """What a client sees of one request: `HTTP 200`, `times out`, `no such name`; and the answer."""
-    done = run(*command(pod, ["curl", "-s", "-w", "\n%{http_code}", *words]), ok=False)
+    done = run(*command(pod, ["curl", "-sS", "-w", "\n%{http_code}", *words]), ok=False)
     body, _, code = done.stdout.rpartition("\n")
+    # A DNS server that does not answer is asked for longer than the request may take.
+    if "Resolving timed out" in done.stderr:
+        return "no such name", body
     match = re.search(r"exit code (\d+)", done.stderr)
     known = {"0": f"HTTP {code}", "28": "times out", "6": "no such name", "7": "refused"}
     return known.get(match[1] if match else "0", f"curl: {done.stderr.strip()}"), body
