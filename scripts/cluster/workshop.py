@@ -10,12 +10,16 @@ from settings import ADMIN, PLANE, ROOT, deploytools, fail, kubectl, netns, run
 SETTLE = 15
 
 
+def kubectl_words():
+    return [*netns(PLANE), deploytools.binary("kubectl"), "--kubeconfig", ADMIN]
+
+
 def command(pod, words):
     """The words of a command in a pod: `[NS/]deploy/NAME` or `[NS/]NAME`."""
     parts = pod.split("/")
     kinds = ("deploy", "pod")
     namespace = parts.pop(0) if len(parts) > 1 and parts[0] not in kinds else "default"
-    return [*netns(PLANE), deploytools.binary("kubectl"), "--kubeconfig", ADMIN, "-n", namespace, "exec", "/".join(parts), "--", *words]
+    return [*kubectl_words(), "-n", namespace, "exec", "/".join(parts), "--", *words]
 
 
 def curl(pod, words):
