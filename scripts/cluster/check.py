@@ -17,7 +17,7 @@ import cluster
 import plane
 import release
 import traffic
-import workshop
+import scenario
 from settings import PLANE, STATE, fail, kubectl, netns, step, wait
 
 POLICY = """
@@ -73,7 +73,7 @@ def check_relay():
             with open(os.path.join(folder, name), "wb") as file:
                 file.write(base64.b64decode(value))
         words = ["port-forward", "service/weir-relay", "4245"]
-        forward = subprocess.Popen([*workshop.kubectl_words(), "-n", "weir-system", *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        forward = subprocess.Popen([*scenario.kubectl_words(), "-n", "weir-system", *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             tls = [f"--{option}={os.path.join(folder, name)}" for option, name in (("tls-ca-cert-file", "ca.crt"), ("tls-client-cert-file", "tls.crt"), ("tls-client-key-file", "tls.key"))]
 
@@ -91,10 +91,15 @@ def check_relay():
 
 def check_api_away():
     """Policies stay in force while the API server is away, also when the agents end meanwhile."""
+    there, by = traffic.pods(), traffic.containers()
     plane.end("kube-apiserver")
-    release.kill("agent")
-    time.sleep(2)  # kubelets start agents again, and these wait
-    plane.apiserver()
+    try:
+        for when in ("while the API server is away", "while it is away, and the agents are killed"):
+            if wrong := traffic.matrix(there, by):
+                fail(f"{when}: {wrong}")
+            release.kill("agent")
+    finally:
+        plane.apiserver()
     wait("the API server is back", lambda: kubectl("get", "--raw", "/readyz", ok=False).returncode == 0, 90, 0.5)
     release.check_status("the API server is back")
 
@@ -102,7 +107,7 @@ def check_api_away():
 def check_webhook():
     release.install("--reuse-values", "--set", "webhook.enabled=true")
     bad = POLICY.format(**HALF)
-    done = subprocess.run([*workshop.kubectl_words(), "apply", "-f", "-"], input=bad, capture_output=True, text=True)
+    done = subprocess.run([*scenario.kubectl_words(), "apply", "-f", "-"], input=bad, capture_output=True, text=True)
     if done.returncode == 0 or "is not a regular expression" not in done.stderr:
         fail(f"the webhook let a bad policy pass: {done.stdout}{done.stderr}")
     step("webhook: a bad policy is refused by admission, with the field")
@@ -117,7 +122,7 @@ def check():
     release.install("--set", "relay.enabled=true")
     check_policies()
     with tempfile.TemporaryDirectory(dir=STATE) as folder:
-        steps, expectations = workshop.play("s4", folder)
+        steps, expectations = scenario.play("s4", folder)
     step(f"workshop S4: {steps} steps, {expectations} expectations, all as in the lab")
     traffic.up(cluster.apply)
     traffic.check_matrix("installed")

@@ -17,7 +17,7 @@ grep -l weir /etc/cni/net.d/*
 ip -o link | grep weir
 ip rule | grep -v 'lookup local\|lookup main\|lookup default'
 nft list ruleset 2>/dev/null | grep weir
-pidof weir >/dev/null && for pid in $(pidof weir); do tr '\0' ' ' </proc/$pid/cmdline | grep -v '/weir lab\|/weir relay\|cleanup --hold'; done
+pidof weir >/dev/null && for pid in $(pidof weir); do tr '\0' ' ' </proc/$pid/cmdline | grep '^/weir agent\|^/weir proxy'; done
 true
 """
 

@@ -2,11 +2,14 @@
 import collections
 import concurrent.futures
 import json
+import os
 import subprocess
 import threading
+import time
 
-from settings import NODES, fail, kubectl, step, wait
-from workshop import command
+import nodes
+from scenario import command
+from settings import NODES, fail, kubectl, run, step, tool, wait
 
 SPACE = "matrix"
 # On each node a client that may ask for one path, a stranger who may ask for nothing, and a server
@@ -88,15 +91,30 @@ def status(pod, url, seconds=2):
     return subprocess.run(command(f"{SPACE}/pod/{pod}", words), capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout
 
 
-def matrix():
-    """Every client against every server, on one node and across nodes; what differs from the policy."""
-    there = pods()
+def containers():
+    """(app, node): the container, as its runtime knows it."""
+    items = json.loads(kubectl("-n", SPACE, "get", "pods", "-o", "json").stdout)["items"]
+    return {(each["metadata"]["labels"]["app"], each["spec"]["nodeName"]): each["status"]["containerStatuses"][0]["containerID"].split("//")[1] for each in items}
+
+
+def by_runtime(node, container, url):
+    """As `status`, without the API server: by containerd on the node."""
+    words = ["env", f"PATH={tool('runc', 'usr/sbin')}:{os.environ['PATH']}", tool("containerd", "usr/bin/ctr"), "-n", "k8s.io", "tasks", "exec",
+             "--exec-id", f"check-{time.monotonic_ns()}", container, "curl", "-s", "-m", "2", "-o", "/dev/null", "-w", "%{http_code}", url]  # fmt: skip
+    return run(*nodes.inside(node), *words, ok=False).stdout
+
+
+def matrix(there=None, by=None):
+    """Every client against every server, on one node and across nodes; what differs from the policy.
+    With `by`, containers are asked by their runtime."""
+    there = there or pods()
     asked = {}
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         for app, path, expected in (("client", "headers", "200"), ("client", "ip", "403"), ("other", "headers", "000")):
             for source in NODES:
                 for target in NODES:
-                    future = pool.submit(status, there[app, source][0], f"http://{there['server', target][1]}/{path}")
+                    url = f"http://{there['server', target][1]}/{path}"
+                    future = pool.submit(by_runtime, source, by[app, source], url) if by else pool.submit(status, there[app, source][0], url)
                     asked[f"{app} of {source} to {target}, /{path}"] = (future, expected)
     return [f"{what}: {future.result()}, not {expected}" for what, (future, expected) in asked.items() if future.result() != expected]
 
@@ -111,12 +129,12 @@ def check_matrix(when):
 class Load:
     """Requests of one pod, each on a new connection or all on one, until it is told to stop."""
 
-    def __init__(self, pod, url, expected, kept):
+    def __init__(self, pod, url, expected, kept, stop):
         self.pod, self.expected, self.lines = pod, expected, []
         # curl takes what stands after `#` for itself: one path, many requests.
         loop = f"curl -s -m 600 --rate 20/s -o /dev/null -w '%{{stderr}}%{{http_code}} %{{time_total}}\\n' '{url}#[1-100]'" if kept else \
             f"curl -s -m 10 -o /dev/null -w '%{{stderr}}%{{http_code}} %{{time_total}}\\n' {url}; sleep 0.05"
-        words = command(f"{SPACE}/pod/{pod}", ["sh", "-c", f"while ! [ -e /tmp/stop ]; do {loop}; done"])
+        words = command(f"{SPACE}/pod/{pod}", ["sh", "-c", f"while ! [ -e {stop} ]; do {loop}; done"])
         self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
@@ -134,10 +152,9 @@ def under_load(what, action):
     """Does something while every client asks every server; no answer may differ."""
     there = pods()
     clients = [there["client", node][0] for node in NODES]
-    for pod in clients:
-        subprocess.run(command(f"{SPACE}/pod/{pod}", ["sh", "-c", "> /tmp/stop; rm /tmp/stop"]), stdin=subprocess.DEVNULL, capture_output=True)
+    stop = f"/tmp/stop-{time.monotonic_ns()}"
     loads = [
-        Load(pod, f"http://{there['server', node][1]}/{path}", expected, kept)
+        Load(pod, f"http://{there['server', node][1]}/{path}", expected, kept, stop)
         for pod in clients
         for node in NODES
         for path, expected, kept in (("headers", "200", False), ("headers", "200", True), ("ip", "403", False))
@@ -147,7 +164,7 @@ def under_load(what, action):
     seen = [len(each.lines) for each in loads]
     wait("more answers after it", lambda: all(len(each.lines) > before + 10 for each, before in zip(loads, seen)), 60)
     for pod in clients:
-        subprocess.run(command(f"{SPACE}/pod/{pod}", ["sh", "-c", "> /tmp/stop"]), stdin=subprocess.DEVNULL, capture_output=True)
+        subprocess.run(command(f"{SPACE}/pod/{pod}", ["sh", "-c", f"> {stop}"]), stdin=subprocess.DEVNULL, capture_output=True)
     for each in loads:
         each.process.wait(60)
         each.reader.join(10)

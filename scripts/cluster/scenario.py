@@ -62,12 +62,12 @@ def settled(check):
         time.sleep(0.2)
 
 
-def play(scenario, folder):
+def play(name, folder):
     """Every step of a scenario, with what did not come as expected."""
     deploytools.schemas()
     import yaml
 
-    base = os.path.join(ROOT, "lab/scenarios", scenario)
+    base = os.path.join(ROOT, "lab/scenarios", name)
     with open(os.path.join(base, "scenario.yaml")) as file:
         told = yaml.safe_load(file)
     for each in told["manifests"]:
@@ -89,7 +89,7 @@ def play(scenario, folder):
             for check in step["check"]:
                 wrong = settled(lambda: judge(check, running))
                 if wrong:
-                    fail(f"{scenario}: {step['name']}: {check}\n{wrong}")
+                    fail(f"{name}: {step['name']}: {check}\n{wrong}")
                 count += 1
     finally:
         for loop in running.values():
