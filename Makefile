@@ -1,6 +1,6 @@
 # Each target installs what this machine lacks (scripts/setup.sh), so that it works on a fresh one.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint fmt demo bench scale fuzz soak clean
+.PHONY: help setup build test lint fmt demo cluster bench scale fuzz soak clean
 
 # Rustup's Rust before Debian's, which is for the kernel programs only.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
@@ -28,6 +28,11 @@ fmt: ## Format the code
 demo: setup ## Watch a policy workshop happen on this machine; needs root
 	@cargo build --locked -p weir
 	@target/debug/weir lab demo
+
+cluster: ## Install Weir on a real Kubernetes of two nodes, on this machine; needs root
+	@scripts/setup.sh test
+	@deploy/build-image.sh
+	@scripts/cluster/check.py
 
 bench: ## Measure Weir beside direct traffic; needs root
 	@scripts/setup.sh bench
