@@ -118,8 +118,16 @@ def restart():
     kubectl("-n", release.SPACE, "rollout", "status", "daemonset/weir", "--timeout=240s")
 
 
+def broken_then_mended():
+    """Agents that end at once, their proxies waiting; then a release that works takes over from them."""
+    release.start("--set", "agent.extraArgs={--no-such-option}")
+    wait("agents end at once", lambda: all(count > 0 for count in release.restarts()), 60, 0.5)
+    release.install("--set", "relay.enabled=true", "--set-json", "agent.extraArgs=[]")
+    step("installed over a release whose agents end at once")
+
+
 def check():
-    release.install("--set", "relay.enabled=true")
+    broken_then_mended()
     check_policies()
     with tempfile.TemporaryDirectory(dir=STATE) as folder:
         steps, expectations = scenario.play("s4", folder)

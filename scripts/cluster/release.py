@@ -41,11 +41,15 @@ def chart():
     return copy
 
 
-def install(*options):
+def start(*options):
     repository = WEIR.rsplit(":", 1)[0]
     # 1.20 does not know the default of a port's protocol when objects are merged on the server.
     helm("upgrade", "--install", "--server-side=false", "weir", chart(), "--namespace", SPACE, "--create-namespace",
          "--set", f"image.repository={repository}", *options)  # fmt: skip
+
+
+def install(*options):
+    start(*options)
     kubectl("-n", SPACE, "rollout", "status", "daemonset/weir", "--timeout=180s")
     for name in kubectl("-n", SPACE, "get", "deployments", "-o", "name").stdout.split():
         kubectl("-n", SPACE, "rollout", "status", name, "--timeout=90s")
@@ -55,6 +59,13 @@ def agents():
     """Node: pod, of the pods that are no longer being replaced."""
     items = json.loads(kubectl("-n", SPACE, "get", "pods", "-l", "app.kubernetes.io/component=agent", "-o", "json").stdout)["items"]
     return {each["spec"]["nodeName"]: each["metadata"]["name"] for each in items if "deletionTimestamp" not in each["metadata"]}
+
+
+def restarts():
+    """Of each agent's container."""
+    path = '{.items[*].status.containerStatuses[?(@.name=="agent")].restartCount}'
+    found = kubectl("-n", SPACE, "get", "pods", "-l", "app.kubernetes.io/component=agent", "-o", f"jsonpath={path}").stdout.split()
+    return [int(each) for each in found] if len(found) == len(NODES) else [0]
 
 
 def check_status(when):
