@@ -8,6 +8,7 @@
 import base64
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ import plane
 import release
 import traffic
 import scenario
-from settings import PLANE, STATE, fail, kubectl, netns, step, wait
+from settings import PLANE, STATE, end, fail, kubectl, netns, step, wait
 
 POLICY = """
 apiVersion: cilium.io/v2
@@ -92,7 +93,7 @@ def check_relay():
 def check_api_away():
     """Policies stay in force while the API server is away, also when the agents end meanwhile."""
     there, by = traffic.pods(), traffic.containers()
-    plane.end("kube-apiserver")
+    end("kube-apiserver")
     try:
         for when in ("while the API server is away", "while it is away, and the agents are killed"):
             if wrong := traffic.matrix(there, by):
@@ -154,6 +155,7 @@ def check():
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("cluster: told to end"))
     began = time.monotonic()
     if "--present" not in sys.argv:
         cluster.up()

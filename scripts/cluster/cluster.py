@@ -8,6 +8,7 @@
 """
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ import images
 import nodes
 import pki
 import plane
-from settings import ADMIN, DNS_SERVICE, HERE, NODES, PLANE, PREFIX, STATE, ZONE, deploytools, fail, kubectl, netns, run, step, wait
+from settings import ADMIN, DNS_SERVICE, HERE, NODES, PLANE, PREFIX, STATE, ZONE, deploytools, end, fail, kubectl, netns, run, step, wait
 
 DNS = f"""
 apiVersion: apps/v1
@@ -77,18 +78,22 @@ def up():
 
 def down():
     for name in NODES:
-        nodes.end(name)
+        end(name, [signal.SIGKILL])  # `unshare --kill-child` takes the node's first process along, and that all others
     for name in ("registry", "names", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"):
-        plane.end(name)
+        end(name)
     for name in (*(f"{PREFIX}-{node}" for node in NODES), PLANE):
         if os.path.exists(f"/run/netns/{name}"):
             run("ip", "netns", "del", name)
     wait("the nodes' cgroups are empty", lambda: not nodes.left(), 30)
     if os.path.exists(STATE):
         shutil.rmtree(STATE)
+    for path in nodes.PLACES:
+        if os.path.isdir(path) and not os.listdir(path):
+            os.rmdir(path)
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("cluster: told to end"))
     match sys.argv[1:]:
         case ["up"]:
             up()

@@ -3,7 +3,6 @@ and a disk of its own, with containerd, kubelet and kube-proxy. The kernel is th
 import json
 import os
 import shutil
-import signal
 import subprocess
 
 import pki
@@ -14,6 +13,8 @@ from settings import (
 
 CGROUPS = "/sys/fs/cgroup"
 CNI = "/usr/lib/cni"
+# Where node-init.sh mounts what is a node's own; the machine may lack them.
+PLACES = ["/opt/cni", "/etc/cni", "/var/lib/cni", "/var/lib/kubelet", "/var/lib/containerd"]
 
 
 def controllers():
@@ -144,20 +145,3 @@ def left():
             except OSError:
                 still = True
     return still
-
-
-def end(name):
-    try:
-        with open(os.path.join(STATE, f"{name}.pid")) as file:
-            pid, when = file.read().split()
-    except OSError:
-        return
-    pid = int(pid)
-    if started(pid) == when:
-        os.kill(pid, signal.SIGKILL)  # `unshare --kill-child` takes the first process along, and that all others
-        from plane import wait_gone
-
-        wait_gone(pid, when, 10)
-    os.unlink(os.path.join(STATE, f"{name}.pid"))
-
-

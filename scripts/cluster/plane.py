@@ -1,12 +1,11 @@
 """The control plane: etcd, kube-apiserver, kube-controller-manager and kube-scheduler, in a network
 namespace that is also the switch between the nodes."""
 import os
-import signal
 
 import pki
 from settings import (
-    ADMIN, API, BINARIES, HERE, LOGS, NODES, PLANE, PLANE_ADDRESS, PODS, REGISTRY, SERVICES, STATE, ZONE,
-    kubectl, netns, run, spawn, started, tool, wait,
+    API, BINARIES, HERE, LOGS, NODES, PLANE, PLANE_ADDRESS, PODS, REGISTRY, SERVICES, STATE, ZONE,
+    kubectl, netns, run, spawn, tool, wait,
 )  # fmt: skip
 
 # Every answer but "yes" is written down with who asked: the check counts what the agent was refused.
@@ -109,40 +108,3 @@ def up():
     os.makedirs(os.path.dirname(ZONE), exist_ok=True)
     spawn("names", [*netns(PLANE), "python3", os.path.join(HERE, "names.py"), API, pki.path("ca.crt"), pki.path("admin.crt"), pki.path("admin.key"), ZONE])
     spawn("registry", [*netns(PLANE), "python3", os.path.join(HERE, "registry.py"), REGISTRY, os.path.join(STATE, "images")])
-
-
-def end(name, seconds=10):
-    """Ends what `spawn` started under this name, if it is still that process."""
-    file = os.path.join(STATE, f"{name}.pid")
-    try:
-        with open(file) as opened:
-            pid, when = opened.read().split()
-    except OSError:
-        return
-    pid = int(pid)
-    if started(pid) == when:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                break
-            if wait_gone(pid, when, seconds):
-                break
-    os.unlink(file)
-
-
-def wait_gone(pid, when, seconds):
-    import time
-
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            pass
-        if started(pid) != when:
-            return True
-        time.sleep(0.05)
-    return False
-
-

@@ -1,5 +1,6 @@
 """Where things of the test cluster are, and how its parts are called. One cluster a machine."""
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -91,6 +92,34 @@ def started(pid):
             return file.read().rsplit(")", 1)[1].split()[19]
     except OSError:
         return None
+
+
+def gone(pid, when, seconds):
+    until = time.monotonic() + seconds
+    while started(pid) == when:
+        try:
+            os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            pass
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def end(name, signals=(signal.SIGTERM, signal.SIGKILL)):
+    """Ends what was started under this name, if it is still that process."""
+    file = os.path.join(STATE, f"{name}.pid")
+    try:
+        with open(file) as opened:
+            pid, when = opened.read().split()
+    except OSError:
+        return
+    for number in signals:
+        if started(int(pid)) == when:
+            os.kill(int(pid), number)
+            gone(int(pid), when, 10)
+    os.unlink(file)
 
 
 def kubectl(*words, ok=True, **more):
