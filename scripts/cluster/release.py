@@ -43,8 +43,7 @@ def chart():
 
 def start(*options):
     repository = WEIR.rsplit(":", 1)[0]
-    # 1.20 does not know the default of a port's protocol when objects are merged on the server.
-    helm("upgrade", "--install", "--server-side=false", "weir", chart(), "--namespace", SPACE, "--create-namespace",
+    helm("upgrade", "--install", "weir", chart(), "--namespace", SPACE, "--create-namespace",
          "--set", f"image.repository={repository}", *options)  # fmt: skip
 
 
@@ -104,7 +103,7 @@ def kill(what):
 
 def uninstall():
     """Both steps of docs/install.md; then nothing of Weir may be on the nodes."""
-    helm("upgrade", "--server-side=false", "weir", chart(), "--namespace", SPACE, "--reuse-values", "--set", "uninstall=true")
+    helm("upgrade", "weir", chart(), "--namespace", SPACE, "--reuse-values", "--set", "uninstall=true")
     kubectl("-n", SPACE, "rollout", "status", "daemonset/weir", "--timeout=120s")
     helm("uninstall", "weir", "--namespace", SPACE)
     for name in NODES:
