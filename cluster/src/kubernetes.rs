@@ -46,6 +46,8 @@ pub struct ClusterSource {
 struct Shared {
     store: Mutex<Store>,
     changed: Notify,
+    /// A kind is in step again: the server answers.
+    back: Notify,
 }
 
 /// A pod's interface as a CNI plugin told it, before the API knows of it.
@@ -85,6 +87,7 @@ impl ClusterSource {
         let shared = Arc::new(Shared {
             store: Mutex::new(Store::new(SystemTime::now())),
             changed: Notify::new(),
+            back: Notify::new(),
         });
         let mut watches = JoinSet::new();
         for resource in RESOURCES {

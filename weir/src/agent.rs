@@ -52,6 +52,7 @@ use health::Health;
 use locate::{Located, interfaces};
 use observe::Observing;
 use proxy::ProxyState;
+use report::LostPods;
 use source::Source;
 
 pub use observe::ObserveOptions;
@@ -80,6 +81,7 @@ pub struct Agent {
     /// Tells the API of a cluster.
     reporter: Option<Reporter>,
     reporting: ReportOptions,
+    lost_pods: LostPods,
     /// Policies as the API showed them when the objects were read last.
     policies: Vec<PolicyState>,
     compiler: Compiler,
@@ -160,6 +162,7 @@ impl Agent {
             superseding: Some(instance.clone()),
             reporter,
             reporting,
+            lost_pods: LostPods::default(),
             policies,
             compiler,
             redirector,
@@ -216,6 +219,7 @@ impl Agent {
                 _ = every_few_seconds.tick() => {
                     self.forget_names().await;
                     self.note_losses();
+                    self.hear_proxy();
                 }
                 _ = settling.tick(), if !self.waiting.is_empty() => self.settle(),
                 _ = searching.tick(), if self.located.is_some() => {
@@ -346,9 +350,7 @@ impl Agent {
             }
             Err(error) => return self.failed(error.to_string()),
         }
-        for pod in &unmanaged {
-            tracing::error!(pod = pod.pod, reason = pod.reason, "not under policy");
-        }
+        self.lost_pods.are(&unmanaged);
         tracing::info!(
             revision = snapshot.revision,
             endpoints = places.len(),

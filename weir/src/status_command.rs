@@ -79,6 +79,9 @@ fn faults(status: &Value) -> Vec<String> {
     if status["proxy"]["revision"].is_null() {
         faults.push("no proxy is connected: flows that HTTP rules select fail".to_owned());
     }
+    if status["proxy"]["revision"].is_u64() && status["proxy"]["listens"] == false {
+        faults.push("connections that HTTP rules select find no listener of the proxy".to_owned());
+    }
     for (name, list) in [("refused", "problems"), ("not under policy", "unmanaged")] {
         let count = status[list].as_array().map_or(0, Vec::len);
         if count > 0 {
@@ -197,7 +200,7 @@ mod tests {
     fn well() -> Value {
         json!({
             "failure": null, "revision": 3, "endpoints": 2, "policies": 1, "classes": 4,
-            "proxy": {"revision": 3, "pid": 7, "counters": {"connections_open": 1}},
+            "proxy": {"revision": 3, "pid": 7, "listens": true, "counters": {"connections_open": 1}},
             "problems": [], "unmanaged": [], "stale": [],
             "maps": [{"map": "POLICY", "entries": 5, "room": 100}],
             "self_check": {"checked": 9, "mismatches": 0},
@@ -217,6 +220,7 @@ mod tests {
         };
         faulty("/failure", json!("no room"));
         faulty("/proxy/revision", Value::Null);
+        faulty("/proxy/listens", json!(false));
         faulty(
             "/problems",
             json!([{"object": "o", "field": "f", "reason": "r"}]),

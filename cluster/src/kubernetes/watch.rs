@@ -16,7 +16,7 @@ use kube::{
     api::{ListParams, WatchParams},
     core::{DynamicObject, Status, WatchEvent},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::{Resource, Shared};
 
@@ -51,6 +51,7 @@ pub async fn watch(client: Client, resource: &'static Resource, shared: Arc<Shar
         .without_max_times()
         .with_jitter();
     let mut next = pauses.build();
+    let mut hurried: Option<Instant> = None;
     loop {
         let begin = Instant::now();
         let ended = watch.once().await;
@@ -63,7 +64,19 @@ pub async fn watch(client: Client, resource: &'static Resource, shared: Arc<Shar
             Ok(()) => {}
             Err(fault) => watch.failed(fault),
         }
-        sleep(next.next().unwrap_or(LONGEST_PAUSE)).await;
+        let pause = next.next().unwrap_or(LONGEST_PAUSE);
+        // Where one kind is in step again, the others need not wait for their turn; but not again and
+        // again, where the server is there for moments only.
+        let often = hurried.is_some_and(|before| before.elapsed() < LONGEST_PAUSE);
+        let back = async {
+            match often {
+                true => std::future::pending().await,
+                false => watch.shared.back.notified().await,
+            }
+        };
+        if timeout(pause, back).await.is_ok() {
+            hurried = Some(Instant::now());
+        }
     }
 }
 
@@ -218,6 +231,7 @@ impl Watch {
         if self.shared.lock().in_step(self.resource) {
             tracing::info!(kind = self.resource.plural, "in step with the API server");
             self.shared.changed.notify_one();
+            self.shared.back.notify_waiters();
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     Report,
     context::Context,
-    registry::{GET_WITHOUT_HEAD, PATH_LIKE_PREFIX, PATH_WITHOUT_QUERY},
+    registry::{GET_WITHOUT_HEAD, METHOD_CASE, PATH_LIKE_PREFIX, PATH_WITHOUT_QUERY},
 };
 use crate::{model::HttpRule, objects::pattern};
 
@@ -13,6 +13,7 @@ pub(super) fn check(context: &Context<'_>, report: &mut Report) {
         for entry in entries {
             path(entry, report);
             method(entry, entries, report);
+            case(entry, report);
         }
     }
 }
@@ -71,6 +72,31 @@ fn method(entry: &HttpRule, entries: &[HttpRule], report: &mut Report) {
             format!("{}.method", entry.place),
             "GET does not include HEAD, which health checks and caches send",
             "write `GET|HEAD` if both are to pass",
+        );
+    }
+}
+
+/// Methods of RFC 9110 and PATCH (RFC 5789).
+const METHODS: [&str; 9] = [
+    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+];
+
+/// A method that would match if it were in upper case.
+fn case(entry: &HttpRule, report: &mut Report) {
+    let Some(wanted) = &entry.method else {
+        return;
+    };
+    let matches_any = |text: &str| {
+        let pattern = pattern::compile(text);
+        pattern.is_ok_and(|pattern| METHODS.iter().any(|method| pattern.is_match(method)))
+    };
+    let upper = wanted.to_uppercase();
+    if upper != *wanted && !matches_any(wanted) && matches_any(&upper) {
+        report.add(
+            &METHOD_CASE,
+            format!("{}.method", entry.place),
+            format!("`{wanted}` matches no request: methods are upper case"),
+            format!("write `{upper}`"),
         );
     }
 }

@@ -78,6 +78,8 @@ lints! {
         "GET is allowed and HEAD is not.";
     UNKNOWN_LINT "W017" "unknown-lint" Warning
         "The annotation weir.dev/lint-ignore names a lint that does not exist.";
+    METHOD_CASE "W018" "method-case" Warning
+        "A method is written in lower case, and methods are upper case: it matches no request.";
 }
 
 // === impl Severity ===

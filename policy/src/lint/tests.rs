@@ -252,6 +252,12 @@ fn cases() -> Vec<(&'static str, &'static str, Value, Value)> {
             annotated("W999"),
             annotated("W001, cross-namespace"),
         ),
+        (
+            "W018",
+            "spec.ingress[0].toPorts[0].rules.http[0].method",
+            headers_policy(json!([{"method": "get|head", "path": "/a"}])),
+            headers_policy(json!([{"method": "GET|HEAD", "path": "/a"}])),
+        ),
     ]
 }
 

@@ -48,6 +48,14 @@ impl Agent {
         }
     }
 
+    /// Notices a proxy that is in charge and hears nothing.
+    pub(super) fn hear_proxy(&mut self) {
+        let packets = self.packets();
+        if let Some((_, unheard)) = packets.iter().find(|(name, _)| *name == "drop_no_proxy") {
+            self.proxy.hear(*unheard, &self.link);
+        }
+    }
+
     fn packets(&self) -> Vec<(&'static str, u64)> {
         self.redirector.counters().unwrap_or_else(|error| {
             tracing::warn!(%error, "the programs' counters cannot be read");

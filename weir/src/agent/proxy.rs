@@ -26,6 +26,10 @@ pub struct ProxyState {
     connected: BTreeMap<ProxyId, Proxy>,
     /// The one whose listeners get new connections, and the revision it judges by.
     active: Option<(ProxyId, u64)>,
+    /// Connections that found no listener, as counted when this proxy was in charge already.
+    unheard: Option<(ProxyId, u64)>,
+    /// Lately they found none, though a proxy was in charge.
+    deaf: bool,
     /// What names resolve to, not taken in yet.
     pub learnt: Vec<Learned>,
     /// Counters of the active one.
@@ -49,6 +53,8 @@ impl ProxyState {
         Self {
             connected: BTreeMap::new(),
             active: None,
+            unheard: None,
+            deaf: false,
             learnt: Vec::new(),
             counters: None,
             intake,
@@ -58,6 +64,28 @@ impl ProxyState {
     /// The revision that the active proxy judges by.
     pub fn revision(&self) -> Option<u64> {
         self.active.map(|(_, revision)| revision)
+    }
+
+    /// Whether new connections find the listeners of the active proxy.
+    pub fn listens(&self) -> bool {
+        self.active.is_some() && !self.deaf
+    }
+
+    /// Looks whether new connections found no listener (`unheard` counts them) while one proxy was in
+    /// charge all the time since the last look. Its listeners are put in charge anew then.
+    pub fn hear(&mut self, unheard: u64, link: &AgentEnd) {
+        let now = self.active.map(|(id, _)| (id, unheard));
+        self.deaf = match (self.unheard, now) {
+            (Some((before, counted)), Some((id, count))) => before == id && count > counted,
+            _ => false,
+        };
+        self.unheard = now;
+        if let (true, Some((id, _))) = (self.deaf, now) {
+            tracing::error!(
+                "connections find no listener of the proxy in charge: it shall connect anew"
+            );
+            link.recall(id);
+        }
     }
 
     /// Process id of the active proxy.

@@ -1,6 +1,9 @@
 //! What the agent tells the API of policies and of its pods.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 use weir_cluster::kubernetes::{
@@ -11,6 +14,41 @@ use weir_cluster::kubernetes::{
 use weir_redirector::Unmanaged;
 
 use super::Agent;
+
+/// The API has addresses of pods from before a node started again until the kubelet has started each
+/// of them: what is not under policy for so long only may be no fault.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Pods that are not under policy, and since when.
+#[derive(Debug, Default)]
+pub struct LostPods {
+    since: BTreeMap<String, (Instant, Unmanaged)>,
+}
+
+impl LostPods {
+    /// Takes in which pods are not under policy now; each is logged once.
+    pub fn are(&mut self, unmanaged: &[Unmanaged]) {
+        let mut before = std::mem::take(&mut self.since);
+        for pod in unmanaged {
+            let known = before.remove(&pod.pod);
+            if known.as_ref().is_none_or(|(_, known)| known != pod) {
+                tracing::error!(pod = pod.pod, reason = pod.reason, "not under policy");
+            }
+            let since = known.map_or_else(Instant::now, |(since, _)| since);
+            self.since.insert(pod.pod.clone(), (since, pod.clone()));
+        }
+        for pod in before.into_keys() {
+            tracing::info!(pod, "under policy, or gone");
+        }
+    }
+
+    /// Those of them that the API is told of.
+    fn for_long(&self) -> impl Iterator<Item = &Unmanaged> {
+        let lost = self.since.values();
+        lost.filter(|(since, _)| since.elapsed() >= GRACE)
+            .map(|(_, pod)| pod)
+    }
+}
 
 /// What the API of a cluster is told, and by whom.
 #[derive(Debug, Clone, Args)]
@@ -60,7 +98,7 @@ impl Agent {
                 });
             }
         }
-        for unmanaged in &self.state.unmanaged {
+        for unmanaged in self.lost_pods.for_long() {
             let Some((namespace, name)) = unmanaged.pod.split_once('/') else {
                 continue;
             };
@@ -80,7 +118,7 @@ impl Agent {
                 let of_pod = |pod_of: &&Unmanaged| {
                     pod_of.pod.split_once('/') == Some((&pod.namespace, &pod.name))
                 };
-                let fault = self.state.unmanaged.iter().find(of_pod);
+                let fault = self.lost_pods.for_long().find(of_pod);
                 let fault = fault.map(|unmanaged| unmanaged.reason.as_str());
                 if let Some(patch) = pod_patch(pod, fault, &now) {
                     let key = ("Pod", pod.namespace.clone(), pod.name.clone());

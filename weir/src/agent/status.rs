@@ -41,6 +41,7 @@ pub fn status(agent: &Agent) -> Value {
         "proxy": {
             "revision": agent.proxy.revision(),
             "pid": agent.proxy.pid(),
+            "listens": agent.proxy.listens(),
             "counters": agent.proxy.counters,
         },
         "tracked_flows": agent.redirector.tracked(),

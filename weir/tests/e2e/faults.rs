@@ -5,6 +5,7 @@ use std::process::Child;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use aya::maps::{Map, MapData, SockMap};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use weir_lab::{Part, Topology};
@@ -16,7 +17,8 @@ in_both_topologies!(
     proxy_killed_under_load,
     agent_killed,
     proxy_replaced_under_load,
-    the_newest_proxy_is_in_charge
+    the_newest_proxy_is_in_charge,
+    a_proxy_that_hears_nothing_is_noticed
 );
 
 const SLEEP: &str = "deploy/sleep";
@@ -240,6 +242,28 @@ fn the_newest_proxy_is_in_charge(topology: Topology) {
     in_charge(&lab, old.cast_unsigned());
     all_verdicts(&lab);
     assert!(third.wait().unwrap().success(), "within {PATIENCE:?}");
+    only_headers_reached(&lab);
+}
+
+/// Its listeners have left the kernel's map, and everybody believes that it is in charge.
+fn a_proxy_that_hears_nothing_is_noticed(topology: Topology) {
+    let lab = TestLab::up(topology);
+    lab.apply(ALLOW_GET_HEADERS);
+    lab.apply(ECHO_FOR_SLEEP);
+    let pins = format!("/sys/fs/bpf/weir/weir-lab-{}", lab.name);
+    let version = std::fs::read_dir(pins).unwrap().next().unwrap().unwrap();
+    let pinned = MapData::from_pin(version.path().join("LISTENERS")).unwrap();
+    let mut listeners = SockMap::try_from(Map::SockMap(pinned)).unwrap();
+    // Some slots are for traffic that nobody listens for.
+    let cleared = (0..8).filter(|slot| listeners.clear_index(slot).is_ok());
+    assert!(cleared.count() >= 4, "TCP in both directions and families");
+    lab.dropped(SLEEP, FAMILIES[0], &["httpbin:8000/headers"]);
+    wait_for("the proxy is put in charge anew", || {
+        lab.curl(SLEEP, FAMILIES[0], &["httpbin:8000/headers"])
+            .status
+            == 200
+    });
+    all_verdicts(&lab);
     only_headers_reached(&lab);
 }
 
