@@ -165,10 +165,6 @@ impl Instance {
                 }
             }
         }
-        // Other instances may have theirs there: then it is not empty, and stays.
-        for folder in [self.pin_root(), self.run_dir()] {
-            folder.parent().map(fs::remove_dir);
-        }
         Ok(())
     }
 }
