@@ -9,6 +9,8 @@ import sys
 import tarfile
 import zipfile
 
+import labcheck
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CACHE = os.environ.get("WEIR_CACHE", os.path.expanduser("~/.cache/weir"))
 TOOLS = os.path.join(CACHE, "tools/deploy")
@@ -75,12 +77,13 @@ def validate_monitor(each):
     """What is wrong with a ServiceMonitor or PodMonitor; empty: nothing."""
     folder = os.path.join(TOOLS, "monitors")
     script = os.path.join(folder, "validate.mjs")
+    node, npm = labcheck.node()
     if not os.path.isdir(os.path.join(folder, "node_modules/@kubernetes-models/prometheus-operator")):
         os.makedirs(folder, exist_ok=True)
-        run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder, MONITORS)
+        run(*npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder, MONITORS)
     with open(script, "w") as file:
         file.write(VALIDATE)
-    return run("node", script, ok=False, input=json.dumps(each)).stderr
+    return run(*node, script, ok=False, input=json.dumps(each)).stderr
 
 
 def run(*words, ok=True, **more):

@@ -22,15 +22,20 @@ def weir(*words, check=True):
     return done.stdout
 
 
-def wait(what, found, seconds=30):
-    """Polls until `found` gives something."""
+def poll(found, seconds, pause=0.05):
+    """What `found` gives, as soon as it gives something; None where it does not."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         result = found()
         if result:
             return result
-        time.sleep(0.05)
-    sys.exit(f"{what}: not after {seconds} s")
+        time.sleep(pause)
+    return None
+
+
+def wait(what, found, seconds=30, pause=0.05):
+    """The same, where it must give something."""
+    return poll(found, seconds, pause) or sys.exit(f"{what}: not after {seconds} s")
 
 
 def python_packages(folder, *packages):

@@ -4,7 +4,7 @@
 //!
 //! `GET /double/asked` tells which of the role's verbs were used, and what was refused.
 
-use std::{fs, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{fs, net::SocketAddr, process::ExitCode};
 
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,8 +38,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         used: Default::default(),
         refused: Default::default(),
     };
-    let files = (PathBuf::from(cert), PathBuf::from(key));
-    let server = ApiServer::secure(address, &files.0, &files.1, access).await?;
+    let server = ApiServer::secure(address, cert.as_ref(), key.as_ref(), access).await?;
     server.faults(|faults| {
         faults.no_streaming_lists = rest.iter().any(|word| word == "no-streaming-lists");
     });

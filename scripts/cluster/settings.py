@@ -10,6 +10,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.append(os.path.dirname(HERE))
 
 import deploytools  # noqa: E402
+import labcheck  # noqa: E402
 
 CACHE = deploytools.CACHE
 BINARIES = os.path.join(CACHE, "kubernetes/1.20.2/bin")
@@ -55,15 +56,7 @@ def run(*words, ok=True, **more):
 
 
 def wait(what, found, seconds=60, pause=0.1):
-    """What `found` gives, as soon as it gives anything true."""
-    until = time.monotonic() + seconds
-    while True:
-        result = found()
-        if result:
-            return result
-        if time.monotonic() > until:
-            fail(f"{what}: not after {seconds} s")
-        time.sleep(pause)
+    return labcheck.wait(f"cluster: {what}", found, seconds, pause)
 
 
 def netns(name):

@@ -2,9 +2,9 @@
 import json
 import os
 import socket
-import time
 
 import deploytools as tools
+import labcheck
 from image.container import Container, configuration
 
 LAB = "testimage"
@@ -28,13 +28,7 @@ def on_node(*words, ok=True, **more):
 
 
 def wait(what, found, seconds=60):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        result = found()
-        if result:
-            return result
-        time.sleep(0.02)
-    return tools.fail(f"{what}: not after {seconds} s") if what else None
+    return labcheck.wait(what, found, seconds)
 
 
 def need(good, what, *containers):
@@ -68,7 +62,7 @@ def in_force(agent, proxy, seconds=60):
         ended = not (agent.alive() and proxy.alive())
         return "ended" if ended else (agent_says("sync") or {}).get("proxy")
 
-    return wait(None, ended_or_ready, seconds) is True
+    return labcheck.poll(ended_or_ready, seconds) is True
 
 
 class Node:

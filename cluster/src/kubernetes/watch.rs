@@ -16,7 +16,10 @@ use kube::{
     api::{ListParams, WatchParams},
     core::{DynamicObject, Status, WatchEvent},
 };
-use tokio::time::timeout;
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 
 use super::{Resource, Shared};
 
@@ -64,19 +67,18 @@ pub async fn watch(client: Client, resource: &'static Resource, shared: Arc<Shar
             Ok(()) => {}
             Err(fault) => watch.failed(fault),
         }
-        let pause = next.next().unwrap_or(LONGEST_PAUSE);
-        // Where one kind is in step again, the others need not wait for their turn; but not again and
-        // again, where the server is there for moments only.
-        let often = hurried.is_some_and(|before| before.elapsed() < LONGEST_PAUSE);
-        let back = async {
-            match often {
-                true => std::future::pending().await,
-                false => watch.shared.back.notified().await,
-            }
-        };
-        if timeout(pause, back).await.is_ok() {
-            hurried = Some(Instant::now());
-        }
+        let length = next.next().unwrap_or(LONGEST_PAUSE);
+        pause(length, &watch.shared.back, &mut hurried).await;
+    }
+}
+
+/// Waits; but where one kind is in step again, the others need not wait for their turn. Not again and
+/// again, where the server is there for moments only: `hurried` is when that was last.
+async fn pause(length: Duration, back: &Notify, hurried: &mut Option<Instant>) {
+    if hurried.is_some_and(|before| before.elapsed() < LONGEST_PAUSE) {
+        sleep(length).await;
+    } else if timeout(length, back.notified()).await.is_ok() {
+        *hurried = Some(Instant::now());
     }
 }
 
@@ -305,4 +307,34 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_is_back_ends_a_pause_once() {
+        let back = Notify::new();
+        let mut hurried = None;
+        let tell = async || {
+            loop {
+                back.notify_waiters();
+                tokio::task::yield_now().await;
+            }
+        };
+        let hour = Duration::from_secs(3600);
+        tokio::select! {
+            () = pause(hour, &back, &mut hurried) => {}
+            () = tell() => {}
+        }
+        assert!(hurried.is_some());
+        let short = Duration::from_millis(50);
+        let begin = Instant::now();
+        tokio::select! {
+            () = pause(short, &back, &mut hurried) => {}
+            () = tell() => {}
+        }
+        assert!(begin.elapsed() >= short, "not again so soon");
+    }
 }

@@ -144,3 +144,32 @@ impl Agent {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_api_hears_of_pods_that_stay_lost() {
+        let pod = |reason: &str| Unmanaged {
+            pod: "default/sleep".to_owned(),
+            reason: reason.to_owned(),
+        };
+        let told = |lost: &LostPods| lost.for_long().cloned().collect::<Vec<_>>();
+        let mut lost = LostPods::default();
+        lost.are(&[pod("no interface")]);
+        assert_eq!(told(&lost), []);
+        let Some(long_ago) = Instant::now().checked_sub(GRACE) else {
+            panic!("a machine that runs for less than {GRACE:?}");
+        };
+        lost.since
+            .values_mut()
+            .for_each(|(since, _)| *since = long_ago);
+        // Another reason is no other loss.
+        lost.are(&[pod("two pods have its address")]);
+        assert_eq!(told(&lost), [pod("two pods have its address")]);
+        lost.are(&[]);
+        lost.are(&[pod("no interface")]);
+        assert_eq!(told(&lost), []);
+    }
+}

@@ -30,8 +30,9 @@ pub fn pod_patch(pod: &PodPlacement, fault: Option<&str>, now: &str) -> Option<V
     Some(json!({"status": {"conditions": [condition]}}))
 }
 
-/// The nodes that an agent is meant for: where pods of the same DaemonSet as this agent's are.
-/// `None`: this agent is no such pod.
+/// The nodes that an agent is meant for: where pods of the same DaemonSet as this agent's are. One
+/// that has no node yet stands for the node that it is to have: there no policy is in force. `None`:
+/// this agent is no such pod.
 pub fn enforcing(
     placements: &[PodPlacement],
     namespace: &str,
@@ -44,8 +45,11 @@ pub fn enforcing(
     let others = placements
         .iter()
         .filter(|pod| (&pod.namespace, &pod.controller) == (&agent.namespace, &agent.controller));
-    let nodes = others.map(|pod| pod.node.clone());
-    Some(nodes.filter(|node| !node.is_empty()).collect())
+    let place = |pod: &PodPlacement| match pod.node.is_empty() {
+        true => format!("pod {}", pod.name),
+        false => pod.node.clone(),
+    };
+    Some(others.map(place).collect())
 }
 
 #[cfg(test)]
@@ -112,7 +116,10 @@ mod tests {
             ..pod("thief", "e", "daemonset")
         });
         let nodes = enforcing(&pods, "weir-system", "weir-a").unwrap();
-        assert_eq!(nodes, BTreeSet::from(["a".into(), "b".into()]));
+        assert_eq!(
+            nodes,
+            BTreeSet::from(["a".into(), "b".into(), "pod weir-new".into()])
+        );
         assert_eq!(enforcing(&pods, "weir-system", "alone"), None);
         assert_eq!(enforcing(&pods, "weir-system", "gone"), None);
     }
