@@ -28,6 +28,8 @@ fn main() {
             variable("CARGO_CFG_TARGET_ARCH")
         ),
         "-Cdebuginfo=2".into(),
+        // Atomic additions that return a number need it; every kernel with tcx has it.
+        "-Ctarget-cpu=v3".into(),
         format!("-Clinker={}", linker.display()),
         "-Clink-arg=--btf".into(),
     ]

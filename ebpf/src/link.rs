@@ -1,7 +1,7 @@
 //! The private link between the node and the proxy's network namespace.
 //!
 //! On the link a frame's source MAC says which endpoint it belongs to and from which side it
-//! came: `02:5a:SIDE:DIRECTION:INDEX`. Inside the namespace the same travels in `skb->mark`.
+//! came ([`Label`]). Inside the namespace the same travels in `skb->mark`.
 
 use aya_ebpf::{
     helpers::generated::{
@@ -11,19 +11,18 @@ use aya_ebpf::{
 };
 use weir_abi::{
     conntrack::{Connection, ConnectionKey, PROXIED, TRANSLATED},
-    counter, mark,
-    policy::{
-        NeighbourKey,
-        direction::{EGRESS, INGRESS},
-    },
+    counter,
+    label::Label,
+    listener, mark,
+    policy::direction::{EGRESS, INGRESS},
     protocol,
 };
 
 use crate::{
-    maps::{CONFIG, CONNTRACK, INTERFACES, LISTENERS, NEIGHBOURS, Scratch, scratch},
-    packet::{self, Kind},
-    service,
-    steer::slot,
+    learnt,
+    maps::{CONFIG, INTERFACES, LISTENERS, Scratch, scratch},
+    packet::{self, Kind, Packet, Part},
+    service, share,
     tell::{self, drop, fail, pass},
     tracking,
     verdict::proxied,
@@ -32,53 +31,45 @@ use crate::{
 const BPF_F_INGRESS: u64 = 1;
 const PACKET_HOST: u32 = 0;
 
-/// Who a frame on the link belongs to.
-#[derive(Clone, Copy)]
-struct Label {
-    endpoint: u16,
-    from_pod: bool,
-    /// Of the flow; only set on the way to the proxy.
-    direction: u8,
-}
-
 #[inline(always)]
 fn label(ctx: &TcContext) -> Option<Label> {
-    match ctx.load::<[u8; 6]>(6).ok()? {
-        [0x02, 0x5a, side, direction, high, low] if side <= 1 && direction <= 1 => Some(Label {
-            endpoint: u16::from_be_bytes([high, low]),
-            from_pod: side == 1,
-            direction,
-        }),
-        _ => None,
-    }
+    Label::from_mac(ctx.load::<[u8; 6]>(6).ok()?)
 }
 
 /// Puts the label on a frame.
 #[inline(always)]
-pub fn put_label(ctx: &TcContext, endpoint: u16, from_pod: bool, direction: u8) -> bool {
-    let [high, low] = endpoint.to_be_bytes();
-    let source = [0x02, 0x5a, from_pod as u8, direction, high, low];
-    ctx.store(6, &source, 0).is_ok()
+fn put_label(ctx: &TcContext, label: Label) -> bool {
+    ctx.store(6, &label.to_mac(), 0).is_ok()
 }
 
 /// Into the proxy's network namespace: the label becomes the mark. A new connection is dropped
 /// where no proxy listens; the kernel would answer it with a reset otherwise.
 #[inline(always)]
-pub fn to_proxy(ctx: &TcContext) -> i32 {
+pub fn arrive(ctx: &TcContext) -> i32 {
     let Some(label) = label(ctx) else {
         return drop(counter::DROP_FOREIGN);
     };
-    let Some(Scratch { packet, header, .. }) = scratch() else {
+    let Some(Scratch {
+        packet,
+        datagram,
+        header,
+        ..
+    }) = scratch()
+    else {
         return drop(counter::DROP_FOREIGN);
     };
-    if packet::parse(ctx, label.endpoint, packet, header) != Kind::Flow || !proxied(packet.protocol)
+    if packet::parse(ctx, label.endpoint, packet, datagram, header) != Kind::Flow
+        || !proxied(packet.protocol)
     {
         return drop(counter::DROP_FOREIGN);
+    }
+    if packet.part == Part::First {
+        packet::remember_fragment(datagram, &packet.ports(), tell::now());
     }
     let udp = packet.protocol == protocol::UDP;
     // A datagram of the client's side always asks; one of the server's answers a socket of ours.
     let asks = packet.opens() || (udp && label.from_pod == (label.direction == EGRESS));
-    if asks && !listening(slot(label.direction, packet.v6, udp)) {
+    if asks && !listening(listener::slot(label.direction, packet.v6, udp)) {
         return fail(
             packet,
             label.endpoint,
@@ -120,7 +111,12 @@ pub fn leave_proxy(ctx: &TcContext) -> i32 {
     let Some(endpoint) = mark::endpoint(skb_mark) else {
         return drop(counter::DROP_UNMARKED);
     };
-    if !put_label(ctx, endpoint, skb_mark & mark::FROM_POD != 0, 0) {
+    let label = Label {
+        endpoint,
+        from_pod: skb_mark & mark::FROM_POD != 0,
+        direction: 0,
+    };
+    if !put_label(ctx, label) {
         return drop(counter::DROP_UNMARKED);
     }
     tell::PASS
@@ -141,19 +137,23 @@ pub fn from_proxy(ctx: &TcContext) -> i32 {
         packet,
         key,
         connection: entry,
+        datagram,
         header,
         ..
     }) = scratch()
     else {
         return drop(counter::DROP_MALFORMED);
     };
-    if packet::parse(ctx, label.endpoint, packet, header) != Kind::Flow {
+    if packet::parse(ctx, label.endpoint, packet, datagram, header) != Kind::Flow {
         return drop(counter::DROP_MALFORMED);
+    }
+    let now = tell::now();
+    if packet.part == Part::First {
+        packet::remember_fragment(datagram, &packet.ports(), now);
     }
     // Coded alike on both ways: `from_pod` is the side on which the proxy faces the pod.
     let towards_pod = label.from_pod;
     *key = packet.key(label.endpoint, !towards_pod);
-    let now = tell::now();
     let udp = packet.protocol == protocol::UDP;
     if (packet.opens() || udp) && !open(ctx, key, entry, now) {
         return fail(
@@ -174,16 +174,9 @@ pub fn from_proxy(ctx: &TcContext) -> i32 {
         // SAFETY: no preconditions; what the helper cannot do it reports by dropping.
         return unsafe { bpf_redirect_peer(interface, 0) as i32 };
     }
-    let neighbour = NeighbourKey {
-        remote: key.remote,
-        endpoint: label.endpoint,
-        reserved: 0,
-    };
-    // SAFETY: entries are plain bytes.
-    let Some(neighbour) = (unsafe { NEIGHBOURS.get(neighbour) }) else {
+    let Some(neighbour) = learnt::learnt(label.endpoint, &key.remote, now) else {
         return fail(packet, label.endpoint, EGRESS, counter::DROP_NO_NEIGHBOUR);
     };
-    let neighbour = *neighbour;
     if ctx.store(0, &neighbour.remote, 0).is_err() || ctx.store(6, &neighbour.pod, 0).is_err() {
         return drop(counter::DROP_MALFORMED);
     }
@@ -222,5 +215,49 @@ fn open(ctx: &TcContext, key: &ConnectionKey, entry: &mut Connection, now: u64) 
         flags: PROXIED,
         ..Connection::default()
     };
-    CONNTRACK.insert(key, *entry, 0).is_ok()
+    share::put(key, entry)
+}
+
+#[inline(always)]
+fn link(direction: u8) -> u32 {
+    match CONFIG.get(0) {
+        Some(config) if direction == INGRESS => config.ingress_link,
+        Some(config) => config.egress_link,
+        None => 0,
+    }
+}
+
+/// Sends a packet from a pod's veth to the proxy.
+#[inline(always)]
+pub fn to_proxy<const FROM_POD: bool>(
+    ctx: &TcContext,
+    endpoint: u16,
+    packet: &Packet,
+    direction: u8,
+) -> i32 {
+    let link = link(direction);
+    if link == 0 {
+        return fail(packet, endpoint, direction, counter::DROP_NO_LINK);
+    }
+    if !proxied(packet.protocol) {
+        return drop(counter::DROP_POLICY);
+    }
+    let label = Label {
+        endpoint,
+        from_pod: FROM_POD,
+        direction,
+    };
+    if !put_label(ctx, label) {
+        return drop(counter::DROP_MALFORMED);
+    }
+    tell::count(counter::REDIRECT);
+    // SAFETY: no preconditions; what the helper cannot do it reports by dropping.
+    unsafe {
+        // `bpf_redirect_peer` works on ingress only, where it saves a pass through the backlog.
+        if FROM_POD {
+            bpf_redirect_peer(link, 0) as i32
+        } else {
+            bpf_redirect(link, 0) as i32
+        }
+    }
 }

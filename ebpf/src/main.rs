@@ -12,12 +12,20 @@
 //! and the steering on the private link of each direction. What cannot be judged is dropped.
 #![no_std]
 #![no_main]
+#![feature(core_intrinsics)]
+#![allow(
+    internal_features,
+    reason = "BPF's atomic addition is an intrinsic only"
+)]
 
+mod learnt;
 mod link;
 mod maps;
+mod neighbour;
 mod packet;
 mod pod;
 mod service;
+mod share;
 mod steer;
 mod tell;
 mod tracking;
@@ -43,7 +51,7 @@ pub fn to_pod(ctx: TcContext) -> i32 {
 /// tcx ingress of the private link inside the proxy's network namespace.
 #[classifier]
 pub fn to_proxy(ctx: TcContext) -> i32 {
-    link::to_proxy(&ctx)
+    link::arrive(&ctx)
 }
 
 /// tcx egress of the private link inside the proxy's network namespace.

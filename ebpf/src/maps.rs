@@ -3,13 +3,13 @@
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     macros::map,
-    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SockMap},
+    maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf, SockMap},
 };
 use weir_abi::{
     Address,
-    conntrack::{Connection, ConnectionKey, FragmentKey, FragmentPorts, Translation},
-    counter,
-    policy::{AddressValue, Config, Endpoint, Neighbour, NeighbourKey, PolicyKey, PolicyValue},
+    conntrack::{Connection, ConnectionKey, MOST_SLOTS, Share, SlotKey},
+    counter, listener,
+    policy::{AddressValue, Config, Endpoint, PolicyKey, PolicyValue},
     service::{Backend, BackendKey, Service, ServiceKey},
 };
 
@@ -19,6 +19,8 @@ use crate::packet::Packet;
 /// interrupted by another one on its CPU, so one for each CPU is enough.
 #[derive(Clone, Copy)]
 pub struct Scratch {
+    /// Whose interface it is.
+    pub endpoint: Endpoint,
     /// The packet's flow.
     pub packet: Packet,
     /// The flow that an ICMP error quotes.
@@ -27,6 +29,8 @@ pub struct Scratch {
     pub key: ConnectionKey,
     /// A new entry for it.
     pub connection: Connection,
+    /// Where the ports of a fragment are kept.
+    pub datagram: ConnectionKey,
     /// A header as it stands in the packet.
     pub header: [u8; 40],
 }
@@ -56,6 +60,25 @@ pub fn scratch() -> Option<&'static mut Scratch> {
     Some(unsafe { &mut *scratch })
 }
 
+/// What is remembered beside a flow, on its way into the table or looked for there.
+#[derive(Clone, Copy)]
+pub struct Beside {
+    pub key: ConnectionKey,
+    pub entry: Connection,
+}
+
+/// See [`Beside`]. Not pinned, as above.
+#[map]
+pub static BESIDE: PerCpuArray<Beside> = PerCpuArray::with_max_entries(1, 0);
+
+/// This CPU's.
+#[inline(always)]
+pub fn beside() -> Option<&'static mut Beside> {
+    let beside = BESIDE.get_ptr_mut(0)?;
+    // SAFETY: as in `scratch`; callers use it up before they call what uses it, too.
+    Some(unsafe { &mut *beside })
+}
+
 /// Settings: one entry.
 #[map]
 pub static CONFIG: Array<Config> = Array::pinned(1, 0);
@@ -79,9 +102,18 @@ pub static ADDRESSES: LpmTrie<Address, AddressValue> =
 #[map]
 pub static POLICY: LpmTrie<PolicyKey, PolicyValue> = LpmTrie::pinned(262_144, BPF_F_NO_PREALLOC);
 
-/// Tracked flows.
+/// The connection table: see [`weir_abi::conntrack`]. Entries take memory when they are there.
 #[map]
-pub static CONNTRACK: LruHashMap<ConnectionKey, Connection> = LruHashMap::pinned(524_288, 0);
+pub static CONNTRACK: HashMap<ConnectionKey, Connection> =
+    HashMap::pinned(1_048_576, BPF_F_NO_PREALLOC);
+
+/// Which entry has a slot of an endpoint's ring.
+#[map]
+pub static SLOTS: HashMap<SlotKey, ConnectionKey> = HashMap::pinned(1_048_576, BPF_F_NO_PREALLOC);
+
+/// How far each endpoint's ring has come, by index of the endpoint.
+#[map]
+pub static SHARES: Array<Share> = Array::pinned(MOST_SLOTS, 0);
 
 /// Services by virtual address.
 #[map]
@@ -91,21 +123,9 @@ pub static SERVICES: HashMap<ServiceKey, Service> = HashMap::pinned(65_536, BPF_
 #[map]
 pub static BACKENDS: HashMap<BackendKey, Backend> = HashMap::pinned(262_144, BPF_F_NO_PREALLOC);
 
-/// Backend chosen for each flow to a service.
+/// The proxy's listeners: see [`weir_abi::listener`].
 #[map]
-pub static TRANSLATIONS: LruHashMap<ConnectionKey, Translation> = LruHashMap::pinned(131_072, 0);
-
-/// Ports of fragmented datagrams under way.
-#[map]
-pub static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts> = LruHashMap::pinned(8192, 0);
-
-/// Link-layer addresses of proxied flows.
-#[map]
-pub static NEIGHBOURS: LruHashMap<NeighbourKey, Neighbour> = LruHashMap::pinned(65_536, 0);
-
-/// The proxy's listeners: direction * 2 + (1 for IPv6).
-#[map]
-pub static LISTENERS: SockMap = SockMap::pinned(8, 0);
+pub static LISTENERS: SockMap = SockMap::pinned(listener::COUNT, 0);
 
 /// See [`weir_abi::counter`].
 #[map]

@@ -1,42 +1,57 @@
-//! Reading headers.
+//! A packet's flow, and what kind of frame it came in.
 //!
 //! Everything is read with `bpf_skb_load_bytes`: it also reaches into paged data, and it spares
-//! the verifier packet pointers. Sources: RFC 791, RFC 8200, RFC 9293, RFC 768, RFC 792, RFC 4443.
+//! the verifier packet pointers. Nothing is read beyond the length that the IP header gives, as
+//! the receiver's stack cuts the packet there.
 
-use aya_ebpf::{helpers::generated::bpf_skb_load_bytes, programs::TcContext};
+mod chain;
+mod fragment;
+mod options;
+mod quote;
+mod read;
+
 use weir_abi::{
     Address,
-    conntrack::{ConnectionKey, FragmentKey, FragmentPorts},
-    mapped, protocol,
+    conntrack::{ConnectionKey, FragmentPorts},
+    protocol,
 };
 
-use crate::maps::FRAGMENTS;
+pub use fragment::remember as remember_fragment;
+pub use quote::quoted;
+pub use read::parse;
 
 /// Length of the Ethernet header.
 pub const ETHERNET: usize = 14;
-const ETH_P_IP: u16 = 0x0800;
-const ETH_P_IPV6: u16 = 0x86dd;
-const ETH_P_ARP: u16 = 0x0806;
 
 pub const TCP_FIN: u8 = 1;
 pub const TCP_SYN: u8 = 2;
 pub const TCP_RST: u8 = 4;
 const TCP_ACK: u8 = 16;
 
-/// Extension headers followed before a packet is refused (RFC 8200 lists six kinds).
-const MAX_EXTENSIONS: usize = 8;
-
 /// What a frame turned out to be.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
     Flow,
-    /// ARP, neighbour discovery, multicast listener reports.
-    Neighbour,
+    Arp,
+    /// Neighbour discovery or multicast listener discovery, by type: see `neighbour`.
+    Icmpv6,
+    /// Anything but untagged IPv4, IPv6 and ARP.
     NotIp,
     Malformed,
     /// A later fragment whose first part was not seen.
     Fragment,
+}
+
+/// Which part of a datagram a packet is.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum Part {
+    #[default]
+    Whole,
+    First,
+    /// Without transport header; its ports are those of the first one.
+    Later,
 }
 
 /// A packet's flow.
@@ -46,6 +61,10 @@ pub struct Packet {
     pub destination: Address,
     /// The service that the endpoint dialled, once translated; else zero.
     pub service: Address,
+    /// Offset of the first byte behind the IP packet.
+    pub end: u32,
+    /// The version of `service` whose backend was chosen for this packet; 0: it was known.
+    pub chosen: u32,
     pub source_port: u16,
     pub destination_port: u16,
     pub service_port: u16,
@@ -54,9 +73,12 @@ pub struct Packet {
     pub protocol: u8,
     /// TCP flags, or the ICMP type.
     pub detail: u8,
+    /// Of IPv6.
+    pub hop_limit: u8,
     pub v6: bool,
-    /// A fragment without transport header; its ports are those of the first one.
-    pub later_fragment: bool,
+    /// The client of `service` keeps its backend.
+    pub affine: bool,
+    pub part: Part,
 }
 
 impl Packet {
@@ -65,8 +87,8 @@ impl Packet {
     pub fn opens(&self) -> bool {
         match self.protocol {
             protocol::TCP => self.detail & (TCP_SYN | TCP_ACK) == TCP_SYN,
-            protocol::ICMP => self.detail == 8,
-            protocol::ICMPV6 => self.detail == 128,
+            protocol::ICMP => self.detail == protocol::ECHO_REQUEST,
+            protocol::ICMPV6 => self.detail == protocol::ECHO_REQUEST_V6,
             _ => false,
         }
     }
@@ -78,15 +100,12 @@ impl Packet {
         self.protocol == protocol::TCP && self.detail & (TCP_SYN | TCP_ACK) == TCP_SYN | TCP_ACK
     }
 
-    /// The message type that opens the ICMP flow it belongs to: a reply's is its request's
-    /// (IANA registries of ICMP and ICMPv6 types). 0 for other protocols.
+    /// The message type that opens the ICMP flow it belongs to: a reply's is its request's. 0 for
+    /// other protocols.
     #[inline(always)]
     pub fn request_type(&self) -> u8 {
-        match (self.protocol, self.detail) {
-            (protocol::ICMP, 0) => 8,
-            (protocol::ICMP, reply @ (14 | 43)) => reply - 1,
-            (protocol::ICMPV6, reply @ (129 | 140 | 161)) => reply - 1,
-            (protocol::ICMP | protocol::ICMPV6, other) => other,
+        match self.protocol {
+            protocol::ICMP | protocol::ICMPV6 => protocol::request_type(self.protocol, self.detail),
             _ => 0,
         }
     }
@@ -108,6 +127,23 @@ impl Packet {
             self.detail == 128 || self.detail == 129
         } else {
             self.detail == 8 || self.detail == 0
+        }
+    }
+
+    /// How many bytes stand behind the IP header and its extensions.
+    #[inline(always)]
+    pub fn payload(&self) -> u32 {
+        self.end.wrapping_sub(self.transport as u32)
+    }
+
+    /// What later fragments of it do not carry.
+    #[inline(always)]
+    pub fn ports(&self) -> FragmentPorts {
+        FragmentPorts {
+            source: self.source_port,
+            destination: self.destination_port,
+            protocol: self.protocol,
+            detail: self.detail,
         }
     }
 
@@ -133,259 +169,18 @@ impl Packet {
     }
 }
 
-/// Reads bytes of the packet into the scratch header.
+/// fe80::/10 (RFC 4291 section 2.5.6).
 #[inline(always)]
-fn load<const LENGTH: usize>(ctx: &TcContext, offset: usize, header: &mut [u8; 40]) -> bool {
-    const { assert!(LENGTH <= 40) };
-    // SAFETY: `header` has at least LENGTH writable bytes.
-    unsafe {
-        bpf_skb_load_bytes(
-            ctx.skb.skb.cast(),
-            offset as u32,
-            header.as_mut_ptr().cast(),
-            LENGTH as u32,
-        ) == 0
-    }
+pub fn is_link_local(address: &Address) -> bool {
+    address[0] == 0xfe && address[1] & 0xc0 == 0x80
 }
 
-/// Reads the headers of a frame.
+/// ff00::/8, 224.0.0.0/4 and 255.255.255.255.
 #[inline(always)]
-pub fn parse(ctx: &TcContext, endpoint: u16, packet: &mut Packet, header: &mut [u8; 40]) -> Kind {
-    *packet = Packet::default();
-    // SAFETY: the context is valid for the run of the program.
-    let (ethertype, vlan) = unsafe {
-        let skb = ctx.skb.skb;
-        (u16::from_be((*skb).protocol as u16), (*skb).vlan_present)
-    };
-    if vlan != 0 {
-        return Kind::NotIp;
-    }
-    match ethertype {
-        ETH_P_IP => parse_v4(ctx, endpoint, packet, header),
-        ETH_P_IPV6 => parse_v6(ctx, endpoint, packet, header),
-        ETH_P_ARP => Kind::Neighbour,
-        _ => Kind::NotIp,
-    }
-}
-
-#[inline(always)]
-fn parse_v4(ctx: &TcContext, endpoint: u16, packet: &mut Packet, header: &mut [u8; 40]) -> Kind {
-    if !load::<20>(ctx, ETHERNET, header) {
-        return Kind::Malformed;
-    }
-    let length = ((header[0] & 0x0f) as usize) * 4;
-    if header[0] >> 4 != 4 || length < 20 {
-        return Kind::Malformed;
-    }
-    packet.source = mapped([header[12], header[13], header[14], header[15]]);
-    packet.destination = mapped([header[16], header[17], header[18], header[19]]);
-    packet.protocol = header[9];
-    packet.transport = (ETHERNET + length) as u16;
-    let id = u16::from_be_bytes([header[4], header[5]]) as u32;
-    let fragment = u16::from_be_bytes([header[6], header[7]]);
-    transport(
-        ctx,
-        endpoint,
-        packet,
-        id,
-        fragment & 0x1fff != 0,
-        fragment & 0x2000 != 0,
-    )
-}
-
-#[inline(always)]
-fn parse_v6(ctx: &TcContext, endpoint: u16, packet: &mut Packet, header: &mut [u8; 40]) -> Kind {
-    if !load::<40>(ctx, ETHERNET, header) {
-        return Kind::Malformed;
-    }
-    if header[0] >> 4 != 6 {
-        return Kind::Malformed;
-    }
-    packet.v6 = true;
-    packet.source.copy_from_slice(&header[8..24]);
-    packet.destination.copy_from_slice(&header[24..40]);
-    let hop_limit = header[7];
-    let mut next = header[6];
-    let mut offset = ETHERNET + 40;
-    let (mut id, mut later, mut more) = (0u32, false, false);
-    let mut done = false;
-    for _ in 0..MAX_EXTENSIONS {
-        let length = match next {
-            // hop-by-hop, routing, destination options, mobility, HIP, shim6
-            0 | 43 | 60 | 135 | 139 | 140 => {
-                let Ok(extension) = ctx.load::<[u8; 2]>(offset) else {
-                    return Kind::Malformed;
-                };
-                next = extension[0];
-                (extension[1] as usize + 1) * 8
-            }
-            // authentication header: its length counts 4-byte words, less two
-            51 => {
-                let Ok(extension) = ctx.load::<[u8; 2]>(offset) else {
-                    return Kind::Malformed;
-                };
-                next = extension[0];
-                (extension[1] as usize + 2) * 4
-            }
-            44 => {
-                let Ok(extension) = ctx.load::<[u8; 8]>(offset) else {
-                    return Kind::Malformed;
-                };
-                next = extension[0];
-                let fragment = u16::from_be_bytes([extension[2], extension[3]]);
-                later = fragment & 0xfff8 != 0;
-                more = fragment & 1 != 0;
-                id = u32::from_be_bytes([extension[4], extension[5], extension[6], extension[7]]);
-                8
-            }
-            _ => {
-                done = true;
-                break;
-            }
-        };
-        offset += length;
-        if later {
-            // What follows is payload: the rest of the chain is in the first fragment.
-            done = true;
-            break;
-        }
-    }
-    if !done {
-        return Kind::Malformed;
-    }
-    packet.protocol = next;
-    packet.transport = offset as u16;
-    let kind = transport(ctx, endpoint, packet, id, later, more);
-    if kind == Kind::Flow && packet.protocol == protocol::ICMPV6 && !later {
-        match packet.detail {
-            // Neighbour discovery is only valid from the link itself: RFC 4861 section 6.1, 7.1.
-            133..=137 if hop_limit == 255 => return Kind::Neighbour,
-            130..=132 | 143 => return Kind::Neighbour,
-            _ => {}
-        }
-    }
-    kind
-}
-
-/// Reads the transport header and settles fragments.
-#[inline(always)]
-fn transport(
-    ctx: &TcContext,
-    endpoint: u16,
-    packet: &mut Packet,
-    id: u32,
-    later: bool,
-    more: bool,
-) -> Kind {
-    if later || more {
-        let key = FragmentKey {
-            source: packet.source,
-            destination: packet.destination,
-            id,
-            endpoint,
-            protocol: packet.protocol,
-            reserved: 0,
-        };
-        if later {
-            // SAFETY: entries are plain integers.
-            let Some(ports) = (unsafe { FRAGMENTS.get(key) }) else {
-                return Kind::Fragment;
-            };
-            packet.source_port = ports.source;
-            packet.destination_port = ports.destination;
-            packet.later_fragment = true;
-            return Kind::Flow;
-        }
-        let kind = ports(ctx, packet);
-        if kind == Kind::Flow {
-            let ports = FragmentPorts {
-                source: packet.source_port,
-                destination: packet.destination_port,
-            };
-            // Where the table takes no entry the later fragments are dropped, which is safe.
-            let _ = FRAGMENTS.insert(key, ports, 0);
-        }
-        return kind;
-    }
-    ports(ctx, packet)
-}
-
-#[inline(always)]
-fn ports(ctx: &TcContext, packet: &mut Packet) -> Kind {
-    let offset = packet.transport as usize;
-    match packet.protocol {
-        protocol::TCP => {
-            let Ok(header) = ctx.load::<[u8; 14]>(offset) else {
-                return Kind::Malformed;
-            };
-            packet.source_port = u16::from_be_bytes([header[0], header[1]]);
-            packet.destination_port = u16::from_be_bytes([header[2], header[3]]);
-            packet.detail = header[13];
-        }
-        protocol::UDP | protocol::SCTP => {
-            let Ok(header) = ctx.load::<[u8; 4]>(offset) else {
-                return Kind::Malformed;
-            };
-            packet.source_port = u16::from_be_bytes([header[0], header[1]]);
-            packet.destination_port = u16::from_be_bytes([header[2], header[3]]);
-        }
-        protocol::ICMP | protocol::ICMPV6 => {
-            let Ok(header) = ctx.load::<[u8; 6]>(offset) else {
-                return Kind::Malformed;
-            };
-            packet.detail = header[0];
-            if packet.has_identifier() {
-                let id = u16::from_be_bytes([header[4], header[5]]);
-                packet.source_port = id;
-                packet.destination_port = id;
-            }
-        }
-        _ => {}
-    }
-    Kind::Flow
-}
-
-/// The flow that an ICMP error is about, as a packet of the quoted direction.
-#[inline(always)]
-pub fn quoted(ctx: &TcContext, error: &Packet, packet: &mut Packet, header: &mut [u8; 40]) -> bool {
-    *packet = Packet::default();
-    let offset = error.transport as usize + 8;
-    if error.v6 {
-        if !load::<40>(ctx, offset, header) {
-            return false;
-        }
-        packet.v6 = true;
-        packet.source.copy_from_slice(&header[8..24]);
-        packet.destination.copy_from_slice(&header[24..40]);
-        packet.protocol = header[6];
-        packet.transport = (offset + 40) as u16;
+pub fn is_group(address: &Address, v6: bool) -> bool {
+    if v6 {
+        address[0] == 0xff
     } else {
-        if !load::<20>(ctx, offset, header) {
-            return false;
-        }
-        packet.source = mapped([header[12], header[13], header[14], header[15]]);
-        packet.destination = mapped([header[16], header[17], header[18], header[19]]);
-        packet.protocol = header[9];
-        packet.transport = (offset + ((header[0] & 0x0f) as usize) * 4) as u16;
+        address[12] & 0xf0 == 0xe0 || address[12..] == [255; 4]
     }
-    // RFC 792 promises only 8 bytes of the quoted transport header.
-    let Ok(header) = ctx.load::<[u8; 8]>(packet.transport as usize) else {
-        return false;
-    };
-    match packet.protocol {
-        protocol::TCP | protocol::UDP | protocol::SCTP => {
-            packet.source_port = u16::from_be_bytes([header[0], header[1]]);
-            packet.destination_port = u16::from_be_bytes([header[2], header[3]]);
-        }
-        protocol::ICMP | protocol::ICMPV6 => {
-            packet.detail = header[0];
-            if packet.has_identifier() {
-                let id = u16::from_be_bytes([header[4], header[5]]);
-                packet.source_port = id;
-                packet.destination_port = id;
-            }
-        }
-        _ => {}
-    }
-    true
 }

@@ -7,14 +7,20 @@ use aya_ebpf::{
 };
 use weir_abi::{
     Address,
-    conntrack::{ConnectionKey, Translation},
+    conntrack::{ConnectionKey, TRANSLATION, Translation},
+    policy::NODE,
     protocol,
-    service::{Backend, BackendKey, CLIENT_AFFINITY, HAIRPIN_V4, HAIRPIN_V6, Service, ServiceKey},
+    service::{
+        ANY_NODE_V4, ANY_NODE_V6, Backend, BackendKey, CLIENT_AFFINITY, HAIRPIN_V4, HAIRPIN_V6,
+        Service, ServiceKey,
+    },
 };
 
 use crate::{
-    maps::{BACKENDS, SERVICES, TRANSLATIONS},
-    packet::{ETHERNET, Packet},
+    maps::{BACKENDS, SERVICES, beside},
+    packet::{ETHERNET, Packet, Part},
+    share,
+    verdict::address,
 };
 
 const BPF_F_PSEUDO_HDR: u64 = 0x10;
@@ -32,26 +38,19 @@ pub enum Translated {
 }
 
 /// Translates a packet from the endpoint if it goes to a service. `key` is its tracking key with
-/// the service as remote.
+/// the service as remote. A backend chosen here is kept by [`remember`], once the packet has
+/// passed.
 #[inline(always)]
-pub fn forward(ctx: &TcContext, packet: &mut Packet, key: &ConnectionKey) -> Translated {
+pub fn forward(ctx: &TcContext, packet: &mut Packet, key: &ConnectionKey, now: u64) -> Translated {
     if packet.protocol != protocol::TCP && packet.protocol != protocol::UDP {
         return Translated::No;
     }
-    // SAFETY: entries are plain integers.
-    let service = unsafe {
-        SERVICES.get(ServiceKey {
-            address: packet.destination,
-            port: packet.destination_port,
-            protocol: packet.protocol,
-            reserved: 0,
-        })
-    };
-    let known = if packet.opens() {
+    let opens = packet.opens();
+    let service = find(packet);
+    let known = if opens {
         None
     } else {
-        // SAFETY: as above.
-        unsafe { TRANSLATIONS.get(key) }
+        known(key, key.local_port, now)
     };
     let translation = match (known, service) {
         // A tracked TCP flow keeps its backend; a datagram flow while the service is unchanged.
@@ -59,34 +58,34 @@ pub fn forward(ctx: &TcContext, packet: &mut Packet, key: &ConnectionKey) -> Tra
             if packet.protocol == protocol::TCP
                 || service.is_some_and(|service| service.id == known.service) =>
         {
-            *known
+            known
         }
+        // A TCP flow that is older than the programs keeps the backend that the node chose.
+        (_, Some(_)) if packet.protocol == protocol::TCP && !opens => return Translated::No,
         (_, Some(service)) => {
             let affine = service.flags & CLIENT_AFFINITY != 0;
-            let chosen = if affine { kept(service, key) } else { None };
+            let chosen = if affine {
+                kept(service, key, now)
+            } else {
+                None
+            };
             let Some(backend) = chosen.or_else(|| choose(service, &packet.source)) else {
                 return Translated::Failed;
             };
-            if affine {
-                keep(service, key, &backend);
-            }
-            let translation = Translation {
+            packet.chosen = service.id;
+            packet.affine = affine;
+            Translation {
                 backend: backend.address,
                 service: service.id,
                 port: backend.port,
-                reserved: 0,
-            };
-            if TRANSLATIONS.insert(key, translation, 0).is_err() {
-                return Translated::Failed;
             }
-            translation
         }
         (_, None) => return Translated::No,
     };
     packet.service = packet.destination;
     packet.service_port = packet.destination_port;
     if translation.backend == packet.source {
-        return to_itself(ctx, packet, key, &translation);
+        return to_itself(ctx, packet, key, &translation, now);
     }
     if !rewrite(ctx, packet, true, &translation.backend, translation.port) {
         return Translated::Failed;
@@ -94,23 +93,77 @@ pub fn forward(ctx: &TcContext, packet: &mut Packet, key: &ConnectionKey) -> Tra
     Translated::Yes
 }
 
+/// The service that a packet goes to: by its address, or by a node port, which every address of
+/// every node has.
+#[inline(always)]
+fn find(packet: &Packet) -> Option<&'static Service> {
+    let mut key = ServiceKey {
+        address: packet.destination,
+        port: packet.destination_port,
+        protocol: packet.protocol,
+        reserved: 0,
+    };
+    // SAFETY: entries are plain integers.
+    let exact = unsafe { SERVICES.get(key) };
+    if exact.is_some() || address(&packet.destination).flags & NODE == 0 {
+        return exact;
+    }
+    key.address = if packet.v6 { ANY_NODE_V6 } else { ANY_NODE_V4 };
+    // SAFETY: as above.
+    unsafe { SERVICES.get(key) }
+}
+
+/// The backend of a flow to a service, where one was chosen. The choice of a client that keeps its
+/// backend is that of a flow without a port of its own.
+#[inline(always)]
+fn known(key: &ConnectionKey, port: u16, now: u64) -> Option<Translation> {
+    let beside = beside()?;
+    beside.key = *key;
+    beside.key.kind = TRANSLATION;
+    beside.key.local_port = port;
+    let entry = share::get(&beside.key)?;
+    share::used(entry, now);
+    Some(Translation {
+        backend: entry.service,
+        service: entry.revision,
+        port: entry.service_port,
+    })
+}
+
+/// Keeps the backend that was chosen for a packet, which has passed. False where there is no room.
+#[inline(always)]
+pub fn remember(packet: &Packet, endpoint: u16, now: u64) -> bool {
+    let Some(beside) = beside() else {
+        return false;
+    };
+    beside.key = ConnectionKey {
+        local: packet.source,
+        remote: packet.service,
+        local_port: packet.source_port,
+        remote_port: packet.service_port,
+        endpoint,
+        protocol: packet.protocol,
+        kind: TRANSLATION,
+    };
+    let (backend, port) = (&packet.destination, packet.destination_port);
+    if !share::put_beside(beside, backend, packet.chosen, port, now) {
+        return false;
+    }
+    if packet.affine {
+        beside.key.local_port = 0;
+        // Without it the client's next choice may be another.
+        share::put_beside(beside, backend, packet.chosen, port, now);
+    }
+    true
+}
+
 /// Backends that are looked through for the one that a client had before they changed.
 const AFFINE: u32 = 64;
 
-/// Where the choice for a client is kept: the entry of a flow without a port of its own.
-#[inline(always)]
-fn affinity(key: &ConnectionKey) -> ConnectionKey {
-    ConnectionKey {
-        local_port: 0,
-        ..*key
-    }
-}
-
 /// The backend that a client has had, as long as the service has it.
 #[inline(always)]
-fn kept(service: &Service, key: &ConnectionKey) -> Option<Backend> {
-    // SAFETY: entries are plain integers.
-    let before = unsafe { TRANSLATIONS.get(affinity(key)) }.copied()?;
+fn kept(service: &Service, key: &ConnectionKey, now: u64) -> Option<Backend> {
+    let before = known(key, 0, now)?;
     let backend = Backend {
         address: before.backend,
         port: before.port,
@@ -129,18 +182,6 @@ fn kept(service: &Service, key: &ConnectionKey) -> Option<Backend> {
         }
     }
     None
-}
-
-/// Keeps the choice for a client. Where the table takes no entry the next choice may be another.
-#[inline(always)]
-fn keep(service: &Service, key: &ConnectionKey, backend: &Backend) {
-    let translation = Translation {
-        backend: backend.address,
-        service: service.id,
-        port: backend.port,
-        reserved: 0,
-    };
-    let _ = TRANSLATIONS.insert(affinity(key), translation, 0);
 }
 
 /// A backend of a service: by the client where it wants affinity, else at random. A client that
@@ -189,22 +230,27 @@ fn to_itself(
     packet: &mut Packet,
     key: &ConnectionKey,
     translation: &Translation,
+    now: u64,
 ) -> Translated {
     let other = hairpin(packet.v6);
-    let back = ConnectionKey {
+    let Some(beside) = beside() else {
+        return Translated::Failed;
+    };
+    beside.key = ConnectionKey {
+        local: key.local,
         remote: other,
         local_port: translation.port,
         remote_port: packet.source_port,
-        ..*key
+        endpoint: key.endpoint,
+        protocol: key.protocol,
+        kind: TRANSLATION,
     };
-    let service = Translation {
-        backend: packet.service,
-        port: packet.service_port,
-        ..*translation
-    };
+    let number = translation.service;
     let port = packet.source_port;
-    let good = TRANSLATIONS.insert(back, service, 0).is_ok()
+    let good = share::put_beside(beside, &packet.service, number, packet.service_port, now)
         && rewrite(ctx, packet, true, &translation.backend, translation.port)
+        // A pod may always reach itself.
+        && (packet.chosen == 0 || remember(packet, key.endpoint, now))
         && rewrite(ctx, packet, false, &other, port);
     if good {
         Translated::Itself
@@ -215,15 +261,18 @@ fn to_itself(
 
 /// Translates the answer of an endpoint to itself. `key` is its tracking key.
 #[inline(always)]
-pub fn from_itself(ctx: &TcContext, packet: &mut Packet, key: &ConnectionKey) -> Translated {
+pub fn from_itself(
+    ctx: &TcContext,
+    packet: &mut Packet,
+    key: &ConnectionKey,
+    now: u64,
+) -> Translated {
     if packet.destination != hairpin(packet.v6) {
         return Translated::No;
     }
-    // SAFETY: entries are plain integers.
-    let Some(service) = (unsafe { TRANSLATIONS.get(key) }) else {
+    let Some(service) = known(key, key.local_port, now) else {
         return Translated::Failed;
     };
-    let service = *service;
     let port = packet.destination_port;
     let own = packet.source;
     let good = rewrite(ctx, packet, true, &own, port)
@@ -313,7 +362,7 @@ fn rewrite(
         (transport + 6, BPF_F_MARK_MANGLED_0)
     };
     let mut ok = true;
-    if !packet.later_fragment {
+    if packet.part != Part::Later {
         if packet.v6 {
             // SAFETY: both are 16 readable bytes.
             let difference = unsafe {

@@ -2,17 +2,13 @@
 
 use aya_ebpf::{bindings::sk_action, programs::SkLookupContext};
 
+use weir_abi::listener::slot;
+
 use crate::maps::LISTENERS;
 
 const AF_INET6: u32 = 10;
 const TCP: u32 = weir_abi::protocol::TCP as u32;
 const UDP: u32 = weir_abi::protocol::UDP as u32;
-
-/// The place of a listener in `LISTENERS`.
-#[inline(always)]
-pub fn slot(direction: u8, v6: bool, udp: bool) -> u32 {
-    udp as u32 * 4 + direction as u32 * 2 + v6 as u32
-}
 
 /// Gives a connection or a datagram to the listener of its direction and family; the kernel
 /// spreads over the listener's reuseport group. Without a listener it is refused.

@@ -1,11 +1,16 @@
 //! Counting and telling user space.
 
 use aya_ebpf::{bindings::TC_ACT_SHOT, helpers::generated::bpf_ktime_get_ns};
-use weir_abi::{counter, event::Event, policy::verdict};
+use weir_abi::{
+    counter,
+    event::Event,
+    policy::{Endpoint, verdict},
+};
 
 use crate::{
     maps::{COUNTERS, EVENTS, Rate, TOLD},
     packet::Packet,
+    verdict::Judged,
 };
 
 /// `TCX_NEXT`: pass, and let programs attached behind ours have their say.
@@ -46,6 +51,32 @@ pub struct Told {
     pub verdict: u8,
     pub reason: u8,
     pub again: u8,
+}
+
+// === impl Told ===
+
+impl Told {
+    /// A verdict on a flow of an endpoint.
+    #[inline(always)]
+    pub fn of(
+        endpoint: &Endpoint,
+        judged: Judged,
+        revision: u32,
+        direction: u8,
+        reason: u8,
+    ) -> Self {
+        Self {
+            endpoint: endpoint.index,
+            set: endpoint.set,
+            class: judged.class,
+            policy: judged.policy,
+            revision,
+            direction,
+            verdict: judged.verdict,
+            reason,
+            again: 0,
+        }
+    }
 }
 
 /// Drops that a CPU tells of in [`INTERVAL`]; all are counted.

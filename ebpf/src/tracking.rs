@@ -1,39 +1,33 @@
 //! Tracked flows: finding, ageing, closing.
 
 use weir_abi::{
-    conntrack::{CLOSING, Connection, ConnectionKey, OPENING, TRANSLATED},
+    conntrack::{Connection, ConnectionKey, FIN_LOCAL, FIN_REMOTE, OPENING, RESET, TRANSLATED},
     policy::direction::{EGRESS, INGRESS},
     protocol,
 };
 
 use crate::{
-    maps::CONNTRACK,
     packet::{Packet, TCP_FIN, TCP_RST},
+    share,
 };
 
 /// Where the ports begin that Linux gives to clients (`ip_local_port_range`).
 const EPHEMERAL: u16 = 32768;
 
-const SECOND: u64 = 1_000_000_000;
-
 /// The live entry of a flow. An entry past its time is taken for none.
 #[inline(always)]
 pub fn find(key: &ConnectionKey, now: u64) -> Option<&'static mut Connection> {
-    let connection = CONNTRACK.get_ptr_mut(key)?;
-    // SAFETY: map values outlive the program's run; other CPUs may write the same plain
-    // integers, which at worst moves a time stamp or repeats a judgement.
-    let connection = unsafe { &mut *connection };
-    if now.wrapping_sub(connection.last_seen) > lifetime(connection, key.protocol)
-        && now > connection.last_seen
-    {
+    let connection = share::get(key)?;
+    let idle = now.wrapping_sub(connection.last_seen);
+    if idle > key.lifetime(connection) && now > connection.last_seen {
         return None;
     }
     Some(connection)
 }
 
-/// Who opened a TCP flow that is met in the middle: it is older than the programs, or its entry
-/// was evicted. The side with a client's port; where that does not tell, the packet's own
-/// direction. See docs/decisions/0012-denied-flows-are-remembered.md.
+/// Who may have opened a TCP flow that is met in the middle, for its record: the side with a
+/// client's port; where that does not tell, the packet's own direction. Both directions are judged
+/// all the same.
 #[inline(always)]
 pub fn guess_direction(key: &ConnectionKey, seen: u8) -> u8 {
     match (key.local_port >= EPHEMERAL, key.remote_port >= EPHEMERAL) {
@@ -43,48 +37,34 @@ pub fn guess_direction(key: &ConnectionKey, seen: u8) -> u8 {
     }
 }
 
-/// How long an entry lives without a packet, in ns; follows the defaults of Linux' nf_conntrack,
-/// except that an established TCP flow is kept for a day.
-#[inline(always)]
-fn lifetime(connection: &Connection, protocol: u8) -> u64 {
-    match protocol {
-        protocol::TCP if connection.flags & CLOSING != 0 => 120 * SECOND,
-        protocol::TCP => 24 * 3600 * SECOND,
-        protocol::UDP => 180 * SECOND,
-        protocol::SCTP => 3600 * SECOND,
-        protocol::ICMP | protocol::ICMPV6 => 30 * SECOND,
-        _ => 600 * SECOND,
-    }
-}
-
-/// Whether a flow is tracked that has shown nothing but the packet that opened it: another one
-/// like it is the same sent again.
+/// Whether a flow is tracked that nobody has answered: another packet like the one that opened it
+/// is the same sent again.
 #[inline(always)]
 pub fn unanswered(key: &ConnectionKey, revision: u32) -> bool {
-    match CONNTRACK.get_ptr_mut(key) {
-        // SAFETY: as in `find`.
-        Some(connection) => unsafe {
-            (*connection).flags & OPENING != 0 && (*connection).revision == revision
-        },
-        None => false,
-    }
+    share::get(key).is_some_and(|connection| {
+        connection.flags & OPENING != 0 && connection.revision == revision
+    })
 }
 
 /// Notes a packet of a tracked flow.
 #[inline(always)]
-pub fn seen(connection: &mut Connection, packet: &Packet, now: u64) {
-    if connection.flags & OPENING != 0 {
+pub fn seen<const FROM_POD: bool>(connection: &mut Connection, packet: &Packet, now: u64) {
+    // Only the other side's word shows that somebody is there.
+    if connection.flags & OPENING != 0 && FROM_POD == (connection.direction == INGRESS) {
         connection.flags &= !OPENING;
     }
-    // To a second, so that most packets only read the entry.
-    if now.wrapping_sub(connection.last_seen) > SECOND {
-        connection.last_seen = now;
-    }
-    if packet.protocol == protocol::TCP
-        && packet.detail & (TCP_FIN | TCP_RST) != 0
-        && connection.flags & CLOSING == 0
-    {
-        connection.flags |= CLOSING;
+    share::used(connection, now);
+    if packet.protocol == protocol::TCP && packet.detail & (TCP_FIN | TCP_RST) != 0 {
+        let mut closed = connection.closed;
+        if packet.detail & TCP_RST != 0 {
+            closed |= RESET;
+        }
+        if packet.detail & TCP_FIN != 0 {
+            closed |= if FROM_POD { FIN_LOCAL } else { FIN_REMOTE };
+        }
+        if closed != connection.closed {
+            connection.closed = closed;
+        }
     }
 }
 

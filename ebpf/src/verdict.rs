@@ -3,6 +3,7 @@
 use aya_ebpf::maps::lpm_trie::Key;
 use weir_abi::{
     Address,
+    conntrack::ConnectionKey,
     policy::{
         AUDITED_EGRESS, AUDITED_INGRESS, AddressValue, Endpoint, ISOLATED_EGRESS, ISOLATED_INGRESS,
         PREFIX_PORT, PolicyKey, direction, verdict,
@@ -18,6 +19,15 @@ pub struct Judged {
     pub verdict: u8,
     pub policy: u32,
     pub class: u32,
+}
+
+impl Judged {
+    /// No policy was asked.
+    pub const ALLOW: Self = Self {
+        verdict: verdict::ALLOW,
+        policy: 0,
+        class: 0,
+    };
 }
 
 /// Whether a direction of an endpoint denies by default.
@@ -68,11 +78,7 @@ pub fn judge(
     port: u16,
     audited: bool,
 ) -> Judged {
-    let mut judged = Judged {
-        verdict: verdict::ALLOW,
-        policy: 0,
-        class: 0,
-    };
+    let mut judged = Judged::ALLOW;
     if !self::judged(endpoint, direction) {
         return judged;
     }
@@ -93,4 +99,45 @@ pub fn judge(
         };
     }
     judged
+}
+
+/// Judges a flow of which nobody knows who opened it: it has what both directions let it. Returns
+/// the direction that decided, too; `guess` where both say the same.
+#[inline(always)]
+pub fn judge_both(endpoint: &Endpoint, guess: u8, key: &ConnectionKey) -> (Judged, u8) {
+    let (remote, protocol) = (&key.remote, key.protocol);
+    let ports = [key.local_port, key.remote_port];
+    let other = guess ^ 1;
+    let likely = judge(
+        endpoint,
+        guess,
+        remote,
+        protocol,
+        ports[guess as usize & 1],
+        false,
+    );
+    let unlikely = judge(
+        endpoint,
+        other,
+        remote,
+        protocol,
+        ports[other as usize & 1],
+        false,
+    );
+    if strict(unlikely.verdict) > strict(likely.verdict) {
+        (unlikely, other)
+    } else {
+        (likely, guess)
+    }
+}
+
+/// How much a verdict holds back.
+#[inline(always)]
+fn strict(verdict: u8) -> u8 {
+    match verdict {
+        verdict::ALLOW => 0,
+        verdict::AUDIT => 1,
+        verdict::REDIRECT => 2,
+        _ => 3,
+    }
 }

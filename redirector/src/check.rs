@@ -56,14 +56,8 @@ pub fn check(event: &Event, snapshot: &Snapshot, (namespace, name): (&str, &str)
         protocol::TCP => (Slot::Tcp, port),
         protocol::UDP => (Slot::Udp, port),
         protocol::SCTP => (Slot::Sctp, port),
-        protocol::ICMP => (
-            Slot::Icmp,
-            request_type(event.detail, &[(0, 8), (14, 13), (43, 42)]),
-        ),
-        protocol::ICMPV6 => (
-            Slot::Icmpv6,
-            request_type(event.detail, &[(129, 128), (140, 139), (161, 160)]),
-        ),
+        protocol::ICMP => (Slot::Icmp, request_type(event)),
+        protocol::ICMPV6 => (Slot::Icmpv6, request_type(event)),
         _ => (Slot::Other, 0),
     };
     let wanted = match side.enforced() {
@@ -84,8 +78,6 @@ pub fn check(event: &Event, snapshot: &Snapshot, (namespace, name): (&str, &str)
     }
 }
 
-/// The message type that opens the flow of an answer.
-fn request_type(detail: u8, answers: &[(u8, u8)]) -> u16 {
-    let request = answers.iter().find(|(answer, _)| *answer == detail);
-    u16::from(request.map_or(detail, |(_, request)| *request))
+fn request_type(event: &Event) -> u16 {
+    u16::from(protocol::request_type(event.protocol, event.detail))
 }

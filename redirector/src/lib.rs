@@ -14,6 +14,7 @@ pub mod maps;
 pub mod network;
 pub mod programs;
 pub mod redirector;
+pub mod shares;
 pub mod sizes;
 pub mod sync;
 

@@ -7,13 +7,14 @@ use weir_abi::{
     Address,
     policy::{
         AUDITED_EGRESS, AUDITED_INGRESS, AddressValue, Endpoint, ISOLATED_EGRESS, ISOLATED_INGRESS,
-        PREFIX_ANY, PREFIX_PORT, PREFIX_PROTOCOL, PolicyKey, PolicyValue, direction, verdict,
+        NODE, NODE_LOCAL, PREFIX_ANY, PREFIX_PORT, PREFIX_PROTOCOL, PolicyKey, PolicyValue,
+        direction, verdict,
     },
     protocol,
     service::{Backend, BackendKey, CLIENT_AFFINITY, ServiceKey},
 };
 use weir_policy::{
-    compile::{DirectionSet, Segment, Segmenter, Slot, Snapshot, Verdict},
+    compile::{DirectionSet, Owner, Segment, Segmenter, Slot, Snapshot, Verdict},
     model::{Protocol, Service},
 };
 
@@ -90,6 +91,9 @@ pub fn lower(
                 index: placement.index,
                 flags,
                 set: endpoint.set,
+                v4: own_v4(&endpoint.addresses),
+                v6: own_v6(&endpoint.addresses),
+                ..Endpoint::default()
             },
         );
         if !done.insert(endpoint.set) {
@@ -117,7 +121,11 @@ pub fn lower(
             AddressValue {
                 class: entry.class,
                 endpoint: if whole { endpoint } else { 0 },
-                reserved: 0,
+                flags: match entry.owner {
+                    Owner::Node { local: true } => NODE | NODE_LOCAL,
+                    Owner::Node { local: false } => NODE,
+                    Owner::Outside | Owner::Pod(_) => 0,
+                },
             },
         );
     }
@@ -125,6 +133,23 @@ pub fn lower(
         lower_service(service, &mut desired.services);
     }
     desired
+}
+
+/// A pod has one address of each family (PodStatus.podIPs).
+fn own_v4(addresses: &[IpAddr]) -> [u8; 4] {
+    let own = addresses.iter().find_map(|address| match address {
+        IpAddr::V4(v4) => Some(v4.octets()),
+        IpAddr::V6(_) => None,
+    });
+    own.unwrap_or_default()
+}
+
+fn own_v6(addresses: &[IpAddr]) -> Address {
+    let own = addresses.iter().find_map(|address| match address {
+        IpAddr::V6(v6) => Some(v6.octets()),
+        IpAddr::V4(_) => None,
+    });
+    own.unwrap_or_default()
 }
 
 /// The entries of one policy set, class and direction: a default for all protocols, one for each

@@ -5,9 +5,9 @@ use std::{collections::HashSet, net::IpAddr};
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf, SockMap};
 use weir_abi::{
     Address,
-    conntrack::{CLOSING, Connection, ConnectionKey, DENIED},
-    counter,
-    policy::{AddressValue, Config, Endpoint, PolicyKey, PolicyValue},
+    conntrack::{Connection, ConnectionKey, DENIED, Share, SlotKey, TRANSLATION},
+    counter, listener,
+    policy::{AddressValue, Config, Endpoint, PolicyKey, PolicyValue, direction},
     protocol,
     service::{Backend, BackendKey, Service, ServiceKey},
 };
@@ -23,7 +23,11 @@ pub struct Maps {
     pub(crate) policy: LpmTrie<MapData, PolicyKey, PolicyValue>,
     pub(crate) services: HashMap<MapData, ServiceKey, Service>,
     pub(crate) backends: HashMap<MapData, BackendKey, Backend>,
-    conntrack: HashMap<MapData, ConnectionKey, Connection>,
+    pub(crate) conntrack: HashMap<MapData, ConnectionKey, Connection>,
+    pub(crate) slots: HashMap<MapData, SlotKey, ConnectionKey>,
+    pub(crate) shares: Array<MapData, Share>,
+    /// Entries that `conntrack` can hold.
+    pub(crate) room: u32,
     listeners: SockMap<MapData>,
     counters: PerCpuArray<MapData, u64>,
 }
@@ -41,6 +45,7 @@ impl Maps {
     /// Takes the maps from the loaded programs.
     pub fn take(programs: &mut Programs) -> Result<Self, ProgramsError> {
         Ok(Self {
+            room: programs.room("CONNTRACK")?,
             config: take(programs, "CONFIG")?,
             endpoints: take(programs, "ENDPOINTS")?,
             interfaces: take(programs, "INTERFACES")?,
@@ -49,6 +54,8 @@ impl Maps {
             services: take(programs, "SERVICES")?,
             backends: take(programs, "BACKENDS")?,
             conntrack: take(programs, "CONNTRACK")?,
+            slots: take(programs, "SLOTS")?,
+            shares: take(programs, "SHARES")?,
             listeners: take(programs, "LISTENERS")?,
             counters: take(programs, "COUNTERS")?,
         })
@@ -62,12 +69,12 @@ impl Maps {
         udp: bool,
         listener: &impl std::os::fd::AsRawFd,
     ) -> Result<(), MapError> {
-        let slot = match direction {
-            weir_policy::model::Direction::Ingress => 0,
-            weir_policy::model::Direction::Egress => 2,
-        } + u32::from(v6)
-            + 4 * u32::from(udp);
-        self.listeners.set(slot, listener, 0)
+        let direction = match direction {
+            weir_policy::model::Direction::Ingress => direction::INGRESS,
+            weir_policy::model::Direction::Egress => direction::EGRESS,
+        };
+        self.listeners
+            .set(listener::slot(direction, v6, udp), listener, 0)
     }
 
     /// What the programs counted, over all CPUs, in order of the slots.
@@ -84,15 +91,10 @@ impl Maps {
         self.conntrack
             .iter()
             .filter_map(Result::ok)
-            .filter(|(key, _)| key.protocol == protocol::TCP)
-            .filter(|(_, connection)| connection.flags & (CLOSING | DENIED) == 0)
+            .filter(|(key, _)| key.protocol == protocol::TCP && key.kind != TRANSLATION)
+            .filter(|(_, connection)| !connection.is_closed() && connection.flags & DENIED == 0)
             .map(|(key, _)| address(key.remote))
             .collect()
-    }
-
-    /// How many flows are tracked.
-    pub fn tracked(&self) -> usize {
-        self.conntrack.keys().filter(Result::is_ok).count()
     }
 
     /// The settings in force.

@@ -151,6 +151,20 @@ impl Programs {
             .ok_or_else(|| ProgramsError::Missing { name: name.into() })
     }
 
+    /// How many entries a map can hold.
+    pub fn room(&self, name: &str) -> Result<u32, ProgramsError> {
+        let missing = || ProgramsError::Missing { name: name.into() };
+        let map = self.ebpf.map(name).ok_or_else(missing)?;
+        let Map::HashMap(map) = map else {
+            return Err(missing());
+        };
+        let info = map.info().map_err(|source| ProgramsError::Map {
+            name: name.into(),
+            source,
+        })?;
+        Ok(info.max_entries())
+    }
+
     /// A loaded classifier, for test runs.
     pub fn classifier(&mut self, name: &str) -> Result<&mut SchedClassifier, ProgramsError> {
         program(&mut self.ebpf, name)

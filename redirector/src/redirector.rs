@@ -5,9 +5,11 @@ use std::{
     net::IpAddr,
     os::fd::AsFd,
     path::Path,
+    time::Duration,
 };
 
 use aya::maps::{MapData, MapError, RingBuf};
+use nix::time::ClockId;
 use weir_abi::policy::Config;
 use weir_policy::{
     compile::Snapshot,
@@ -21,11 +23,16 @@ use crate::{
     maps::{self, Counter, Maps},
     network::{INSIDE, Network, NetworkError, netns, outside, time_wait},
     programs::{Hook, Programs, ProgramsError},
+    shares::{Tracked, share},
     sync::{Installed, SyncError},
 };
 
 /// MTU of the private links where no pod says otherwise.
 pub const DEFAULT_MTU: u32 = 1500;
+
+/// How long after a first start connections may be older than the programs. One that is silent for
+/// longer, and belongs to a pod that some policy isolates, has to be opened anew.
+const OLDER: Duration = Duration::from_secs(300);
 
 /// The kernel side of a node.
 #[derive(Debug)]
@@ -38,6 +45,8 @@ pub struct Redirector {
     indices: Indices,
     attached: BTreeMap<u32, String>,
     proxy_ready: bool,
+    /// Up to which monotonic time in ns connections may be older than the programs.
+    met_until: u64,
 }
 
 /// Where a pod is on this node.
@@ -111,6 +120,11 @@ impl Redirector {
         let mut programs = Programs::load(instance)?;
         let maps = Maps::take(&mut programs)?;
         let installed = Installed::read(&maps)?;
+        // Where maps are adopted, every connection is in them.
+        let met_until = match installed.endpoints().is_empty() {
+            true => monotonic() + u64::try_from(OLDER.as_nanos()).unwrap_or(0),
+            false => 0,
+        };
         let ingress = Network::ensure(instance, Direction::Ingress, DEFAULT_MTU)?;
         let egress = Network::ensure(instance, Direction::Egress, DEFAULT_MTU)?;
         for network in [&ingress, &egress] {
@@ -138,6 +152,7 @@ impl Redirector {
             indices,
             attached: BTreeMap::new(),
             proxy_ready: false,
+            met_until,
         })
     }
 
@@ -192,8 +207,11 @@ impl Redirector {
             ingress_link: self.ingress.link,
             egress_link: self.egress.link,
             proxy_ready: u32::from(self.proxy_ready),
+            share: share(self.maps.room, desired.endpoints.len()),
         };
-        let stale = self.installed.apply(&mut self.maps, &desired, config)?;
+        let stale = self
+            .installed
+            .apply(&mut self.maps, &desired, config, self.met_until)?;
         let mut unmanaged = Vec::new();
         for ((namespace, name), (placement, interface)) in &places.of {
             if self.attached.get(&placement.interface) == Some(interface)
@@ -271,9 +289,9 @@ impl Redirector {
         self.installed.sizes()
     }
 
-    /// How many flows are tracked.
-    pub fn tracked(&self) -> usize {
-        self.maps.tracked()
+    /// What is tracked.
+    pub fn tracked(&self) -> Tracked {
+        self.maps.tracked(monotonic())
     }
 
     /// The other ends of tracked TCP connections that have not ended.
@@ -307,6 +325,12 @@ impl Redirector {
         }
         Ok(())
     }
+}
+
+/// The clock of the programs (`bpf_ktime_get_ns`), in ns.
+fn monotonic() -> u64 {
+    let now = ClockId::CLOCK_MONOTONIC.now().map(Duration::from);
+    now.map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
 }
 
 fn attach_network(programs: &mut Programs, network: &Network) -> Result<(), RedirectorError> {

@@ -16,15 +16,13 @@ struct Sizable {
 
 /// Addresses and verdicts of a small cluster fit into the least; the most keeps one map below a few
 /// gigabytes. Endpoints are numbered in 16 bits of the packet's mark.
-static SIZABLE: [Sizable; 8] = [
+static SIZABLE: [Sizable; 6] = [
     sizable("endpoints", &["ENDPOINTS", "INTERFACES"], 16, 65_535),
     sizable("addresses", &["ADDRESSES"], 64, 1 << 24),
     sizable("policy", &["POLICY"], 64, 1 << 24),
     sizable("services", &["SERVICES"], 64, 1 << 24),
     sizable("backends", &["BACKENDS"], 64, 1 << 24),
-    sizable("conntrack", &["CONNTRACK"], 1024, 1 << 24),
-    sizable("translations", &["TRANSLATIONS"], 1024, 1 << 24),
-    sizable("neighbours", &["NEIGHBOURS"], 1024, 1 << 24),
+    sizable("conntrack", &["CONNTRACK", "SLOTS"], 1024, 1 << 24),
 ];
 
 /// Rooms of maps that are other than the defaults (`ebpf/src/maps.rs`).

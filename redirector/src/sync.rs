@@ -49,7 +49,7 @@ pub struct SyncError {
     source: MapError,
 }
 
-fn failed(map: &'static str, what: &'static str) -> impl Fn(MapError) -> SyncError {
+pub(crate) fn failed(map: &'static str, what: &'static str) -> impl Fn(MapError) -> SyncError {
     move |source| SyncError { map, what, source }
 }
 
@@ -122,13 +122,15 @@ impl Installed {
         &self.endpoints
     }
 
-    /// Brings the maps to the desired state. Returns the interfaces that have no endpoint any
+    /// Brings the maps to the desired state. Connections of new endpoints may be older than the
+    /// programs up to `met_until` (monotonic time in ns). Returns the interfaces that have no endpoint any
     /// more; detach from them before [`Self::forget_endpoints`].
     pub fn apply(
         &mut self,
         maps: &mut Maps,
         desired: &Desired,
         config: Config,
+        met_until: u64,
     ) -> Result<Vec<u32>, SyncError> {
         for ((length, key), value) in &desired.policy {
             if self.policy.get(&(*length, *key)) != Some(value) {
@@ -151,7 +153,12 @@ impl Installed {
             self.apply_service(maps, *key, entry)?;
         }
         for (interface, endpoint) in &desired.endpoints {
-            if self.endpoints.get(interface) != Some(endpoint) {
+            let before = self.endpoints.get(interface);
+            let endpoint = &Endpoint {
+                met_until: before.map_or(met_until, |endpoint| endpoint.met_until),
+                ..*endpoint
+            };
+            if before != Some(endpoint) {
                 maps.interfaces
                     .insert(u32::from(endpoint.index), interface, 0)
                     .map_err(failed("INTERFACES", "new entry"))?;
@@ -164,6 +171,9 @@ impl Installed {
         maps.config
             .set(0, config, 0)
             .map_err(failed("CONFIG", "new revision"))?;
+        for endpoint in self.endpoints.values() {
+            maps.cut_share(endpoint.index, config.share)?;
+        }
         self.remove_old(maps, desired)?;
         Ok(self
             .endpoints
@@ -281,6 +291,7 @@ impl Installed {
                 {
                     gone(maps.interfaces.remove(&index))
                         .map_err(failed("INTERFACES", "removal"))?;
+                    maps.cut_share(endpoint.index, 0)?;
                 }
             }
         }
@@ -289,7 +300,7 @@ impl Installed {
 }
 
 /// What is not there need not be removed.
-fn gone(result: Result<(), MapError>) -> Result<(), MapError> {
+pub(crate) fn gone(result: Result<(), MapError>) -> Result<(), MapError> {
     match result {
         Err(MapError::KeyNotFound) => Ok(()),
         Err(MapError::SyscallError(error))

@@ -8,11 +8,27 @@ mod bench;
 mod changes;
 #[path = "kernel/directed.rs"]
 mod directed;
+#[path = "kernel/errors.rs"]
+mod errors;
+#[path = "kernel/fragments.rs"]
+mod fragments;
+#[path = "kernel/frames.rs"]
+mod frames;
+#[path = "kernel/middle.rs"]
+mod middle;
+#[path = "kernel/neighbours.rs"]
+mod neighbours;
+#[path = "kernel/node.rs"]
+mod node;
+#[path = "kernel/ownership.rs"]
+mod ownership;
 #[path = "kernel/packet.rs"]
 mod packet;
 #[path = "kernel/random.rs"]
 mod random;
 #[path = "kernel/services.rs"]
 mod services;
+#[path = "kernel/shares.rs"]
+mod shares;
 #[path = "kernel/small.rs"]
 mod small;

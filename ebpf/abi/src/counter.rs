@@ -11,11 +11,13 @@ macro_rules! counters {
 
 /// Whether a packet was dropped for another reason than policy.
 pub const fn is_failure(counter: u8) -> bool {
-    counter >= DROP_NO_ENDPOINT && counter <= DROP_FOREIGN || counter == DROP_UNTRACKED
+    counter >= DROP_NO_ENDPOINT && counter <= DROP_FOREIGN
+        || counter == DROP_UNTRACKED
+        || counter == DROP_NEIGHBOUR
 }
 
 /// Number of slots.
-pub const COUNT: u32 = 29;
+pub const COUNT: u32 = 33;
 
 counters! {
     /// A packet of a tracked flow passed.
@@ -44,7 +46,7 @@ counters! {
     DROP_NO_ENDPOINT = 11, "drop_no_endpoint";
     /// Headers that cannot be read.
     DROP_MALFORMED = 12, "drop_malformed";
-    /// A frame that is neither IP nor ARP on an isolated endpoint.
+    /// A frame that is neither untagged IP nor ARP.
     DROP_NOT_IP = 13, "drop_not_ip";
     /// A pod sent from an address that is not its own.
     DROP_SPOOFED = 14, "drop_spoofed";
@@ -60,7 +62,7 @@ counters! {
     DROP_GONE = 19, "drop_gone";
     /// The link-layer address of a proxied flow is not known.
     DROP_NO_NEIGHBOUR = 20, "drop_no_neighbour";
-    /// The connection table took no new entry.
+    /// The endpoint's share of the connection table is used up, or the table is full.
     DROP_TABLE_FULL = 21, "drop_table_full";
     /// A service's address could not be translated.
     DROP_TRANSLATION = 22, "drop_translation";
@@ -70,10 +72,21 @@ counters! {
     LOST_EVENT = 24, "lost_event";
     /// A tracked flow was judged anew under a new revision.
     REJUDGED = 25, "rejudged";
-    /// An answer to a request that was not seen.
+    /// An answer to a request that was not seen, or TCP in the middle of a connection that is not
+    /// known.
     DROP_UNTRACKED = 26, "drop_untracked";
     /// A new flow passed that policies in audit mode would deny.
     PASS_AUDITED = 27, "pass_audited";
     /// A packet of a pod to itself, by way of a service.
     PASS_ITSELF = 28, "pass_itself";
+    /// ARP, neighbour discovery or multicast reports that their sender may not send: another's
+    /// address, or a router's messages from a pod.
+    DROP_NEIGHBOUR = 29, "drop_neighbour";
+    /// A packet to an address that is not the endpoint's own: a bridge floods what it has not
+    /// learnt.
+    DROP_NOT_OWN = 30, "drop_not_own";
+    /// A TCP connection that is older than the programs passed.
+    PASS_MET = 31, "pass_met";
+    /// An entry of the connection table went to make room for another one of the same endpoint.
+    EVICTED = 32, "evicted";
 }

@@ -8,6 +8,8 @@
 pub mod conntrack;
 pub mod counter;
 pub mod event;
+pub mod label;
+pub mod listener;
 pub mod mark;
 pub mod policy;
 pub mod service;
@@ -15,7 +17,7 @@ pub mod service;
 /// Version of everything in this crate that is pinned. It names the pin folder
 /// (`/sys/fs/bpf/weir/<instance>/v<ABI_VERSION>`), because pinned maps are reused by name
 /// without a look at their layout. Raise it with every change of a map's key, value or meaning.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// An IPv6 address, or an IPv4 one mapped into `::ffff:0:0/96`.
 pub type Address = [u8; 16];
@@ -40,6 +42,22 @@ pub mod protocol {
     pub const ICMPV6: u8 = 58;
     /// SCTP.
     pub const SCTP: u8 = 132;
+
+    /// Type of an ICMP echo request.
+    pub const ECHO_REQUEST: u8 = 8;
+    /// Type of an ICMPv6 echo request.
+    pub const ECHO_REQUEST_V6: u8 = 128;
+
+    /// The message type that opens the ICMP flow to which a message of type `detail` belongs: a
+    /// reply's is its request's (IANA registries of ICMP and ICMPv6 types).
+    #[inline(always)]
+    pub const fn request_type(protocol: u8, detail: u8) -> u8 {
+        match (protocol, detail) {
+            (ICMP, 0) => ECHO_REQUEST,
+            (ICMP, 14 | 43) | (ICMPV6, 129 | 140 | 161) => detail - 1,
+            _ => detail,
+        }
+    }
 }
 
 /// Asserts the size of shared types and, for user space, promises that they are plain bytes.

@@ -37,6 +37,8 @@ pub struct Config {
     pub egress_link: u32,
     /// Whether a proxy listens.
     pub proxy_ready: u32,
+    /// Entries of the connection table that one endpoint may have; see [`crate::conntrack`].
+    pub share: u32,
 }
 
 /// A managed pod interface; key of the `ENDPOINTS` map is the interface index (`u32`).
@@ -49,6 +51,33 @@ pub struct Endpoint {
     pub flags: u16,
     /// Its policy set.
     pub set: u32,
+    /// Monotonic time in ns up to which TCP connections of it may be older than the programs; 0:
+    /// none are.
+    pub met_until: u64,
+    /// Its own IPv6 address; zero: none.
+    pub v6: Address,
+    /// Its own IPv4 address; zero: none.
+    pub v4: [u8; 4],
+    /// Zero.
+    pub reserved: [u8; 4],
+}
+
+impl Endpoint {
+    /// Whether an address is the endpoint's own.
+    #[inline(always)]
+    pub fn owns(&self, address: &Address) -> bool {
+        let none = self.v4 == [0; 4];
+        if *address == crate::mapped(self.v4) {
+            return !none;
+        }
+        *address == self.v6 && *address != [0; 16]
+    }
+
+    /// Whether any direction of it denies by default.
+    #[inline(always)]
+    pub const fn is_isolated(&self) -> bool {
+        self.flags & (ISOLATED_INGRESS | ISOLATED_EGRESS) != 0
+    }
 }
 
 /// A policy selects the endpoint for ingress: what is not allowed is denied.
@@ -68,9 +97,14 @@ pub struct AddressValue {
     pub class: u32,
     /// Index of the endpoint on this node that owns the address; 0: none.
     pub endpoint: u16,
-    /// Zero.
-    pub reserved: u16,
+    /// [`NODE`] and [`NODE_LOCAL`].
+    pub flags: u16,
 }
+
+/// The address is this node's.
+pub const NODE_LOCAL: u16 = 1;
+/// The address is a node's, this one's or another's.
+pub const NODE: u16 = 2;
 
 /// Key of the `POLICY` trie, most significant first; all big endian so that port prefixes work.
 #[repr(C)]
@@ -107,29 +141,6 @@ pub struct PolicyValue {
     pub policy: u32,
 }
 
-/// Key of the `NEIGHBOURS` map: link-layer addresses of a proxied flow.
-#[repr(C)]
-#[derive(Clone, Copy, Default, Debug)]
-pub struct NeighbourKey {
-    /// The other end.
-    pub remote: Address,
-    /// The endpoint.
-    pub endpoint: u16,
-    /// Zero.
-    pub reserved: u16,
-}
-
-/// Value of the `NEIGHBOURS` map, learnt from a flow's first packet and used where the proxy's
-/// packets are injected as the pod's own.
-#[repr(C)]
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Neighbour {
-    /// Link-layer address of the pod.
-    pub pod: [u8; 6],
-    /// Link-layer address that the pod uses for the other end.
-    pub remote: [u8; 6],
-}
-
 impl PolicyKey {
     /// A key for one port.
     #[inline(always)]
@@ -145,11 +156,9 @@ impl PolicyKey {
 }
 
 shared!(
-    Config = 16,
-    Endpoint = 8,
+    Config = 20,
+    Endpoint = 40,
     AddressValue = 8,
     PolicyKey = 12,
     PolicyValue = 8,
-    NeighbourKey = 20,
-    Neighbour = 12,
 );

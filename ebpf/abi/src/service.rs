@@ -29,6 +29,11 @@ pub struct Service {
     pub flags: u16,
 }
 
+/// [`ServiceKey::address`] of a node port of IPv4: asked for every address of a node.
+pub const ANY_NODE_V4: Address = crate::mapped([0; 4]);
+/// The same of IPv6.
+pub const ANY_NODE_V6: Address = [0; 16];
+
 /// The same client gets the same backend while the backends stay the same.
 pub const CLIENT_AFFINITY: u16 = 1;
 

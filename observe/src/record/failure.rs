@@ -64,7 +64,7 @@ fn failure_reason(reason: u8) -> (DropReason, &'static str) {
         ),
         counter::DROP_NOT_IP => (
             DropReason::UnsupportedL3Protocol,
-            "neither IP nor ARP, at an endpoint that policies select",
+            "neither untagged IP nor ARP",
         ),
         counter::DROP_SPOOFED => (
             DropReason::InvalidSourceIp,
@@ -96,7 +96,7 @@ fn failure_reason(reason: u8) -> (DropReason, &'static str) {
         ),
         counter::DROP_TABLE_FULL => (
             DropReason::CtMapInsertionFailed,
-            "the connection table takes no new entry",
+            "the endpoint's share of the connection table is used up",
         ),
         counter::DROP_TRANSLATION => (
             DropReason::ServiceBackendNotFound,
@@ -104,7 +104,11 @@ fn failure_reason(reason: u8) -> (DropReason, &'static str) {
         ),
         counter::DROP_UNTRACKED => (
             DropReason::UnknownConnectionTrackingState,
-            "an answer to a request that was not seen",
+            "an answer to a request, or the middle of a connection, that is not known",
+        ),
+        counter::DROP_NEIGHBOUR => (
+            DropReason::InvalidSourceMac,
+            "ARP or neighbour discovery that its sender may not send",
         ),
         _ => (
             DropReason::InvalidPacketDropped,

@@ -46,6 +46,10 @@ pub struct Bench {
     events: RingBuf<MapData>,
     compiler: Compiler,
     revision: u32,
+    /// Entries of the connection table for each endpoint.
+    pub share: u32,
+    /// Up to when connections may be older than the programs.
+    pub met_until: u64,
 }
 
 pub const LOOPBACK: u32 = 1;
@@ -68,6 +72,8 @@ impl Bench {
             events,
             compiler: Compiler::new(),
             revision: 0,
+            share: 4096,
+            met_until: 0,
         }
     }
 
@@ -99,9 +105,18 @@ impl Bench {
             ingress_link: LOOPBACK,
             egress_link: LOOPBACK,
             proxy_ready: 1,
+            share: self.share,
         };
-        self.installed.apply(&mut self.maps, &desired, config)?;
+        let until = self.met_until;
+        self.installed
+            .apply(&mut self.maps, &desired, config, until)?;
         Ok(snapshot)
+    }
+
+    /// Forgets the endpoint on the interface, as when it is detached.
+    pub fn forget(&mut self) {
+        let forgotten = self.installed.forget_endpoints(&mut self.maps, &[LOOPBACK]);
+        forgotten.expect("the maps let go");
     }
 
     /// Runs a packet through a program, as if it had arrived on another interface.
@@ -147,6 +162,11 @@ impl Bench {
             events.push(unsafe { std::ptr::read_unaligned(item.as_ptr().cast()) });
         }
         events
+    }
+
+    /// Entries of the connection table, of every kind.
+    pub fn entries(&self) -> u64 {
+        self.maps.tracked(u64::MAX).entries
     }
 
     /// A counter of the programs.

@@ -8,7 +8,7 @@ use weir_redirector::lower::Placement;
 use crate::small::*;
 use crate::{
     bench::{Bench, LOOPBACK, Result, Way},
-    packet::{ACK, Craft, SYN},
+    packet::{ACK, Craft},
 };
 
 #[test]
@@ -67,42 +67,6 @@ fn a_denied_flow_stays_denied_until_it_is_opened_anew() {
             assert_eq!(bench.run(Way::FromPod, &reply), Result::Pass, "{protocol}");
             assert_eq!(bench.run(Way::ToPod, &data), Result::Pass, "{protocol}");
         }
-    }
-}
-
-/// Connections that are older than the programs, or whose entry was evicted.
-#[test]
-fn a_connection_met_in_the_middle_is_judged_by_its_ports() {
-    for family in EVERY_FAMILY {
-        let (pod, client) = (ip(POD[family]), ip(CLIENT[family]));
-        let from_pod = |local, remote, flags| {
-            let craft = Craft::new(pod, client, Protocol::Tcp);
-            craft.ports(local, remote).detail(flags).build()
-        };
-        let to_pod = |local, remote, flags| {
-            let craft = Craft::new(client, pod, Protocol::Tcp);
-            craft.ports(remote, local).detail(flags).build()
-        };
-        // No ingress, free egress: a server's answer is no flow of its own, a client's data is.
-        let mut bench = Bench::new();
-        bench.install(&world(Some(vec![]), None), 0);
-        let mut run = |way, packet: &[u8]| bench.run(way, packet);
-        assert_eq!(run(Way::FromPod, &from_pod(80, 40000, ACK)), Result::Drop);
-        assert_eq!(run(Way::ToPod, &to_pod(80, 40000, ACK)), Result::Drop);
-        assert_eq!(
-            run(Way::FromPod, &from_pod(80, 40000, SYN | ACK)),
-            Result::Drop
-        );
-        assert_eq!(run(Way::ToPod, &to_pod(40001, 80, ACK)), Result::Pass);
-        assert_eq!(run(Way::FromPod, &from_pod(40001, 80, ACK)), Result::Pass);
-        assert_eq!(run(Way::FromPod, &from_pod(80, 81, ACK)), Result::Pass);
-        assert_eq!(run(Way::ToPod, &to_pod(83, 82, ACK)), Result::Drop);
-        // Where no policy selects the pod, nothing is held against it.
-        bench.install(&world(None, None), 0);
-        let accept = from_pod(80, 40002, SYN | ACK);
-        assert_eq!(bench.run(Way::FromPod, &accept), Result::Pass);
-        bench.install(&world(Some(vec![]), None), 0);
-        assert_eq!(bench.run(Way::FromPod, &accept), Result::Drop);
     }
 }
 

@@ -6,7 +6,7 @@ use aya::maps::MapInfo;
 use weir_observe::metrics::agent::{AgentFacts, ProxyFacts};
 use weir_policy::model::Direction;
 use weir_proxy::{counters::CountersSnapshot, http1::Refusal};
-use weir_redirector::Instance;
+use weir_redirector::{Instance, shares::Tracked};
 
 use super::Agent;
 
@@ -77,11 +77,10 @@ impl Agent {
     }
 
     /// Maps with their entries and how many they can hold.
-    pub(super) fn fill(&self) -> Vec<(&'static str, u64, u64)> {
-        let tracked = self.redirector.tracked() as u64;
+    pub(super) fn fill(&self, tracked: Tracked) -> Vec<(&'static str, u64, u64)> {
         let sizes = self.redirector.sizes();
         let entries = |map: &str| match map {
-            "CONNTRACK" => tracked,
+            "CONNTRACK" => tracked.entries,
             _ => sizes
                 .iter()
                 .find(|(name, _)| *name == map)
@@ -95,6 +94,7 @@ impl Agent {
 
     fn facts(&self) -> AgentFacts {
         let problems = &self.state.problems;
+        let tracked = self.redirector.tracked();
         AgentFacts {
             endpoints: self.state.places.len() as u64,
             unmanaged: self.state.unmanaged.len() as u64,
@@ -104,8 +104,8 @@ impl Agent {
             stale: self.state.failure.is_some()
                 || problems.iter().any(|problem| problem.fatal)
                 || !self.source.stale().is_empty(),
-            maps: self.fill(),
-            tracked: self.redirector.tracked() as u64,
+            maps: self.fill(tracked),
+            tracked: tracked.flows,
             time_wait: self.time_wait(),
             packets: self.packets(),
             proxy: self

@@ -24,6 +24,7 @@ pub fn status(agent: &Agent) -> Value {
             .collect(),
         Err(error) => Map::from_iter([("error".to_owned(), error.to_string().into())]),
     };
+    let tracked = agent.redirector.tracked();
     json!({
         "ok": agent.state.failure.is_none(),
         "failure": agent.state.failure,
@@ -35,7 +36,7 @@ pub fn status(agent: &Agent) -> Value {
         "problems": problems(&agent.state.problems),
         "unmanaged": unmanaged(&agent.state.unmanaged),
         "stale": stale(agent),
-        "maps": agent.fill().into_iter().map(|(map, held, room)| {
+        "maps": agent.fill(tracked).into_iter().map(|(map, held, room)| {
             json!({"map": map, "entries": held, "room": room})
         }).collect::<Value>(),
         "proxy": {
@@ -44,7 +45,7 @@ pub fn status(agent: &Agent) -> Value {
             "listens": agent.proxy.listens(),
             "counters": agent.proxy.counters,
         },
-        "tracked_flows": agent.redirector.tracked(),
+        "tracked_flows": tracked.flows,
         "self_check": {
             "checked": agent.checks.checked.load(Relaxed),
             "mismatches": agent.checks.mismatches.load(Relaxed),

@@ -1,0 +1,11 @@
+//! Places of the proxy's listeners in the `LISTENERS` map.
+
+/// How many there are.
+pub const COUNT: u32 = 8;
+
+/// The place of the listener for a direction (see [`crate::policy::direction`]), a family and a
+/// protocol.
+#[inline(always)]
+pub const fn slot(direction: u8, v6: bool, udp: bool) -> u32 {
+    udp as u32 * 4 + direction as u32 * 2 + v6 as u32
+}
