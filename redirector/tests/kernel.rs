@@ -8,6 +8,8 @@ mod bench;
 mod changes;
 #[path = "kernel/directed.rs"]
 mod directed;
+#[path = "kernel/disguise.rs"]
+mod disguise;
 #[path = "kernel/errors.rs"]
 mod errors;
 #[path = "kernel/fragments.rs"]

@@ -65,8 +65,8 @@ pub struct AgentCommand {
     /// Let pods start without policy while the agent is away
     #[arg(long, requires = "cni_conf_dir")]
     cni_open: bool,
-    /// Room of a kernel map: endpoints, addresses, policy, services, backends, conntrack,
-    /// translations or neighbours. Other sizes than before begin with empty maps
+    /// Room of a kernel map: endpoints, addresses, policy, services, backends or conntrack. Other
+    /// sizes than before begin with empty maps
     #[arg(long, value_name = "NAME=ENTRIES", value_delimiter = ',')]
     map_size: Vec<MapSize>,
     #[command(flatten)]

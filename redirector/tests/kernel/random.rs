@@ -1,5 +1,7 @@
 //! Thousands of random (policy, packet) pairs: zero differences.
 
+use std::net::IpAddr;
+
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use weir_policy::{
     compile::Verdict,
@@ -15,11 +17,12 @@ use weir_redirector::check::{Check, check};
 
 use crate::{
     bench::{Bench, Result, Way},
+    disguise::{Fate, Guise},
     packet::Craft,
 };
 
 const WORLDS: usize = 150;
-const PACKETS: usize = 60;
+const PACKETS: usize = 110;
 
 #[test]
 fn the_kernel_agrees_with_the_naive_evaluator() {
@@ -31,11 +34,17 @@ fn the_kernel_agrees_with_the_naive_evaluator() {
     let mut unnumbered = std::collections::HashSet::new();
     let (mut checked, mut differing) = (0, 0);
     let (mut pairs, mut seen) = (0, [0usize; 3]);
+    let mut guises = std::collections::BTreeSet::new();
     for _ in 0..WORLDS {
         let world = world().new_tree(&mut runner).expect("a world").current();
         for pod in 0..world.pods.len() {
             let snapshot = bench.install(&world, pod);
             bench.events();
+            let endpoint = &world.pods[pod];
+            let own_set = snapshot
+                .endpoint(&endpoint.namespace, &endpoint.name)
+                .and_then(|endpoint| snapshot.sets.get(&endpoint.set));
+            let free = own_set.is_none_or(|set| !set.ingress.denies() && !set.egress.denies());
             for _ in 0..PACKETS / world.pods.len() {
                 let flow = flow(&world)
                     .new_tree(&mut runner)
@@ -59,13 +68,43 @@ fn the_kernel_agrees_with_the_naive_evaluator() {
                     .expect("bytes")
                     .current();
                 let expected = expected(&world, flow);
-                let result = send(&mut bench, flow, own, port, trimmings);
-                assert_eq!(
-                    result,
-                    expected,
-                    "{flow:?} of {} (own address {own}) in {world:#?}",
-                    world.pods[pod].full_name()
-                );
+                let error = SideFlow {
+                    protocol: match own {
+                        IpAddr::V4(_) => Protocol::Icmp,
+                        IpAddr::V6(_) => Protocol::Icmpv6,
+                    },
+                    port: if own.is_ipv6() { 1 } else { 3 },
+                    ..flow
+                };
+                let fate = Fate {
+                    flow: expected,
+                    error: self::expected(&world, error),
+                    free,
+                };
+                let (way, packet) = craft(flow, own, port, trimmings);
+                let context = || {
+                    let name = world.pods[pod].full_name();
+                    format!("{flow:?} of {name} (own address {own}) in {world:#?}")
+                };
+                // In any guise it has the verdict of its flow, or none.
+                let guise = Guise::any()
+                    .new_tree(&mut runner)
+                    .expect("a guise")
+                    .current();
+                if guise == Guise::Quoted && !unnumbered.insert((own, flow.peer, error.port)) {
+                    continue;
+                }
+                for (frame, expected) in guise.frames(way, &packet, fate) {
+                    let result = bench.run(way, &frame);
+                    assert_eq!(result, expected, "{guise:?}: {}", context());
+                }
+                guises.insert(format!("{guise:?}"));
+                let dressed = guise != Guise::Plain;
+                if dressed {
+                    // Its events are of fragments and of what cannot be read.
+                    bench.events();
+                    continue;
+                }
                 // And so does the agent's own check of what the kernel told of it.
                 let endpoint = &world.pods[pod];
                 for event in bench.events() {
@@ -89,13 +128,14 @@ fn the_kernel_agrees_with_the_naive_evaluator() {
         seen[0], seen[1], seen[2]
     );
     assert!(pairs > 5000, "only {pairs} pairs");
+    assert_eq!(guises.len(), Guise::COUNT, "{guises:?}");
     assert!(
         seen.iter().all(|count| *count > 100),
         "too uniform: {seen:?}"
     );
 }
 
-fn own_address(world: &World, flow: SideFlow) -> Option<std::net::IpAddr> {
+fn own_address(world: &World, flow: SideFlow) -> Option<IpAddr> {
     let own = world.pods[flow.pod]
         .addresses
         .iter()
@@ -114,13 +154,7 @@ fn expected(world: &World, flow: SideFlow) -> Result {
     }
 }
 
-fn send(
-    bench: &mut Bench,
-    flow: SideFlow,
-    own: std::net::IpAddr,
-    port: u16,
-    (options, extensions): (u8, u8),
-) -> Result {
+fn craft(flow: SideFlow, own: IpAddr, port: u16, (options, extensions): (u8, u8)) -> (Way, Craft) {
     let (way, source, destination) = match flow.direction {
         Direction::Ingress => (Way::ToPod, flow.peer, own),
         Direction::Egress => (Way::FromPod, own, flow.peer),
@@ -133,5 +167,5 @@ fn send(
     };
     packet.options = usize::from(options % 11);
     packet.extensions = usize::from(extensions % 4);
-    bench.run(way, &packet.build())
+    (way, packet)
 }
