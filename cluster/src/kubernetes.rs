@@ -25,6 +25,7 @@ use std::{
 
 use kube::Client;
 use tokio::{sync::Notify, task::JoinSet};
+use weir_policy::model::ClusterName;
 
 pub use kinds::{RESOURCES, Resource};
 pub use store::{PolicyState, Store};
@@ -38,6 +39,7 @@ const QUIET: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct ClusterSource {
     shared: Arc<Shared>,
+    options: Options,
     _watches: JoinSet<()>,
 }
 
@@ -82,8 +84,8 @@ pub struct Stale {
 }
 
 impl ClusterSource {
-    /// Starts to watch every kind that policy depends on.
-    pub fn start(client: Client) -> Self {
+    /// Starts to watch every kind that policy depends on. `cluster` is the cluster's own name.
+    pub fn start(client: Client, cluster: ClusterName) -> Self {
         let shared = Arc::new(Shared {
             store: Mutex::new(Store::new(SystemTime::now())),
             changed: Notify::new(),
@@ -95,6 +97,10 @@ impl ClusterSource {
         }
         Self {
             shared,
+            options: Options {
+                cluster,
+                ..Options::default()
+            },
             _watches: watches,
         }
     }
@@ -148,7 +154,7 @@ impl ClusterSource {
     /// may create a pod could take another's.
     pub fn read(&self, attachments: &[Attachment]) -> Reading {
         let store = self.shared.lock();
-        let (mut world, mut placements) = store.index().world(Options::default());
+        let (mut world, mut placements) = store.index().world(&self.options);
         let problems = store.problems();
         drop(store);
         for (pod, placement) in world.pods.iter_mut().zip(&mut placements) {

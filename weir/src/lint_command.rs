@@ -23,7 +23,7 @@ use weir_policy::{
 };
 
 use crate::{
-    manifests,
+    manifests::{self, Named},
     screen::{self, aside, bad, bold, doubtful, good},
 };
 
@@ -44,6 +44,8 @@ pub struct LintCommand {
     #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1..)]
     #[arg(required_unless_present = "list")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    cluster: Named,
     /// The least severity that makes the command fail
     #[arg(long, value_enum, default_value_t = FailOn::Error, value_name = "SEVERITY")]
     fail_on: FailOn,
@@ -90,7 +92,7 @@ impl LintCommand {
         if self.files.iter().any(|path| path == Path::new("-")) {
             bail!("`-` cannot be linted: findings name files and lines; give a file");
         }
-        let reading = manifests::reading(&self.files)?;
+        let reading = manifests::reading(&self.files, &self.cluster)?;
         let documents = read_documents(&self.files).unwrap_or_default();
         let policies: Vec<&Document> = documents
             .iter()
@@ -134,6 +136,7 @@ fn real_addresses(files: &[PathBuf]) -> BTreeSet<std::net::IpAddr> {
     let options = Options {
         assign_addresses: false,
         expand_workloads: false,
+        ..Options::default()
     };
     let world = FolderSource::new(files.iter().cloned(), options)
         .read()

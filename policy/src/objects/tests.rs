@@ -75,6 +75,7 @@ fn selects(peer: &Peer, namespace: &str, app: &str) -> bool {
         namespace_labels: &team,
         labels: &labels,
         service_account: "robot",
+        cluster: "c1",
     };
     matches!(peer, Peer::Pods(selector) if selector.matches(subject))
 }
