@@ -13,6 +13,7 @@ mod cilium;
 mod cluster_policy;
 mod network_policy;
 mod refusals;
+mod widening;
 
 fn network(spec: Value) -> Value {
     json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
