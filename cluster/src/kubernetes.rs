@@ -14,6 +14,7 @@
 
 mod kinds;
 pub mod report;
+mod shallow;
 mod store;
 mod watch;
 

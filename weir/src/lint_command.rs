@@ -15,7 +15,7 @@ use weir_cluster::{
     FolderSource, SourceProblem,
     folder::read_documents,
     index::Options,
-    yaml::{Document, Place, place_of},
+    yaml::{Document, Place, Places},
 };
 use weir_policy::{
     lint::{Finding, Input, LINTS, Lint, Severity, lint},
@@ -104,9 +104,10 @@ impl LintCommand {
             policies: policies.iter().map(|document| &document.value).collect(),
         });
         tell_others(&reading.problems, &findings);
+        let mut places = Places::default();
         let findings: Vec<Placed> = findings
             .into_iter()
-            .map(|finding| placed(finding, &policies))
+            .map(|finding| placed(finding, &policies, &mut places))
             .collect();
         match self.output {
             Form::Text => screen::emit(&show(&findings, policies.len()))?,
@@ -157,10 +158,10 @@ fn tell_others(problems: &[SourceProblem], findings: &[Finding]) {
     }
 }
 
-fn placed(finding: Finding, policies: &[&Document]) -> Placed {
+fn placed(finding: Finding, policies: &[&Document], places: &mut Places) -> Placed {
     let place = policies
         .get(finding.policy)
-        .and_then(|document| place_of(document, &finding.field));
+        .and_then(|document| places.of(document, &finding.field));
     let (file, line) = match place {
         Some(Place { file, line }) => (Some(file.display().to_string()), Some(line)),
         None => (None, None),

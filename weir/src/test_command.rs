@@ -11,7 +11,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde::Serialize;
-use weir_cluster::{folder::read_documents, yaml::place_of};
+use weir_cluster::{
+    folder::read_documents,
+    yaml::{Places, place_of},
+};
 use weir_policy::unit::{CaseResult, Suite};
 
 use crate::{
@@ -117,11 +120,14 @@ fn run(file: &Path, cluster: &Named, worlds: &mut Worlds) -> Result<Ran> {
     }
     let results = worlds.get(&paths).map(|world| suite.run(world));
     let tests = results.unwrap_or_default().into_iter().enumerate();
+    let mut places = Places::default();
     Ok(Ran {
         file: file.display().to_string(),
         tests: tests
             .map(|(index, result)| RanCase {
-                line: place_of(document, &format!("tests[{index}]")).map(|place| place.line),
+                line: places
+                    .of(document, &format!("tests[{index}]"))
+                    .map(|place| place.line),
                 result,
             })
             .collect(),
