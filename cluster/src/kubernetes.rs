@@ -29,6 +29,7 @@ use tokio::{sync::Notify, task::JoinSet};
 use weir_policy::model::ClusterName;
 
 pub use kinds::{RESOURCES, Resource};
+pub use shallow::Shallow;
 pub use store::{PolicyState, Store};
 
 use crate::{index::Options, objects::PodPlacement, reading::Reading};

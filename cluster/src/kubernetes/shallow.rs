@@ -17,7 +17,7 @@ use crate::yaml::DEEPEST;
 const TOO_DEEP: &str = "(nested too deeply)";
 
 /// A value of at most [`DEEPEST`] maps and lists in one another.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Shallow(pub Value);
 
 impl<'de> serde::Deserialize<'de> for Shallow {

@@ -127,7 +127,7 @@ fn a_text_that_is_nested_too_deeply_is_refused_before_it_costs_anything() {
         }
         let deep = format!("{}x{}", open.repeat(80), close.repeat(80));
         let error = refused(format!("a: 1\n---\n{deep}"));
-        if open != "&a [" && close != "" {
+        if open != "&a [" && !close.is_empty() {
             assert!(error.reason.contains("nested too deeply"), "{error}");
             assert_eq!(error.line, if open == "[\n" { 67 } else { 3 }, "{error}");
         }
