@@ -124,7 +124,7 @@ impl FolderSource {
         if !ignored.is_empty() {
             tracing::debug!(kinds = ?ignored, "kinds that say nothing to policy");
         }
-        let (world, placements) = index.world(self.options);
+        let (world, placements) = index.world(&self.options);
         Reading {
             world,
             placements,

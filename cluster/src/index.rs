@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weir_policy::model::{Namespace, Pod, World};
+use weir_policy::model::{ClusterName, Namespace, Pod, World};
 
 use crate::objects::{Kind, NAMESPACE_NAME_LABEL, Object, ObjectKey, PodObject, PodPlacement};
 
@@ -11,13 +11,15 @@ mod backends;
 mod workloads;
 
 /// What a reader wants besides the objects as they are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// Give pods and services without an address one of each family, always the same for the
     /// same objects.
     pub assign_addresses: bool,
     /// Make the pods of Deployments, ReplicaSets, StatefulSets and DaemonSets.
     pub expand_workloads: bool,
+    /// The cluster's own name.
+    pub cluster: ClusterName,
 }
 
 /// The objects of one source.
@@ -48,8 +50,11 @@ impl Index {
 
     /// Everything that policy depends on, and where the pods sit. Sorted, so that equal objects
     /// make equal worlds.
-    pub fn world(&self, options: Options) -> (World, Vec<PodPlacement>) {
-        let mut world = World::default();
+    pub fn world(&self, options: &Options) -> (World, Vec<PodPlacement>) {
+        let mut world = World {
+            cluster: options.cluster.clone(),
+            ..World::default()
+        };
         let mut pods: Vec<PodObject> = Vec::new();
         for (key, object) in &self.objects {
             match object {

@@ -14,6 +14,7 @@
 
 mod kinds;
 pub mod report;
+mod shallow;
 mod store;
 mod watch;
 
@@ -25,8 +26,10 @@ use std::{
 
 use kube::Client;
 use tokio::{sync::Notify, task::JoinSet};
+use weir_policy::model::ClusterName;
 
 pub use kinds::{RESOURCES, Resource};
+pub use shallow::Shallow;
 pub use store::{PolicyState, Store};
 
 use crate::{index::Options, objects::PodPlacement, reading::Reading};
@@ -38,6 +41,7 @@ const QUIET: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct ClusterSource {
     shared: Arc<Shared>,
+    options: Options,
     _watches: JoinSet<()>,
 }
 
@@ -82,8 +86,8 @@ pub struct Stale {
 }
 
 impl ClusterSource {
-    /// Starts to watch every kind that policy depends on.
-    pub fn start(client: Client) -> Self {
+    /// Starts to watch every kind that policy depends on. `cluster` is the cluster's own name.
+    pub fn start(client: Client, cluster: ClusterName) -> Self {
         let shared = Arc::new(Shared {
             store: Mutex::new(Store::new(SystemTime::now())),
             changed: Notify::new(),
@@ -95,6 +99,10 @@ impl ClusterSource {
         }
         Self {
             shared,
+            options: Options {
+                cluster,
+                ..Options::default()
+            },
             _watches: watches,
         }
     }
@@ -148,7 +156,7 @@ impl ClusterSource {
     /// may create a pod could take another's.
     pub fn read(&self, attachments: &[Attachment]) -> Reading {
         let store = self.shared.lock();
-        let (mut world, mut placements) = store.index().world(Options::default());
+        let (mut world, mut placements) = store.index().world(&self.options);
         let problems = store.problems();
         drop(store);
         for (pod, placement) in world.pods.iter_mut().zip(&mut placements) {

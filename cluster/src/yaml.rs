@@ -1,12 +1,17 @@
 //! YAML (and JSON) files as documents that know where they stand.
 
+mod compose;
+mod lenient;
 mod lines;
+mod scalar;
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-pub use lines::{Place, place_of};
+use compose::Copies;
+pub use compose::DEEPEST;
+pub use lines::{Place, Places, place_of};
 
 /// One object and where it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,12 +40,15 @@ pub struct YamlError {
 /// [`YamlError`] for the first document that cannot be read: then none of the file counts.
 pub fn documents(text: &str, file: &Path) -> Result<Vec<Document>, YamlError> {
     let mut documents = Vec::new();
+    let mut copies = Copies::of(text);
     for part in parts(text) {
-        let value = part.value().map_err(|(line, reason)| YamlError {
-            file: file.to_owned(),
-            line,
-            reason,
-        })?;
+        let value = part
+            .value(&mut copies)
+            .map_err(|(line, reason)| YamlError {
+                file: file.to_owned(),
+                line,
+                reason,
+            })?;
         let place = format!("{}:{}", file.display(), part.content_line());
         flatten(value, place, &mut documents);
     }
@@ -87,28 +95,16 @@ fn parts(text: &str) -> Vec<Part<'_>> {
 }
 
 impl Part<'_> {
-    fn value(&self) -> Result<Value, (usize, String)> {
+    fn value(&self, copies: &mut Copies) -> Result<Value, (usize, String)> {
         if self.lines_of_content().next().is_none() {
             return Ok(Value::Null);
         }
-        // By way of the YAML value: it refuses a key that stands twice, a JSON map would take
-        // the last one and forget the first.
-        let parsed = serde_yaml_ng::from_str::<serde_yaml_ng::Value>(self.text)
-            .map_err(|error| {
-                let line = error.location().map_or(1, |location| location.line());
-                (self.line + line.max(1) - 1, reason(&error.to_string()))
-            })
-            .and_then(|value| {
-                serde_json::to_value(value)
-                    .map_err(|error| (self.content_line(), error.to_string()))
-            });
-        match parsed {
-            // JSON indented by tabs is no YAML.
-            Err(fault) if self.text.trim_start().starts_with('{') => {
-                serde_json::from_str(self.text).map_err(|_| fault)
-            }
-            parsed => parsed,
-        }
+        let fault = match compose::value(self.text, copies) {
+            Ok(value) => return Ok(value),
+            Err(fault) => fault,
+        };
+        let second = fault.syntax.then(|| lenient::value(self.text)).flatten();
+        second.ok_or((self.line + fault.line - 1, fault.reason))
     }
 
     fn content_line(&self) -> usize {
@@ -122,12 +118,6 @@ impl Part<'_> {
             content.then_some(self.line + index)
         })
     }
-}
-
-/// The position is told apart from the message, and counts from the document.
-fn reason(message: &str) -> String {
-    let end = message.find(" at line ").unwrap_or(message.len());
-    message.get(..end).unwrap_or(message).to_owned()
 }
 
 /// Lists in lists do not exist in the API; one level is taken apart.
@@ -167,73 +157,4 @@ fn say(map: &mut Map<String, Value>, key: &str, value: Option<Value>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn read(text: &str) -> Vec<(Value, String)> {
-        documents(text, Path::new("f.yaml"))
-            .expect("yaml")
-            .into_iter()
-            .map(|document| (document.value, document.place))
-            .collect()
-    }
-
-    #[test]
-    fn documents_know_their_line() {
-        let text = "# hello\n---\na: 1\n---\n# empty\n---\n\n# comment\nb: |\n  --- no marker\n  x\n--- {c: 3}\n...\n";
-        assert_eq!(
-            read(text),
-            [
-                (json!({"a": 1}), "f.yaml:3".to_owned()),
-                (json!({"b": "--- no marker\nx\n"}), "f.yaml:9".to_owned()),
-                (json!({"c": 3}), "f.yaml:12".to_owned()),
-            ]
-        );
-        assert_eq!(read("%YAML 1.2\n---\na: 1\n")[0].1, "f.yaml:3");
-        assert_eq!(read(""), []);
-        assert_eq!(read("---\n---\n"), []);
-    }
-
-    #[test]
-    fn json_is_taken_too() {
-        assert_eq!(
-            read("{\n\t\"a\": [1, \"x\"]\n}")[0].0,
-            json!({"a": [1, "x"]})
-        );
-    }
-
-    #[test]
-    fn lists_are_taken_apart() {
-        let text = "kind: PodList\napiVersion: v1\nitems:\n- metadata: {name: a}\n- {kind: Other}\n---\nkind: List\nitems: [{kind: X}]\n";
-        assert_eq!(
-            read(text),
-            [
-                (
-                    json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a"}}),
-                    "f.yaml:1 (item 1)".to_owned()
-                ),
-                (
-                    json!({"kind": "Other", "apiVersion": "v1"}),
-                    "f.yaml:1 (item 2)".to_owned()
-                ),
-                (json!({"kind": "X"}), "f.yaml:7 (item 1)".to_owned()),
-            ]
-        );
-        assert_eq!(read("kind: List\nitems: null\n"), []);
-    }
-
-    #[test]
-    fn a_broken_file_says_where() {
-        let error = |text: &str| documents(text, Path::new("d/f.yaml")).unwrap_err();
-        let broken = error("a: 1\n---\nb:\n  - x\n c: [\n");
-        assert_eq!(
-            (broken.line, broken.file.as_path()),
-            (5, Path::new("d/f.yaml"))
-        );
-        assert!(broken.to_string().starts_with("d/f.yaml:5: "), "{broken}");
-        let twice = error("spec:\n  ingress: []\n  ingress: [{}]\n");
-        assert!(twice.reason.contains("duplicate entry"), "{twice}");
-    }
-}
+mod tests;

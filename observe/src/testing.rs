@@ -67,6 +67,7 @@ pub fn names(policies: Vec<weir_policy::model::Policy>) -> Arc<Names> {
         )]
         .into(),
         policies,
+        ..World::default()
     };
     let world = Arc::new(world);
     let snapshot = Compiler::new().compile(&world, Local::Node("node"));

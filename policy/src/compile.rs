@@ -283,6 +283,7 @@ pub(crate) fn subject<'a>(world: &'a World, pod: &'a Pod, no_labels: &'a Labels)
             .map_or(no_labels, |namespace| &namespace.labels),
         labels: &pod.labels,
         service_account: &pod.service_account,
+        cluster: world.cluster.as_str(),
     }
 }
 

@@ -3,12 +3,14 @@
 //! NetworkPolicy and CiliumNetworkPolicy become the same [`Policy`]; what differs between them
 //! (whether a CIDR reaches pods, which protocol a missing one means) is settled while parsing.
 
+pub mod cluster;
 pub mod l7;
 pub mod peer;
 pub mod policy;
 pub mod selector;
 pub mod world;
 
+pub use cluster::{ClusterName, NotAClusterName};
 pub use l7::{HeaderMatch, HeaderRule, HttpRule, L7, Mismatch};
 pub use peer::{Entity, Peer, Peers, ServiceSelector, WhichServices};
 pub use policy::{

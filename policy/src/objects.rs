@@ -7,13 +7,14 @@
 //! |---|---|
 //! | an allow rule, or one entry of `toPorts` or `http` | the rest, without it |
 //! | every entry of `http` | the rule, allowing no request |
-//! | a deny rule | deny of everything in that direction |
-//! | the policy's structure or its subject | [`Refused`]: the last good version (the caller keeps it), or the stand-in |
+//! | a deny rule | deny of all that it may mean: the peers and ports of it that are understood, else everything |
+//! | the policy's structure or its subject | [`Refused`]: the last good version (the caller keeps it), or the stand-in, for all that the subject may mean |
 
 use serde_json::Value;
 
 use crate::model::{NamespaceScope, ObjectRef, Policy, PolicyKind, PolicySpec, Problem};
 
+mod at_most;
 mod cidr;
 mod cilium;
 mod cluster_policy;
@@ -49,8 +50,9 @@ pub struct Parsed {
 pub struct Refused {
     /// What is wrong; never empty.
     pub problems: Vec<Problem>,
-    /// What to put in force where there is no last good version: at least as closed as anything
-    /// that the object can have meant.
+    /// What to put in force where there is no last good version: as closed as anything that the
+    /// object can have meant, for those pods only that it can mean (none, where it names none that
+    /// can be here).
     pub stand_in: Policy,
 }
 
@@ -154,8 +156,8 @@ pub fn parse(kind: PolicyKind, value: &Value) -> Result<Parsed, Box<Refused>> {
     Ok(Parsed { policy, problems })
 }
 
-/// The fail-closed stand-in of an object: selects its pods (every pod of its namespace where its
-/// selector is not understood) and denies the directions that it names (both where unknown).
+/// The fail-closed stand-in of an object: selects the pods that it may mean (by what is understood of
+/// its selector) and denies the directions that it names (both where unknown).
 pub fn closed(kind: PolicyKind, value: &Value) -> Policy {
     let object = reference(kind, value);
     let specs = stand_in(kind, value, &scope(&object, value));
@@ -196,11 +198,13 @@ struct Specs {
 
 fn stand_in(kind: PolicyKind, value: &Value, scope: &NamespaceScope) -> Vec<PolicySpec> {
     match kind {
-        PolicyKind::NetworkPolicy => vec![network_policy::closed(value.get("spec"), scope)],
+        PolicyKind::NetworkPolicy => {
+            Vec::from_iter(network_policy::closed(value.get("spec"), scope))
+        }
         PolicyKind::CiliumNetworkPolicy | PolicyKind::CiliumClusterwideNetworkPolicy => {
             cilium::closed_all(value, scope)
         }
-        PolicyKind::ClusterNetworkPolicy => vec![cluster_policy::closed(value)],
+        PolicyKind::ClusterNetworkPolicy => Vec::from_iter(cluster_policy::closed(value)),
     }
 }
 

@@ -127,8 +127,8 @@ impl Agent {
         let (sender, requests) = mpsc::channel(16);
         let health = Health::serve(health, sender.clone()).await?;
         let reporter = match &origin {
-            Origin::Cluster(client) => Some(Reporter::start(client.clone(), &node)),
-            Origin::Manifests(_) => None,
+            Origin::Cluster(client, _) => Some(Reporter::start(client.clone(), &node)),
+            Origin::Manifests(..) => None,
         };
         let mut source = Source::start(origin)?;
         source.synced().await;

@@ -11,6 +11,7 @@ use crate::{
     agent::{Agent, ObserveOptions, Origin, ReportOptions, alone::alone},
     cni::chain::Chain,
     kubernetes,
+    manifests::Named,
 };
 
 const EXAMPLES: &str = "Examples:
@@ -70,6 +71,8 @@ pub struct AgentCommand {
     #[arg(long, value_name = "NAME=ENTRIES", value_delimiter = ',')]
     map_size: Vec<MapSize>,
     #[command(flatten)]
+    cluster_name: Named,
+    #[command(flatten)]
     observe: ObserveOptions,
     #[command(flatten)]
     reporting: ReportOptions,
@@ -104,8 +107,11 @@ impl AgentCommand {
         runtime.block_on(async move {
             let _alone = alone(&instance).await?;
             let origin = match self.cluster {
-                true => Origin::Cluster(kubernetes::client(self.kubeconfig.as_deref()).await?),
-                false => Origin::Manifests(self.manifests),
+                true => Origin::Cluster(
+                    kubernetes::client(self.kubeconfig.as_deref()).await?,
+                    self.cluster_name.cluster_name,
+                ),
+                false => Origin::Manifests(self.manifests, self.cluster_name.cluster_name),
             };
             let chain = self
                 .cni_conf_dir

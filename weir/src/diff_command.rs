@@ -17,7 +17,7 @@ use weir_policy::{
 };
 
 use crate::{
-    manifests,
+    manifests::{self, Named},
     screen::{self, Output, aside, bad, bold, doubtful, good},
 };
 
@@ -41,6 +41,8 @@ pub struct DiffCommand {
     /// Manifests that both sides have: workloads, namespaces
     #[arg(long, value_name = "PATH", num_args = 1..)]
     with: Vec<PathBuf>,
+    #[command(flatten)]
+    cluster: Named,
     /// Recorded flows (`hubble observe -o jsonpb`); `-` is standard input
     #[arg(long, value_name = "FILE")]
     flows: Option<PathBuf>,
@@ -60,7 +62,7 @@ impl DiffCommand {
         let side = |path: &PathBuf| {
             let mut paths = vec![path.clone()];
             paths.extend(self.with.iter().cloned());
-            manifests::world(&paths)
+            manifests::world(&paths, &self.cluster)
         };
         let (old, new) = (side(old)?, side(new)?);
         let changed = match &self.flows {

@@ -15,7 +15,7 @@ use weir_policy::{
 };
 
 use crate::{
-    manifests,
+    manifests::{self, Named},
     screen::{self, Output},
 };
 
@@ -37,6 +37,8 @@ pub struct ExplainCommand {
     #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1..)]
     #[arg(required_unless_present_any = ["name", "lab"], conflicts_with_all = ["name", "lab"])]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    cluster: Named,
     /// Ask the running agent of this instance
     #[arg(long, value_name = "INSTANCE", conflicts_with = "lab")]
     name: Option<String>,
@@ -81,7 +83,7 @@ impl ExplainCommand {
             (Some(name), _) => ask::agent(name, &flow)?,
             (None, Some(lab)) => ask::lab(lab, &flow)?,
             (None, None) => {
-                let world = manifests::world(&self.files)?;
+                let world = manifests::world(&self.files, &self.cluster)?;
                 json!(Explainer::new(&world).explain(&flow)?)
             }
         };

@@ -15,7 +15,7 @@ use weir_cluster::{
     FolderSource, SourceProblem,
     folder::read_documents,
     index::Options,
-    yaml::{Document, Place, place_of},
+    yaml::{Document, Place, Places},
 };
 use weir_policy::{
     lint::{Finding, Input, LINTS, Lint, Severity, lint},
@@ -23,7 +23,7 @@ use weir_policy::{
 };
 
 use crate::{
-    manifests,
+    manifests::{self, Named},
     screen::{self, aside, bad, bold, doubtful, good},
 };
 
@@ -44,6 +44,8 @@ pub struct LintCommand {
     #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1..)]
     #[arg(required_unless_present = "list")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    cluster: Named,
     /// The least severity that makes the command fail
     #[arg(long, value_enum, default_value_t = FailOn::Error, value_name = "SEVERITY")]
     fail_on: FailOn,
@@ -90,7 +92,7 @@ impl LintCommand {
         if self.files.iter().any(|path| path == Path::new("-")) {
             bail!("`-` cannot be linted: findings name files and lines; give a file");
         }
-        let reading = manifests::reading(&self.files)?;
+        let reading = manifests::reading(&self.files, &self.cluster)?;
         let documents = read_documents(&self.files).unwrap_or_default();
         let policies: Vec<&Document> = documents
             .iter()
@@ -102,9 +104,10 @@ impl LintCommand {
             policies: policies.iter().map(|document| &document.value).collect(),
         });
         tell_others(&reading.problems, &findings);
+        let mut places = Places::default();
         let findings: Vec<Placed> = findings
             .into_iter()
-            .map(|finding| placed(finding, &policies))
+            .map(|finding| placed(finding, &policies, &mut places))
             .collect();
         match self.output {
             Form::Text => screen::emit(&show(&findings, policies.len()))?,
@@ -134,6 +137,7 @@ fn real_addresses(files: &[PathBuf]) -> BTreeSet<std::net::IpAddr> {
     let options = Options {
         assign_addresses: false,
         expand_workloads: false,
+        ..Options::default()
     };
     let world = FolderSource::new(files.iter().cloned(), options)
         .read()
@@ -154,10 +158,10 @@ fn tell_others(problems: &[SourceProblem], findings: &[Finding]) {
     }
 }
 
-fn placed(finding: Finding, policies: &[&Document]) -> Placed {
+fn placed(finding: Finding, policies: &[&Document], places: &mut Places) -> Placed {
     let place = policies
         .get(finding.policy)
-        .and_then(|document| place_of(document, &finding.field));
+        .and_then(|document| places.of(document, &finding.field));
     let (file, line) = match place {
         Some(Place { file, line }) => (Some(file.display().to_string()), Some(line)),
         None => (None, None),

@@ -10,8 +10,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde_json::json;
-use weir_cluster::{FolderSource, index::Options};
+use weir_cluster::FolderSource;
 use weir_policy::verdict::Simulator;
+
+use crate::manifests::Named;
 
 const EXAMPLES: &str = r#"Examples:
   weir simulate -f manifests/ --flows flows.jsonl
@@ -26,6 +28,8 @@ pub struct SimulateCommand {
     /// Manifests: files or folders
     #[arg(short = 'f', long = "file", required = true, value_name = "PATH", num_args = 1..)]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    cluster: Named,
     /// Flows, one JSON object a line; `-` is standard input
     #[arg(long, value_name = "FILE")]
     flows: PathBuf,
@@ -38,11 +42,7 @@ impl SimulateCommand {
                 bail!("{}: no such file or folder", path.display());
             }
         }
-        let options = Options {
-            assign_addresses: true,
-            expand_workloads: true,
-        };
-        let reading = FolderSource::new(self.files, options).read();
+        let reading = FolderSource::new(self.files, self.cluster.played()).read();
         for problem in &reading.problems {
             eprintln!("{problem}");
         }

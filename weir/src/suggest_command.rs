@@ -9,7 +9,11 @@ use weir_policy::{
     suggest::{Options, Suggestion, suggest},
 };
 
-use crate::{diff_command::read_flows, manifests, screen};
+use crate::{
+    diff_command::read_flows,
+    manifests::{self, Named},
+    screen,
+};
 
 const EXAMPLES: &str = "Examples:
   hubble observe --last 100000 -o jsonpb > seen.jsonl
@@ -30,6 +34,8 @@ pub struct SuggestCommand {
     /// Manifests with the pods: they tell which labels tell workloads apart
     #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1..)]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    cluster: Named,
     /// Limit one direction only
     #[arg(long, value_enum)]
     direction: Option<DirectionName>,
@@ -62,7 +68,7 @@ impl SuggestCommand {
     pub fn run(self) -> Result<ExitCode> {
         let world = match self.files.is_empty() {
             true => World::default(),
-            false => manifests::world(&self.files)?,
+            false => manifests::world(&self.files, &self.cluster)?,
         };
         let mut flows = Vec::new();
         for path in &self.flows {

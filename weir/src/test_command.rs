@@ -11,12 +11,15 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde::Serialize;
-use weir_cluster::{folder::read_documents, yaml::place_of};
+use weir_cluster::{
+    folder::read_documents,
+    yaml::{Places, place_of},
+};
 use weir_policy::unit::{CaseResult, Suite};
 
 use crate::{
     explain_command::show,
-    manifests,
+    manifests::{self, Named},
     screen::{self, Output, bad, bold, good},
 };
 
@@ -42,6 +45,8 @@ pub struct TestCommand {
     /// Files of tests
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    cluster: Named,
     /// Write a JUnit report
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -69,7 +74,7 @@ impl TestCommand {
         let mut worlds = BTreeMap::new();
         let mut ran = Vec::new();
         for file in &self.files {
-            ran.push(run(file, &mut worlds)?);
+            ran.push(run(file, &self.cluster, &mut worlds)?);
         }
         if let Some(path) = &self.junit {
             std::fs::write(path, junit::report(&ran)?)
@@ -90,7 +95,7 @@ impl TestCommand {
 /// Worlds by their manifests: files of tests often share them.
 type Worlds = BTreeMap<Vec<PathBuf>, weir_policy::model::World>;
 
-fn run(file: &Path, worlds: &mut Worlds) -> Result<Ran> {
+fn run(file: &Path, cluster: &Named, worlds: &mut Worlds) -> Result<Ran> {
     let documents = read_documents(&[file.to_owned()]).map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}", problems.join("; "))
@@ -109,17 +114,20 @@ fn run(file: &Path, worlds: &mut Worlds) -> Result<Ran> {
         .map(|path| folder.join(path))
         .collect();
     if !worlds.contains_key(&paths) {
-        let world =
-            manifests::world(&paths).with_context(|| format!("{}: manifests", file.display()))?;
+        let world = manifests::world(&paths, cluster)
+            .with_context(|| format!("{}: manifests", file.display()))?;
         worlds.insert(paths.clone(), world);
     }
     let results = worlds.get(&paths).map(|world| suite.run(world));
     let tests = results.unwrap_or_default().into_iter().enumerate();
+    let mut places = Places::default();
     Ok(Ran {
         file: file.display().to_string(),
         tests: tests
             .map(|(index, result)| RanCase {
-                line: place_of(document, &format!("tests[{index}]")).map(|place| place.line),
+                line: places
+                    .of(document, &format!("tests[{index}]"))
+                    .map(|place| place.line),
                 result,
             })
             .collect(),

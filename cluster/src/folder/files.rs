@@ -18,6 +18,8 @@ pub const STDIN: &str = "-";
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 /// Folders in folders beyond this are not read: a loop of mounts must end somewhere.
 const MAX_DEPTH: usize = 32;
+/// Bytes of a file; the API server takes objects of some three million at most.
+const LARGEST: u64 = 64 << 20;
 /// How long a file that has just become empty may still be being written.
 const BEING_WRITTEN: Duration = Duration::from_millis(20);
 
@@ -228,11 +230,27 @@ fn read_text(file: &Path, before: &str) -> io::Result<String> {
         io::stdin().read_to_string(&mut text)?;
         return Ok(text);
     }
-    let text = fs::read_to_string(file)?;
+    let text = read_bounded(file)?;
     if text.is_empty() && !before.is_empty() {
         // `echo … > file` empties it first; its objects are not gone for that moment.
         std::thread::sleep(BEING_WRITTEN);
-        return fs::read_to_string(file);
+        return read_bounded(file);
+    }
+    Ok(text)
+}
+
+/// A file's text. What is no file may never end, or never begin: a pipe in a folder keeps nobody
+/// waiting. Those of the process itself (`/dev/fd/63`) were given by who waits for them.
+fn read_bounded(file: &Path) -> io::Result<String> {
+    if !file.starts_with("/dev") && !file.starts_with("/proc") && !fs::metadata(file)?.is_file() {
+        return Err(io::Error::other("is no regular file"));
+    }
+    let mut text = String::new();
+    fs::File::open(file)?
+        .take(LARGEST + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        return Err(io::Error::other("is larger than 64 MiB"));
     }
     Ok(text)
 }

@@ -170,6 +170,64 @@ fn a_file_that_never_was_yaml_is_fatal() {
 }
 
 #[test]
+fn a_file_that_would_be_read_for_ever_takes_nothing_from_the_others() {
+    let deep = "[".repeat(100_000);
+    let laughs = "a: &a [x, x, x, x]\n".to_owned()
+        + &(0..40)
+            .map(|n| {
+                format!(
+                    "b{n}: &b{n} [{0}, {0}]\n",
+                    if n == 0 {
+                        "*a".into()
+                    } else {
+                        format!("*b{}", n - 1)
+                    }
+                )
+            })
+            .collect::<String>();
+    for (odd, why) in [
+        (format!("kind: Pod\nx: {deep}"), "nested too deeply"),
+        ("- ".repeat(100_000), "nested too deeply"),
+        (laughs, "copy more than the file is worth"),
+    ] {
+        let mut folder = Folder::new();
+        folder.write("a.yaml", &policy("a", "{ingress: [{}, {}]}"));
+        folder.write("b.yaml", &policy("b", "{}"));
+        assert_eq!(folder.problems(), Vec::<String>::new());
+        folder.write("a.yaml", &odd);
+        folder.write("b.yaml", &policy("b", "{ingress: [{}]}"));
+        folder.write("c.yaml", &policy("c", "{}"));
+        let problems = folder.problems();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].starts_with("a.yaml:") && problems[0].contains(why));
+        assert!(problems[0].ends_with("what the file last said stays in force"));
+        let reading = folder.read();
+        assert_eq!(reading.fatal().count(), 0);
+        let rules: Vec<usize> = reading.world.policies.iter().map(rules).collect();
+        assert_eq!(rules, [2, 1, 0], "the old a, the new b, c");
+    }
+}
+
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let mut folder = Folder::new();
+    folder.write("a.yaml", &policy("a", "{}"));
+    let pipe = folder.dir.path().join("b.yaml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let problems = folder.problems();
+    assert_eq!(problems, ["b.yaml: cannot be read: is no regular file"]);
+    assert_eq!(policies(&folder.read()), ["NetworkPolicy/default/a"]);
+    fs::remove_file(pipe).unwrap();
+    fs::File::create(folder.dir.path().join("b.yaml"))
+        .unwrap()
+        .set_len(1 << 40)
+        .unwrap();
+    let problems = folder.problems();
+    assert_eq!(problems, ["b.yaml: cannot be read: is larger than 64 MiB"]);
+}
+
+#[test]
 fn a_file_that_breaks_keeps_its_content() {
     let mut folder = Folder::new();
     folder.write("a.yaml", &policy("a", "{}"));

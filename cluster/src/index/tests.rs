@@ -7,7 +7,7 @@ use weir_policy::model::{Protocol, Service};
 use super::*;
 use crate::{objects::Converted, yaml};
 
-fn world(text: &str, options: Options) -> (World, Vec<PodPlacement>) {
+fn world(text: &str, options: &Options) -> (World, Vec<PodPlacement>) {
     let mut index = Index::default();
     for document in yaml::documents(text, Path::new("f")).expect("yaml") {
         match crate::convert(&document.value) {
@@ -44,14 +44,14 @@ const PODS: &str = "
 ";
 
 fn services(text: &str) -> Vec<Service> {
-    world(&format!("{PODS}---{text}"), Options::default())
+    world(&format!("{PODS}---{text}"), &Options::default())
         .0
         .services
 }
 
 #[test]
 fn finished_pods_are_left_out() {
-    let (world, placements) = world(PODS, Options::default());
+    let (world, placements) = world(PODS, &Options::default());
     assert_eq!(names(&world), ["default/a", "default/b", "default/sick"]);
     assert_eq!(placements.len(), 3);
     assert_eq!(placements[0].name, "a");
@@ -128,7 +128,7 @@ fn addresses_are_given_in_order_and_never_twice() {
         assign_addresses: true,
         ..Options::default()
     };
-    let (given, _) = world(text, options);
+    let (given, _) = world(text, &options);
     let addresses: Vec<_> = given.pods.iter().map(|pod| pod.addresses.clone()).collect();
     assert_eq!(
         addresses,
@@ -139,9 +139,9 @@ fn addresses_are_given_in_order_and_never_twice() {
             vec![ip("10.244.0.4"), ip("fd00:10:244::4")],
         ]
     );
-    assert_eq!(world(text, options).0, given);
+    assert_eq!(world(text, &options).0, given);
     assert!(
-        world(text, Options::default()).0.pods[0]
+        world(text, &Options::default()).0.pods[0]
             .addresses
             .is_empty()
     );
@@ -169,7 +169,7 @@ fn workloads_become_pods_on_demand() {
         expand_workloads: true,
         ..Options::default()
     };
-    let (made, placements) = world(&text, options);
+    let (made, placements) = world(&text, &options);
     assert_eq!(
         names(&made),
         ["default/d-0", "default/d-1", "x/s-0", "y/e-0", "y/e-1"]
@@ -177,13 +177,13 @@ fn workloads_become_pods_on_demand() {
     assert_eq!(made.pods[1].labels["app"], "web");
     assert_eq!(made.pods[1].service_account, "robot");
     assert_eq!(placements[4].node, "n2");
-    assert_eq!(names(&world(&text, Options::default()).0), ["default/d-0"]);
+    assert_eq!(names(&world(&text, &Options::default()).0), ["default/d-0"]);
 
     // Those that a cluster has made already are enough.
     let text = format!("{text}---
 {{apiVersion: v1, kind: Pod, metadata: {{name: d-5c-x, labels: {{app: web, hash: '5c'}}, ownerReferences: [{{kind: ReplicaSet}}]}}}}
 ");
-    let (made, _) = world(&text, options);
+    let (made, _) = world(&text, &options);
     assert_eq!(
         names(&made),
         ["default/d-0", "default/d-5c-x", "x/s-0", "y/e-0", "y/e-1"]
@@ -219,7 +219,7 @@ fn services_get_an_address_where_a_cluster_would_give_one() {
         assign_addresses: true,
         ..Options::default()
     };
-    let (assigned, _) = world(&text, options);
+    let (assigned, _) = world(&text, &options);
     let found: Vec<_> = assigned
         .services
         .iter()
@@ -233,13 +233,13 @@ fn services_get_an_address_where_a_cluster_would_give_one() {
             ("plain", Some(ip("10.96.0.2"))),
         ]
     );
-    let (plain, _) = world(&text, Options::default());
+    let (plain, _) = world(&text, &Options::default());
     assert!(plain.services[2].addresses.is_empty());
 }
 
 #[test]
 fn a_namespace_that_only_pods_tell_of_has_its_name_as_a_label() {
-    let (world, _) = world(PODS, Options::default());
+    let (world, _) = world(PODS, &Options::default());
     let labels = &world.namespaces["default"].labels;
     assert_eq!(labels["kubernetes.io/metadata.name"], "default");
 }

@@ -12,16 +12,16 @@ use std::{
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures_util::{Stream, StreamExt as _};
 use kube::{
-    Api, Client, Error,
+    Client, Error, Resource as _,
     api::{ListParams, WatchParams},
-    core::{DynamicObject, Status, WatchEvent},
+    core::{DynamicObject, ObjectList, Request, Status, WatchEvent},
 };
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},
 };
 
-use super::{Resource, Shared};
+use super::{Resource, Shared, shallow::Shallow};
 
 /// Objects of a page.
 const PAGE: u32 = 500;
@@ -42,7 +42,8 @@ const END_OF_LIST: &str = "k8s.io/initial-events-end";
 /// Watches until the task is dropped.
 pub async fn watch(client: Client, resource: &'static Resource, shared: Arc<Shared>) {
     let mut watch = Watch {
-        api: Api::all_with(client, &resource.api()),
+        client,
+        path: DynamicObject::url_path(&resource.api(), None),
         resource,
         shared,
         streaming: true,
@@ -83,7 +84,9 @@ async fn pause(length: Duration, back: &Notify, hurried: &mut Option<Instant>) {
 }
 
 struct Watch {
-    api: Api<DynamicObject>,
+    client: Client,
+    /// Of the kind, in all namespaces.
+    path: String,
     resource: &'static Resource,
     shared: Arc<Shared>,
     /// Whether the server can stream lists.
@@ -101,7 +104,7 @@ enum Fault {
     Other(String),
 }
 
-type Events = std::pin::Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<DynamicObject>>> + Send>>;
+type Events = std::pin::Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<Shallow>>> + Send>>;
 
 impl Watch {
     /// Lists where that must be, then follows until the watch ends.
@@ -134,7 +137,10 @@ impl Watch {
             send_initial_events: list,
             ..WatchParams::default()
         };
-        match timeout(DEAD, self.api.watch(&params, version)).await {
+        let request = Request::new(&self.path)
+            .watch(&params, version)
+            .map_err(|error| self.fault(&Error::BuildRequest(error)))?;
+        match timeout(DEAD, self.client.request_events::<Shallow>(request)).await {
             Ok(Ok(events)) => Ok(Box::pin(events)),
             Ok(Err(error)) => {
                 // 400, 422: the server does not know streaming lists, or they are switched off.
@@ -153,12 +159,16 @@ impl Watch {
         self.shared.lock().begin(self.resource);
         let mut params = ListParams::default().limit(PAGE);
         loop {
-            let page = match timeout(DEAD, self.api.list(&params)).await {
+            let request = Request::new(&self.path)
+                .list(&params)
+                .map_err(|error| self.fault(&Error::BuildRequest(error)))?;
+            let page = self.client.request::<ObjectList<Shallow>>(request);
+            let page = match timeout(DEAD, page).await {
                 Ok(page) => page.map_err(|error| self.fault(&error))?,
                 Err(_) => return Err(Fault::Other("no answer".to_owned())),
             };
             for object in page.items {
-                self.apply(object);
+                self.apply(self.known(object)?);
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params.continue_token = Some(token),
@@ -185,11 +195,13 @@ impl Watch {
             };
             match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    let object = self.known(object)?;
                     let version = object.metadata.resource_version.clone();
                     self.apply(object);
                     self.reached(version);
                 }
                 WatchEvent::Deleted(object) => {
+                    let object = self.known(object)?;
                     let version = object.metadata.resource_version.clone();
                     if self.shared.lock().remove(self.resource, object) {
                         self.shared.changed.notify_one();
@@ -206,6 +218,11 @@ impl Watch {
                 WatchEvent::Error(status) => return Err(self.status(&status)),
             }
         }
+    }
+
+    /// The object, with its metadata understood.
+    fn known(&self, object: Shallow) -> Result<DynamicObject, Fault> {
+        serde_json::from_value(object.0).map_err(|error| self.fault(&Error::SerdeError(error)))
     }
 
     fn apply(&self, object: DynamicObject) {

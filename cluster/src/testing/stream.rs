@@ -38,14 +38,12 @@ pub fn watch(
     }
     let mut first = Vec::new();
     if expired {
-        first.push(line(
-            &json!({"type": "ERROR", "object": answers::expired()}),
-        ));
+        first.push(line("ERROR", &answers::expired()));
     }
     if initial {
         for object in objects.all(resource.plural) {
             if in_namespace(&object, namespace.as_deref()) {
-                first.push(line(&json!({"type": "ADDED", "object": object})));
+                first.push(line("ADDED", &object));
             }
         }
         if !objects.faults.cut_lists {
@@ -141,9 +139,7 @@ impl Open {
         }
         if self.seen < objects.oldest {
             self.ended = true;
-            return Some(line(
-                &json!({"type": "ERROR", "object": answers::expired()}),
-            ));
+            return Some(line("ERROR", &answers::expired()));
         }
         let mut lines = Vec::new();
         for change in objects
@@ -154,7 +150,7 @@ impl Open {
             if change.plural == self.resource.plural
                 && in_namespace(&change.object, self.namespace.as_deref())
             {
-                lines.push(line(&json!({"type": change.what, "object": change.object})));
+                lines.push(line(change.what, &change.object));
             }
         }
         let told = objects.version > self.seen;
@@ -166,8 +162,9 @@ impl Open {
     }
 }
 
-fn line(event: &Value) -> Bytes {
-    format!("{event}\n").into()
+/// An event, in the order in which the API server writes it.
+fn line(what: &str, object: &Value) -> Bytes {
+    format!("{{\"type\":\"{what}\",\"object\":{object}}}\n").into()
 }
 
 fn bookmark(resource: &Resource, version: u64, end: bool) -> Bytes {
@@ -175,8 +172,9 @@ fn bookmark(resource: &Resource, version: u64, end: bool) -> Bytes {
         true => json!({"k8s.io/initial-events-end": "true"}),
         false => json!({}),
     };
-    line(&json!({"type": "BOOKMARK", "object": {
+    let object = json!({
         "kind": resource.kind, "apiVersion": resource.api_version(),
         "metadata": {"resourceVersion": version.to_string(), "annotations": annotations},
-    }}))
+    });
+    line("BOOKMARK", &object)
 }

@@ -1,6 +1,10 @@
 //! The line on which a field of a document stands.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    path::PathBuf,
+};
 
 use saphyr_parser::{Event, Parser, Span};
 
@@ -8,6 +12,9 @@ use super::{Document, Part, parts};
 
 /// Deeper values are not looked into.
 const DEEPEST: usize = 128;
+/// Bytes of a path; what is below a longer one is told by the line of what is around it. Paths hold
+/// the names of all that is around, so long names with many fields would make many times the text.
+const LONGEST: usize = 1024;
 
 /// A place in a file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,32 +25,54 @@ pub struct Place {
     pub line: usize,
 }
 
-/// Where a field of a document stands: the field's own line where the file can be read again and
-/// has it, else that of the nearest field around it, else the document's.
-pub fn place_of(document: &Document, field: &str) -> Option<Place> {
-    let (place, item) = match document.place.split_once(" (item ") {
-        Some((place, item)) => {
-            let number: usize = item.strip_suffix(')')?.parse().ok()?;
-            (place, number.checked_sub(1))
-        }
-        None => (document.place.as_str(), None),
-    };
-    let (file, line) = place.rsplit_once(':')?;
-    let line: usize = line.parse().ok()?;
-    let found = fs::read_to_string(file)
-        .ok()
-        .and_then(|text| line_of(&text, line, item, field));
-    Some(Place {
-        file: file.into(),
-        line: found.unwrap_or(line),
-    })
+/// Places of fields. Each file is read once, however many fields are asked for.
+#[derive(Debug, Default)]
+pub struct Places {
+    files: HashMap<PathBuf, Lines>,
 }
 
-fn line_of(text: &str, line: usize, item: Option<usize>, field: &str) -> Option<usize> {
-    let part = parts(text)
-        .into_iter()
-        .find(|part| part.content_line() == line)?;
-    let lines = lines(&part);
+/// The lines of all fields of a file: by the line of the document, then by path.
+type Lines = BTreeMap<usize, BTreeMap<String, usize>>;
+
+/// [`Places::of`] for one field.
+pub fn place_of(document: &Document, field: &str) -> Option<Place> {
+    Places::default().of(document, field)
+}
+
+impl Places {
+    /// Where a field of a document stands: the field's own line where the file can be read again
+    /// and has it, else that of the nearest field around it, else the document's.
+    pub fn of(&mut self, document: &Document, field: &str) -> Option<Place> {
+        let (place, item) = match document.place.split_once(" (item ") {
+            Some((place, item)) => {
+                let number: usize = item.strip_suffix(')')?.parse().ok()?;
+                (place, number.checked_sub(1))
+            }
+            None => (document.place.as_str(), None),
+        };
+        let (file, line) = place.rsplit_once(':')?;
+        let line: usize = line.parse().ok()?;
+        let lines = self.files.entry(file.into()).or_insert_with(|| {
+            let text = fs::read_to_string(file);
+            text.map_or_else(|_| Lines::new(), |text| all_lines(&text))
+        });
+        Some(Place {
+            file: file.into(),
+            line: line_of(lines, line, item, field).unwrap_or(line),
+        })
+    }
+}
+
+fn all_lines(text: &str) -> Lines {
+    let parts = parts(text);
+    parts
+        .iter()
+        .map(|part| (part.content_line(), lines(part)))
+        .collect()
+}
+
+fn line_of(all: &Lines, line: usize, item: Option<usize>, field: &str) -> Option<usize> {
+    let lines = all.get(&line)?;
     let mut path = match item {
         Some(item) if field.is_empty() => format!("items[{item}]"),
         Some(item) => format!("items[{item}].{field}"),
@@ -93,7 +122,7 @@ impl Walk {
         path: String,
         depth: usize,
     ) -> Option<()> {
-        if depth > DEEPEST {
+        if depth > DEEPEST || path.len() > LONGEST {
             return None;
         }
         if !path.is_empty() {
@@ -114,7 +143,9 @@ impl Walk {
                 };
                 let child = child(&path, &name);
                 let line = self.first + at.start.line().saturating_sub(1);
-                self.found.entry(child.clone()).or_insert(line);
+                if child.len() <= LONGEST {
+                    self.found.entry(child.clone()).or_insert(line);
+                }
                 let (value, at) = events.next()?;
                 self.node(events, value, at, child, depth + 1)?;
             },
@@ -185,10 +216,16 @@ items:
             (17, Some(1), "spec.x", 22),
             (17, Some(1), "", 20),
         ] {
-            assert_eq!(line_of(TEXT, line, item, field), Some(expected), "{field}");
+            let lines = all_lines(TEXT);
+            assert_eq!(
+                line_of(&lines, line, item, field),
+                Some(expected),
+                "{field}"
+            );
         }
-        assert_eq!(line_of(TEXT, 4, None, "nothing"), None);
-        assert_eq!(line_of(TEXT, 5, None, "spec"), None);
-        assert_eq!(line_of("a: [\n", 1, None, "b"), None);
+        let lines = all_lines(TEXT);
+        assert_eq!(line_of(&lines, 4, None, "nothing"), None);
+        assert_eq!(line_of(&lines, 5, None, "spec"), None);
+        assert_eq!(line_of(&all_lines("a: [\n"), 1, None, "b"), None);
     }
 }

@@ -3,6 +3,7 @@
 
 use serde_json::json;
 use weir_cluster::kubernetes::ClusterSource;
+use weir_policy::model::ClusterName;
 
 use crate::support::{Watched, client, pod, pods, policy};
 
@@ -65,7 +66,7 @@ async fn nothing_is_read_before_every_kind_is_listed() {
     let mut server = weir_cluster::testing::ApiServer::start().await.unwrap();
     server.put(pod("a", "10.0.0.1"));
     server.away().await;
-    let source = ClusterSource::start(client(&server));
+    let source = ClusterSource::start(client(&server), ClusterName::default());
     source.changed().await;
     assert!(!source.synced());
     let (kind, reason) = source.waiting().remove(0);
@@ -120,7 +121,7 @@ async fn a_kind_that_is_not_installed_is_asked_for_again() {
 async fn a_required_kind_that_is_refused_is_waited_for() {
     let server = weir_cluster::testing::ApiServer::start().await.unwrap();
     server.faults(|faults| faults.not_installed = vec!["pods".to_owned()]);
-    let source = ClusterSource::start(client(&server));
+    let source = ClusterSource::start(client(&server), ClusterName::default());
     while source.waiting().len() != 1 {
         source.changed().await;
     }

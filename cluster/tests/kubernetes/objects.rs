@@ -126,3 +126,46 @@ async fn an_attachment_counts_before_the_api_knows_the_address() {
     assert_eq!(reading.placements[0].interface, None);
     assert!(reading.world.pods[0].addresses.is_empty());
 }
+
+#[tokio::test]
+async fn an_object_nested_without_end_keeps_no_other_from_being_heard() {
+    let mut deep = json!({});
+    for _ in 0..500 {
+        deep = json!({"a": [deep]});
+    }
+    for streaming in [true, false] {
+        let mut odd = policy("odd", json!([{"fromEntities": ["all"]}]));
+        odd["spec"]["extra"] = deep.clone();
+        let objects = [odd.clone(), policy("other", json!([{}]))];
+        let watched = Watched::with(objects, |faults| faults.no_streaming_lists = !streaming).await;
+        let reading = watched.source.read(&[]);
+        let names = |reading: &weir_cluster::Reading| -> Vec<String> {
+            let policies = reading.world.policies.iter();
+            policies.map(|policy| policy.object.name.clone()).collect()
+        };
+        // Its stand-in, which denies, beside the other.
+        assert_eq!(names(&reading), ["odd", "other"]);
+        assert!(reading.world.policies[0].specs[0].ingress.isolates);
+        assert_eq!(reading.problems.len(), 1, "{:?}", reading.problems);
+        assert_eq!(reading.problems[0].field, "spec.extra");
+        // As an event it is heard, too, and what comes after it.
+        watched.server.put(policy("odd", json!([{}])));
+        watched
+            .until("it is mended", |source| {
+                source.read(&[]).problems.is_empty()
+            })
+            .await;
+        let good = watched.source.read(&[]).world.policies[0].clone();
+        watched.server.put(odd);
+        watched.server.put(policy("third", json!([{}])));
+        watched
+            .until("what comes after it", |source| {
+                names(&source.read(&[])).len() == 3
+            })
+            .await;
+        let reading = watched.source.read(&[]);
+        assert_eq!(reading.problems.len(), 1, "{:?}", reading.problems);
+        assert_eq!(reading.world.policies[0], good, "its last good version");
+        assert!(watched.source.stale().is_empty());
+    }
+}

@@ -9,6 +9,7 @@ use weir_cluster::{
     kubernetes::ClusterSource,
     testing::{ApiServer, Faults},
 };
+use weir_policy::model::ClusterName;
 
 /// Longer than any back-off that a test meets.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,7 +32,7 @@ impl Watched {
         let server = ApiServer::start().await.unwrap();
         objects.into_iter().for_each(|object| server.put(object));
         server.faults(faults);
-        let source = ClusterSource::start(client(&server));
+        let source = ClusterSource::start(client(&server), ClusterName::default());
         let watched = Self { server, source };
         watched
             .until("a first list", |source| source.synced())

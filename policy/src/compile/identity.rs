@@ -8,7 +8,9 @@ use std::{
     sync::Arc,
 };
 
-use crate::model::{ContainerPort, Entity, Labels, Namespace, Peer, Pod, World, selector::Subject};
+use crate::model::{
+    ClusterName, ContainerPort, Entity, Labels, Namespace, Peer, Pod, World, selector::Subject,
+};
 
 use super::{Atom, AtomId, sets};
 
@@ -26,9 +28,16 @@ pub(super) struct Identity {
 pub(super) struct Identities {
     /// Atoms that `of` was found for.
     evaluated: BTreeSet<AtomId>,
-    namespaces: BTreeMap<String, Namespace>,
+    around: Around,
     of: HashMap<Arc<Identity>, Known>,
     round: u64,
+}
+
+/// What selectors see of a pod's surroundings.
+#[derive(Debug, Default, PartialEq)]
+struct Around {
+    namespaces: BTreeMap<String, Namespace>,
+    cluster: ClusterName,
 }
 
 #[derive(Debug)]
@@ -58,15 +67,17 @@ impl Identity {
         }
     }
 
-    fn holds(&self, atom: &Atom, namespaces: &BTreeMap<String, Namespace>) -> bool {
+    fn holds(&self, atom: &Atom, around: &Around) -> bool {
         static NONE: Labels = Labels::new();
         let subject = Subject {
             namespace: &self.namespace,
-            namespace_labels: namespaces
+            namespace_labels: around
+                .namespaces
                 .get(&self.namespace)
                 .map_or(&NONE, |namespace| &namespace.labels),
             labels: &self.labels,
             service_account: &self.service_account,
+            cluster: around.cluster.as_str(),
         };
         match atom {
             Atom::Peer(Peer::Pods(selector)) => selector.matches(subject),
@@ -85,8 +96,11 @@ impl Identities {
     /// Begins a round with these atoms.
     pub(super) fn begin(&mut self, world: &World, atoms: &BTreeMap<AtomId, Atom>) {
         self.round += 1;
-        if self.namespaces != world.namespaces {
-            self.namespaces.clone_from(&world.namespaces);
+        if (&self.around.namespaces, &self.around.cluster) != (&world.namespaces, &world.cluster) {
+            self.around = Around {
+                namespaces: world.namespaces.clone(),
+                cluster: world.cluster.clone(),
+            };
             self.of.clear();
         }
         let current: BTreeSet<AtomId> = atoms
@@ -105,7 +119,7 @@ impl Identities {
             }
             let holding = new
                 .iter()
-                .filter(|(_, atom)| identity.holds(atom, &world.namespaces));
+                .filter(|(_, atom)| identity.holds(atom, &self.around));
             let before = known.atoms.len();
             known.atoms.extend(holding.map(|(id, _)| *id));
             if known.atoms.len() > before {
@@ -121,11 +135,11 @@ impl Identities {
         identity: &Arc<Identity>,
         atoms: &BTreeMap<AtomId, Atom>,
     ) -> &[AtomId] {
-        let (round, evaluated, namespaces) = (self.round, &self.evaluated, &self.namespaces);
+        let (round, evaluated, around) = (self.round, &self.evaluated, &self.around);
         let known = self.of.entry(Arc::clone(identity)).or_insert_with(|| {
             let holding = evaluated
                 .iter()
-                .filter(|id| atoms.get(id).is_some_and(|a| identity.holds(a, namespaces)));
+                .filter(|id| atoms.get(id).is_some_and(|a| identity.holds(a, around)));
             Known {
                 atoms: holding.copied().collect(),
                 used: round,

@@ -111,6 +111,7 @@ proptest! {
     ) {
         // Pods, namespaces and services stay, the policies change.
         let after = World {
+            cluster: before.cluster.clone(),
             pods: before.pods.clone(),
             namespaces: before.namespaces.clone(),
             services: before.services.clone(),

@@ -144,20 +144,17 @@ fn of_pods(view: &View<'_>, object: &ObjectRef, selector: &PodSelector, pod: &Po
         if Selector::new([one.clone()]).matches(subject) {
             continue;
         }
-        let (kind, whose, value) = match &one.key {
-            Key::Label(key) => (MissKind::Label, pod.full_name(), subject.labels.get(key)),
-            Key::NamespaceLabel(key) => (
+        let (kind, whose) = match &one.key {
+            Key::NamespaceLabel(_) => (
                 MissKind::Namespace,
                 format!("namespace `{}`", pod.namespace),
-                subject.namespace_labels.get(key),
             ),
-            Key::NamespaceName => (MissKind::Namespace, pod.full_name(), Some(&pod.namespace)),
-            Key::ServiceAccount => (MissKind::Label, pod.full_name(), Some(&pod.service_account)),
+            Key::NamespaceName => (MissKind::Namespace, pod.full_name()),
+            Key::Label(_) | Key::ServiceAccount | Key::Cluster | Key::Reserved(_) => {
+                (MissKind::Label, pod.full_name())
+            }
         };
-        misses.push(Miss::new(
-            kind,
-            lacks(&whose, one, value.map(String::as_str)),
-        ));
+        misses.push(Miss::new(kind, lacks(&whose, one, subject.value(&one.key))));
     }
     misses
 }
@@ -202,6 +199,8 @@ fn lacks(whose: &str, requirement: &Requirement, value: Option<&str>) -> String 
         Key::Label(key) | Key::NamespaceLabel(key) => format!("label `{key}`"),
         Key::NamespaceName => "namespace".to_owned(),
         Key::ServiceAccount => "service account".to_owned(),
+        Key::Cluster => "cluster".to_owned(),
+        Key::Reserved(key) => format!("label `reserved:{key}`"),
     };
     let values: Vec<String> = requirement
         .values

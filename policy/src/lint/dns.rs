@@ -105,6 +105,7 @@ fn reaches_dns(world: &World, peers: &Peers) -> bool {
         namespace_labels: &namespace_labels,
         labels: &labels,
         service_account: "coredns",
+        cluster: world.cluster.as_str(),
     };
     peers.iter().any(|peer| {
         if let Peer::Pods(selector) = peer {

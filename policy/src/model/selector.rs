@@ -19,6 +19,10 @@ pub enum Key {
     NamespaceName,
     /// The pod's service account: `io.cilium.k8s.policy.serviceaccount`.
     ServiceAccount,
+    /// The name of the pod's cluster: `io.cilium.k8s.policy.cluster`.
+    Cluster,
+    /// A label that Cilium gives to what is no pod: `reserved:<name>`. No pod ever has one.
+    Reserved(String),
 }
 
 /// How a requirement compares.
@@ -85,6 +89,8 @@ pub struct Subject<'a> {
     pub labels: &'a Labels,
     /// Service account of the pod.
     pub service_account: &'a str,
+    /// Name of the cluster.
+    pub cluster: &'a str,
 }
 
 // === impl Selector ===
@@ -112,7 +118,11 @@ impl Selector {
         self.requirements.iter().all(|requirement| {
             let value = match &requirement.key {
                 Key::Label(key) => labels.get(key).map(String::as_str),
-                Key::NamespaceLabel(_) | Key::NamespaceName | Key::ServiceAccount => None,
+                Key::NamespaceLabel(_)
+                | Key::NamespaceName
+                | Key::ServiceAccount
+                | Key::Cluster
+                | Key::Reserved(_) => None,
             };
             requirement.accepts(value)
         })
@@ -136,6 +146,11 @@ impl Requirement {
             operator: Operator::In,
             values: BTreeSet::from([value.into()]),
         }
+    }
+
+    /// Whether it asks for the key to be there.
+    pub fn asks_for_presence(&self) -> bool {
+        matches!(self.operator, Operator::In | Operator::Exists)
     }
 
     fn accepts(&self, value: Option<&str>) -> bool {
@@ -165,12 +180,15 @@ impl PodSelector {
 // === impl Subject ===
 
 impl<'a> Subject<'a> {
-    fn value(&self, key: &Key) -> Option<&'a str> {
+    /// What the subject has under a key.
+    pub fn value(&self, key: &Key) -> Option<&'a str> {
         match key {
             Key::Label(key) => self.labels.get(key).map(String::as_str),
             Key::NamespaceLabel(key) => self.namespace_labels.get(key).map(String::as_str),
             Key::NamespaceName => Some(self.namespace),
             Key::ServiceAccount => Some(self.service_account),
+            Key::Cluster => Some(self.cluster),
+            Key::Reserved(_) => None,
         }
     }
 }
@@ -223,6 +241,7 @@ mod tests {
             namespace_labels,
             labels,
             service_account: "default",
+            cluster: "default",
         };
         assert!(selector.matches(subject(&team_a, &web)));
         assert!(!selector.matches(subject(&team_b, &web)));

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    cluster::ClusterName,
     policy::{Policy, Protocol},
     selector::Labels,
 };
@@ -13,6 +14,8 @@ use super::{
 /// Everything a verdict depends on, at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct World {
+    /// The cluster's own name.
+    pub cluster: ClusterName,
     /// Namespaces by name. A namespace that is not listed has no label but
     /// `kubernetes.io/metadata.name`.
     pub namespaces: BTreeMap<String, Namespace>,

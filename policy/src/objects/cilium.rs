@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::{
-    Specs,
+    Specs, at_most,
     field::{Fault, Field, Object, quoted},
     labels,
 };
@@ -19,8 +19,10 @@ mod http;
 mod icmp;
 mod names;
 mod peers;
+mod reserved;
 mod rule;
 mod services;
+mod widened;
 
 const SPEC_FIELDS: &[&str] = &[
     "endpointSelector",
@@ -127,11 +129,27 @@ fn subject(
 ) -> Result<PodSelector, Fault> {
     let field = object.field("endpointSelector");
     let selector = labels::selector(&field, peers::endpoint_key)?;
+    if let Some(name) = reserved::wanted(&selector).next() {
+        faults.push(field.fault(format!(
+            "`reserved:{name}` is on Cilium's own endpoints only, which are not here: this part \
+             selects no pod"
+        )));
+    }
+    Ok(in_scope(&selector, &field, scope, faults))
+}
+
+/// A subject's pods, in the policy's own namespace.
+fn in_scope(
+    selector: &Selector,
+    field: &Field<'_>,
+    scope: &NamespaceScope,
+    faults: &mut Vec<Fault>,
+) -> PodSelector {
     let NamespaceScope::Named(own) = scope else {
-        return Ok(PodSelector {
+        return PodSelector {
             namespaces: scope.clone(),
-            pods: selector,
-        });
+            pods: selector.clone(),
+        };
     };
     // Cilium overrides a namespace label rather than letting it select nothing, or elsewhere.
     let mut kept = Vec::new();
@@ -148,10 +166,10 @@ fn subject(
             )));
         }
     }
-    Ok(PodSelector {
+    PodSelector {
         namespaces: scope.clone(),
         pods: Selector::new(kept),
-    })
+    }
 }
 
 /// Fields that say something about the policy and decide nothing: reported, never refused.
@@ -238,18 +256,17 @@ pub(super) fn closed_all(value: &Value, scope: &NamespaceScope) -> Vec<PolicySpe
 
 /// The stand-in of one part; `None` where it is clear that it selects no pod.
 ///
-/// It isolates, and where the part has deny rules, or may have them under a name that is not
-/// known, it denies everything: another policy's allow must not reach what they would have cut.
+/// It isolates, and denies what its deny rules deny (everything, where it may have some under a name
+/// that is not known): another policy's allow must not reach what they would have cut.
 fn closed(spec: Option<&Value>, scope: &NamespaceScope) -> Option<PolicySpec> {
-    let everywhere = PodSelector {
-        namespaces: scope.clone(),
-        pods: Selector::default(),
-    };
     let object = spec.map(Field::root).and_then(|spec| spec.object().ok());
     let Some(object) = object else {
         return Some(PolicySpec {
             tier: Tier::Normal,
-            subject: everywhere,
+            subject: PodSelector {
+                namespaces: scope.clone(),
+                pods: Selector::default(),
+            },
             ingress: shut(true),
             egress: shut(true),
         });
@@ -269,12 +286,24 @@ fn closed(spec: Option<&Value>, scope: &NamespaceScope) -> Option<PolicySpec> {
         if clear && !neither && !named(direction) {
             return Section::default();
         }
-        shut(!clear || object.get(names(direction).1).is_some())
+        if !clear {
+            return shut(true);
+        }
+        let Ok(items) = object.items(names(direction).1) else {
+            return shut(true);
+        };
+        let deny = |item| rule::rules(item, direction, Action::Deny, scope, &mut Vec::new());
+        Section {
+            isolates: true,
+            rules: items.iter().flat_map(deny).collect(),
+        }
     };
+    let field = object.field("endpointSelector");
+    let pods = at_most::selector(&field, peers::endpoint_key).selector()?;
     Some(PolicySpec {
         tier: Tier::Normal,
         // What it would report of the selector is reported by the parser already.
-        subject: subject(&object, scope, &mut Vec::new()).unwrap_or(everywhere),
+        subject: in_scope(&pods, &field, scope, &mut Vec::new()),
         ingress: close(Direction::Ingress),
         egress: close(Direction::Egress),
     })

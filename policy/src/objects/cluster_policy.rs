@@ -18,20 +18,22 @@ use crate::{
     names::NamePattern,
 };
 
+mod widened;
+
 const SPEC_FIELDS: &[&str] = &["tier", "priority", "subject", "ingress", "egress"];
 const MAX_RULES: usize = 25;
 const MAX_PRIORITY: i64 = 1000;
 
 pub(super) fn specs(root: &Field<'_>, faults: &mut Vec<Fault>) -> Specs {
     let (spec, refused) = match spec(root, faults) {
-        Ok(spec) => (spec, false),
+        Ok(spec) => (Some(spec), false),
         Err(fault) => {
             faults.push(fault);
             (closed(root.value), true)
         }
     };
     Specs {
-        specs: vec![spec],
+        specs: Vec::from_iter(spec),
         refused,
     }
 }
@@ -78,24 +80,21 @@ fn tier(spec: &Object<'_>) -> Result<Tier, Fault> {
     }
 }
 
-/// One rule; a bad one that would have denied, or passed on, denies everything.
+/// One rule; a bad one that would have denied, or passed on, denies all that it may mean.
 fn rule(field: &Field<'_>, direction: Direction, faults: &mut Vec<Fault>) -> Option<Rule> {
     match read(field, direction) {
         Ok(rule) => Some(rule),
         Err(fault) => {
             faults.push(fault);
             let accepts = field.value.get("action").and_then(Value::as_str) == Some("Accept");
-            (!accepts).then(|| deny_all(field.path.clone()))
+            (!accepts).then(|| widened::deny(field, direction))
         }
     }
 }
 
 fn read(field: &Field<'_>, direction: Direction) -> Result<Rule, Fault> {
     let object = field.object()?;
-    let peers_name = match direction {
-        Direction::Ingress => "from",
-        Direction::Egress => "to",
-    };
+    let peers_name = peers_name(direction);
     object.only(&["name", "action", peers_name, "protocols"], &[])?;
     let action_field = object.field("action");
     let action = match action_field.text()? {
@@ -129,6 +128,13 @@ fn read(field: &Field<'_>, direction: Direction) -> Result<Rule, Fault> {
         ports,
         l7: None,
     })
+}
+
+fn peers_name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ingress => "from",
+        Direction::Egress => "to",
+    }
 }
 
 fn peer(field: &Field<'_>, direction: Direction, action: Action) -> Result<Vec<Peer>, Fault> {
@@ -187,10 +193,6 @@ fn pods_of(field: &Field<'_>) -> Result<PodSelector, Fault> {
     object.only(&["namespaces", "pods"], &[])?;
     single(&object, field)?;
     let selector = |field: &Field<'_>| labels::selector(field, labels::plain_key);
-    let matching = |selector: Selector| match selector.is_empty() {
-        true => NamespaceScope::All,
-        false => NamespaceScope::Matching(selector),
-    };
     if let Some(namespaces) = object.get("namespaces") {
         return Ok(PodSelector {
             namespaces: matching(selector(&namespaces)?),
@@ -207,6 +209,13 @@ fn pods_of(field: &Field<'_>) -> Result<PodSelector, Fault> {
         namespaces,
         pods: selector(&pods.field("podSelector"))?,
     })
+}
+
+fn matching(selector: Selector) -> NamespaceScope {
+    match selector.is_empty() {
+        true => NamespaceScope::All,
+        false => NamespaceScope::Matching(selector),
+    }
 }
 
 fn protocol(field: &Field<'_>) -> Result<Vec<PortMatch>, Fault> {
@@ -267,26 +276,27 @@ fn port(field: &Field<'_>) -> Result<Port, Fault> {
     }
 }
 
-/// The stand-in: denies both directions of its subject, first of all where its tier is not known.
-pub(super) fn closed(value: &Value) -> PolicySpec {
+/// The stand-in: denies both directions of all that its subject may mean, first of all where its tier
+/// is not known. `None` where that is nobody.
+pub(super) fn closed(value: &Value) -> Option<PolicySpec> {
     let root = Field::root(value);
     let object = root.object().and_then(|root| root.field("spec").object());
     let known = object.as_ref().ok();
     let tier = known.and_then(|spec| tier(spec).ok());
-    let subject = known.and_then(|spec| pods_of(&spec.field("subject")).ok());
+    let subject = match known {
+        Some(spec) => widened::pods(&spec.field("subject"))?,
+        None => widened::every_pod(),
+    };
     let section = || Section {
         isolates: false,
         rules: vec![deny_all("spec".into())],
     };
-    PolicySpec {
+    Some(PolicySpec {
         tier: tier.unwrap_or(Tier::Admin(0)),
-        subject: subject.unwrap_or(PodSelector {
-            namespaces: NamespaceScope::All,
-            pods: Selector::default(),
-        }),
+        subject,
         ingress: section(),
         egress: section(),
-    }
+    })
 }
 
 fn deny_all(place: String) -> Rule {

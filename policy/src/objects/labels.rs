@@ -46,18 +46,8 @@ fn requirement(
     let name = object.field("key");
     let key = key(name.text()?).map_err(|reason| name.fault(reason))?;
     let operator = object.field("operator");
-    let operator = match operator.text()? {
-        "In" => Operator::In,
-        "NotIn" => Operator::NotIn,
-        "Exists" => Operator::Exists,
-        "DoesNotExist" => Operator::DoesNotExist,
-        _ => {
-            return Err(none_of(
-                &operator,
-                &["In", "NotIn", "Exists", "DoesNotExist"],
-            ));
-        }
-    };
+    let operator = self::operator(operator.text()?)
+        .ok_or_else(|| none_of(&operator, &["In", "NotIn", "Exists", "DoesNotExist"]))?;
     let values: BTreeSet<String> = object
         .items("values")?
         .iter()
@@ -81,7 +71,18 @@ fn requirement(
     })
 }
 
-fn value<'a>(field: &Field<'a>) -> Result<&'a str, Fault> {
+pub(super) fn operator(name: &str) -> Option<Operator> {
+    match name {
+        "In" => Some(Operator::In),
+        "NotIn" => Some(Operator::NotIn),
+        "Exists" => Some(Operator::Exists),
+        "DoesNotExist" => Some(Operator::DoesNotExist),
+        _ => None,
+    }
+}
+
+/// The value of a label.
+pub(super) fn value<'a>(field: &Field<'a>) -> Result<&'a str, Fault> {
     let text = field.text()?;
     if text.is_empty() || name_part(text) {
         return Ok(text);

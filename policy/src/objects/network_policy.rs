@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::{
-    Specs, cidr,
+    Specs, at_most, cidr,
     field::{Fault, Field, Object},
     labels, none_of, ports,
 };
@@ -34,7 +34,7 @@ pub(super) fn specs(root: &Field<'_>, scope: &NamespaceScope, faults: &mut Vec<F
         Err(fault) => {
             faults.push(fault);
             Specs {
-                specs: vec![closed(root.value.get("spec"), scope)],
+                specs: Vec::from_iter(closed(root.value.get("spec"), scope)),
                 refused: true,
             }
         }
@@ -74,8 +74,9 @@ fn spec(
     })
 }
 
-/// The stand-in: the pods, as far as they can be known, and the directions, or both.
-pub(super) fn closed(spec: Option<&Value>, scope: &NamespaceScope) -> PolicySpec {
+/// The stand-in: the pods, as far as they can be known, and the directions, or both. `None` where it
+/// selects nobody.
+pub(super) fn closed(spec: Option<&Value>, scope: &NamespaceScope) -> Option<PolicySpec> {
     let field = spec.filter(|spec| !spec.is_null()).map(Field::root);
     let object = field.as_ref().map(Field::object);
     let (subject, types) = match object {
@@ -86,21 +87,25 @@ pub(super) fn closed(spec: Option<&Value>, scope: &NamespaceScope) -> PolicySpec
                 (Ok(()), None) => Types::INGRESS,
                 _ => Types::BOTH,
             };
-            (pods(&object).ok(), types.unwrap_or(defaults))
+            let pods = match object.get("podSelector") {
+                Some(field) => at_most::selector(&field, labels::plain_key).selector()?,
+                None => Selector::default(),
+            };
+            (pods, types.unwrap_or(defaults))
         }
         // Without a `spec` it is another field that is wrong, perhaps the misspelt `spec`.
-        Some(Err(_)) | None => (None, Types::BOTH),
+        Some(Err(_)) | None => (Selector::default(), Types::BOTH),
     };
     let isolate = |yes: bool| if yes { isolated() } else { Section::default() };
-    PolicySpec {
+    Some(PolicySpec {
         tier: Tier::Normal,
         subject: PodSelector {
             namespaces: scope.clone(),
-            pods: subject.unwrap_or_default(),
+            pods: subject,
         },
         ingress: isolate(types.ingress),
         egress: isolate(types.egress),
-    }
+    })
 }
 
 /// `policyTypes`.

@@ -13,6 +13,7 @@ mod cilium;
 mod cluster_policy;
 mod network_policy;
 mod refusals;
+mod widening;
 
 fn network(spec: Value) -> Value {
     json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
@@ -75,6 +76,7 @@ fn selects(peer: &Peer, namespace: &str, app: &str) -> bool {
         namespace_labels: &team,
         labels: &labels,
         service_account: "robot",
+        cluster: "c1",
     };
     matches!(peer, Peer::Pods(selector) if selector.matches(subject))
 }

@@ -19,6 +19,8 @@ use super::SideFlow;
 pub const NODE: &str = "node-a";
 
 const NAMESPACES: [&str; 3] = ["x", "y", "z"];
+/// Values that labels have, too: selectors then ask for them.
+const CLUSTERS: [&str; 2] = ["a", "z"];
 const PORTS: [u16; 9] = [1, 53, 79, 80, 81, 443, 8080, 32768, 65535];
 /// Messages that open a flow of their own.
 const ICMP_TYPES: [u16; 4] = [8, 13, 128, 139];
@@ -126,9 +128,11 @@ pub fn world() -> impl Strategy<Value = World> {
         vec(select(PORTS.to_vec()), 0..3),
         any::<bool>(),
     );
+    let cluster = select(CLUSTERS.to_vec());
     let objects = (vec(pod, 1..7), vec(labels(), 3), services());
-    (objects, names(), policies::policies()).prop_map(
-        |((pods, namespaces, services), names, policies)| World {
+    (cluster, objects, names(), policies::policies()).prop_map(
+        |(cluster, (pods, namespaces, services), names, policies)| World {
+            cluster: cluster.parse().expect("a name"),
             namespaces: NAMESPACES
                 .iter()
                 .zip(namespaces)

@@ -125,6 +125,7 @@ fn subject<'a>(world: &'a World, pod: &'a Pod) -> Subject<'a> {
             .map_or(&NONE, |n| &n.labels),
         labels: &pod.labels,
         service_account: &pod.service_account,
+        cluster: world.cluster.as_str(),
     }
 }
 

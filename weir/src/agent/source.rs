@@ -10,13 +10,14 @@ use weir_cluster::{
     index::Options,
     kubernetes::{Attachment, ClusterSource, PolicyState, Stale},
 };
+use weir_policy::model::ClusterName;
 
-/// What an agent is told to read.
+/// What an agent is told to read, and the cluster's own name.
 pub enum Origin {
     /// Files and folders of manifests.
-    Manifests(Vec<PathBuf>),
+    Manifests(Vec<PathBuf>, ClusterName),
     /// The API of a cluster.
-    Cluster(Client),
+    Cluster(Client, ClusterName),
 }
 
 /// Objects, as they are read again and again.
@@ -33,15 +34,23 @@ impl Source {
     /// Starts to watch. A cluster's objects can be read once [`Self::synced`] returns.
     pub fn start(origin: Origin) -> Result<Self> {
         match origin {
-            Origin::Manifests(paths) => {
+            Origin::Manifests(paths, cluster) => {
                 for path in &paths {
                     anyhow::ensure!(path.exists(), "{}: no such file or folder", path.display());
                 }
-                let source = FolderSource::new(paths, Options::default());
+                let source = FolderSource::new(
+                    paths,
+                    Options {
+                        cluster,
+                        ..Options::default()
+                    },
+                );
                 let changes = source.watch()?;
                 Ok(Self::Folder { source, changes })
             }
-            Origin::Cluster(client) => Ok(Self::Cluster(ClusterSource::start(client))),
+            Origin::Cluster(client, cluster) => {
+                Ok(Self::Cluster(ClusterSource::start(client, cluster)))
+            }
         }
     }
 

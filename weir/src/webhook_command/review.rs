@@ -4,6 +4,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use weir_cluster::kubernetes::Shallow;
 use weir_policy::{
     lint::{Finding, Input, lint, registry},
     model::Problem,
@@ -33,9 +34,9 @@ struct Request {
     #[serde(default)]
     namespace: String,
     #[serde(default)]
-    object: Value,
+    object: Shallow,
     #[serde(default)]
-    old_object: Value,
+    old_object: Shallow,
 }
 
 /// The answer to a review.
@@ -60,7 +61,7 @@ fn judge(request: &Request) -> Result<Value, String> {
     if !matches!(request.operation.as_str(), "CREATE" | "UPDATE") {
         return Ok(json!({"allowed": true}));
     }
-    if !request.object.is_object() {
+    if !request.object.0.is_object() {
         return Err(format!("{} without `request.object`", request.operation));
     }
     let object = named(request);
@@ -110,7 +111,7 @@ fn allowed(warnings: &[String]) -> Value {
 /// The object with the name and the namespace that it will have: before it is stored one may be
 /// generated, and the other only in the request.
 fn named(request: &Request) -> Value {
-    let mut object = request.object.clone();
+    let mut object = request.object.0.clone();
     let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
         return object;
     };
@@ -138,7 +139,7 @@ fn says_the_same(request: &Request) -> bool {
         let found = MODE.iter().try_fold(value, |value, key| value.get(key))?;
         Some(found.clone())
     };
-    let (new, old) = (&request.object, &request.old_object);
+    let (new, old) = (&request.object.0, &request.old_object.0);
     old.is_object()
         && ["apiVersion", "kind", "spec", "specs"]
             .iter()

@@ -52,3 +52,65 @@ fn what_is_not_there_is_an_error() {
     assert_eq!(agent.code, 1);
     assert!(agent.err.contains("no agent answers at"), "{}", agent.err);
 }
+
+#[test]
+fn the_clusters_name_is_an_option_of_every_command_that_reads_policies() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("m.yaml");
+    let pods = "{apiVersion: v1, kind: Pod, metadata: {name: a}}\n---\n\
+                {apiVersion: v1, kind: Pod, metadata: {name: b}}\n---\n";
+    let policy = "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\n\
+                  metadata: {name: p}\nspec:\n  endpointSelector: {}\n  ingress:\n  - fromEndpoints:\n    \
+                  - matchLabels: {'k8s:io.cilium.k8s.policy.cluster': c1}\n";
+    std::fs::write(&file, format!("{pods}{policy}")).expect("written");
+    let file = file.display();
+    for (cluster, verdict) in [("", "deny"), ("--cluster-name c1", "allow")] {
+        let ran = weir(&format!(
+            "explain -f {file} {cluster} --from a --to b --port 80 -o json"
+        ));
+        assert_eq!(ran.json()["verdict"], verdict, "{}", ran.err);
+    }
+    for command in [
+        "explain", "simulate", "lint", "diff", "test", "suggest", "agent",
+    ] {
+        let help = weir(&format!("{command} --help")).out;
+        assert!(help.contains("--cluster-name"), "{command}");
+    }
+    let bad = weir(&format!(
+        "explain -f {file} --cluster-name C_1 --from a --to b --port 80"
+    ));
+    assert_eq!(bad.code, 2);
+    assert!(bad.err.contains("is not a cluster's name"), "{}", bad.err);
+}
+
+#[test]
+fn a_clusterwide_policy_of_which_the_subject_is_not_understood_cuts_nobody_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("m.yaml");
+    let pods = "{apiVersion: v1, kind: Pod, metadata: {name: a}}\n---\n\
+                {apiVersion: v1, kind: Pod, metadata: {name: b, labels: {app: b}}}\n---\n\
+                {apiVersion: v1, kind: Pod, metadata: {name: c}}\n---\n";
+    for (labels, b, c) in [
+        ("{'reserved:health': ''}", "allow", "allow"),
+        ("{'container:x': y}", "allow", "allow"),
+        ("{'container:x': y, app: b}", "deny", "allow"),
+    ] {
+        let policy = format!(
+            "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {{name: p}}\n\
+             spec: {{endpointSelector: {{matchLabels: {labels}}}, ingress: [{{}}], egress: [{{}}]}}\n"
+        );
+        std::fs::write(&file, format!("{pods}{policy}")).expect("written");
+        for (to, verdict) in [("b", b), ("c", c)] {
+            let ran = weir(&format!(
+                "explain -f {} --from a --to {to} --port 80 -o json",
+                file.display()
+            ));
+            assert_eq!(ran.json()["verdict"], verdict, "{labels} to {to}");
+            assert!(
+                ran.err.contains("spec.endpointSelector"),
+                "told: {}",
+                ran.err
+            );
+        }
+    }
+}

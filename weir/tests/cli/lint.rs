@@ -90,3 +90,16 @@ fn sarif_names_rule_file_and_line() {
     );
     assert_eq!(place["region"]["startLine"], 21);
 }
+
+#[test]
+fn what_is_nested_without_end_is_refused_with_its_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("p.yaml");
+    for open in ["[", "{a: ", "- ", "? "] {
+        fs::write(&file, format!("kind: Pod\n---\n{}", open.repeat(100_000))).expect("written");
+        let ran = weir(&format!("lint -f {}", file.display()));
+        assert_eq!(ran.code, 1);
+        let told = "p.yaml:3: is not YAML: is nested too deeply: at most 64";
+        assert!(ran.err.contains(told), "{open}: {}", ran.err);
+    }
+}

@@ -196,6 +196,18 @@ fn what_the_agent_refuses_is_refused_with_its_field() {
             .contains("path")
     );
 
+    // However deep the JSON is: refused for what it says, not passed as no review.
+    let mut deep = json!({});
+    for _ in 0..300 {
+        deep = json!({"a": [deep]});
+    }
+    let mut nested = good.clone();
+    nested["spec"]["extra"] = deep;
+    let refused = webhook.response(request("CREATE", &nested, &Value::Null));
+    assert_eq!(refused["status"]["code"], 422, "{refused}");
+    let message = refused["status"]["message"].as_str().expect("a message");
+    assert!(message.contains("spec.extra: unknown field"), "{message}");
+
     // Other kinds pass, whatever is in them.
     let other = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {}, "spec": 1});
     assert_eq!(

@@ -9,6 +9,10 @@
     - --cluster
     - --node-name
     - $(NODE_NAME)
+    {{- with .Values.agent.clusterName }}
+    - --cluster-name
+    - {{ . | quote }}
+    {{- end }}
     - --metrics
     - 0.0.0.0:{{ .Values.metrics.port }}
     - --observe

@@ -1,6 +1,6 @@
 //! The other end of a Cilium rule: endpoints, entities, prefixes.
 
-use super::{names, services};
+use super::{names, reserved, services};
 use crate::model::{
     Direction, Entity, Key, NamespaceScope, Operator, Peer, Peers, PodSelector, Selector,
 };
@@ -50,18 +50,27 @@ pub(super) fn peers(
         let items = field.list()?;
         let mut peers = Vec::with_capacity(items.len());
         for item in &items {
-            peers.extend(match kind {
-                0 => Some(endpoints(item, scope)?),
-                1 => entity(item)?,
-                2 => Some(network(cidr::prefix_or_address(item)?, Vec::new())),
-                3 => Some(cidr_rule(item)?),
-                4 => Some(services::service(item, scope)?),
-                _ => Some(Peer::Name(names::selector(item)?)),
-            });
+            peers.extend(peer(kind, item, scope)?);
         }
         found = Some((member, Peers::OneOf(peers)));
     }
     Ok(found.map(|(_, peers)| peers))
+}
+
+/// An item of the `kind`th of [`members`]; `None` where it is nobody.
+pub(super) fn peer(
+    kind: usize,
+    item: &Field<'_>,
+    scope: &NamespaceScope,
+) -> Result<Option<Peer>, Fault> {
+    Ok(match kind {
+        0 => endpoints(item, scope)?,
+        1 => entity(item)?,
+        2 => Some(network(cidr::prefix_or_address(item)?, Vec::new())),
+        3 => Some(cidr_rule(item)?),
+        4 => Some(services::service(item, scope)?),
+        _ => Some(Peer::Name(names::selector(item)?)),
+    })
 }
 
 /// What a key of a Cilium selector looks at.
@@ -69,12 +78,7 @@ pub(super) fn endpoint_key(name: &str) -> Result<Key, String> {
     let key = match name.split_once(':') {
         None => name,
         Some(("k8s" | "any", key)) => key,
-        Some(("reserved", _)) => {
-            return Err(format!(
-                "{} is not supported in a selector: use `fromEntities` or `toEntities`",
-                quoted(name)
-            ));
-        }
+        Some(("reserved", name)) => return Ok(Key::Reserved(name.to_owned())),
         Some(_) => {
             return Err(format!(
                 "{} has a label source that is not supported: `k8s:` or `any:`",
@@ -85,7 +89,7 @@ pub(super) fn endpoint_key(name: &str) -> Result<Key, String> {
     match key {
         NAMESPACE => return Ok(Key::NamespaceName),
         SERVICE_ACCOUNT => return Ok(Key::ServiceAccount),
-        CLUSTER => return Err(format!("{} is not supported yet", quoted(key))),
+        CLUSTER => return Ok(Key::Cluster),
         _ => {}
     }
     if let Some(label) = key.strip_prefix(NAMESPACE_LABELS) {
@@ -96,17 +100,25 @@ pub(super) fn endpoint_key(name: &str) -> Result<Key, String> {
     Ok(Key::Label(key.to_owned()))
 }
 
-/// Pods by label: of the policy's own namespace, unless the selector speaks of namespaces.
-fn endpoints(field: &Field<'_>, scope: &NamespaceScope) -> Result<Peer, Fault> {
+/// Pods by label, or an entity by Cilium's own label; `None` where that is nobody.
+fn endpoints(field: &Field<'_>, scope: &NamespaceScope) -> Result<Option<Peer>, Fault> {
     let selector = labels::selector(field, endpoint_key)?;
+    if reserved::speaks(&selector) {
+        return reserved::peer(field, &selector);
+    }
+    Ok(Some(Peer::Pods(pods(selector, scope))))
+}
+
+/// Pods of the policy's own namespace, unless the selector speaks of namespaces.
+pub(super) fn pods(selector: Selector, scope: &NamespaceScope) -> PodSelector {
     let speaks = selector
         .requirements()
         .any(|r| matches!(r.key, Key::NamespaceName | Key::NamespaceLabel(_)));
     if !speaks {
-        return Ok(Peer::Pods(PodSelector {
+        return PodSelector {
             namespaces: scope.clone(),
             pods: selector,
-        }));
+        };
     }
     // One plain namespace is told the way NetworkPolicy tells it, so that equals compare equal.
     let named: Vec<_> = selector
@@ -119,15 +131,15 @@ fn endpoints(field: &Field<'_>, scope: &NamespaceScope) -> Result<Peer, Fault> {
         && let Some(name) = only.values.first()
     {
         let rest = selector.requirements().filter(|r| r != only).cloned();
-        return Ok(Peer::Pods(PodSelector {
+        return PodSelector {
             namespaces: NamespaceScope::Named(name.clone()),
             pods: Selector::new(rest),
-        }));
+        };
     }
-    Ok(Peer::Pods(PodSelector {
+    PodSelector {
         namespaces: NamespaceScope::All,
         pods: selector,
-    }))
+    }
 }
 
 /// `None` for the entity `none`, which is nobody.

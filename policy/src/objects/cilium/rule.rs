@@ -1,6 +1,6 @@
 //! One entry of `ingress`, `egress`, `ingressDeny` or `egressDeny`: a rule for each `toPorts` entry.
 
-use super::{deny_all, http, icmp, names, peers};
+use super::{http, icmp, names, peers, widened};
 use crate::model::{Action, Direction, L7, NamespaceScope, PortMatch, Rule};
 use crate::objects::{
     field::{Fault, Field, Object},
@@ -69,7 +69,7 @@ pub(super) fn rules(
         }
     };
     if action == Action::Deny && !bad.is_empty() {
-        rules = vec![deny_all(field.path.clone())];
+        rules = vec![widened::deny(field, direction, scope)];
     }
     faults.append(&mut bad);
     rules
@@ -83,10 +83,8 @@ fn read(
     bad: &mut Vec<Fault>,
 ) -> Result<Vec<Rule>, Fault> {
     let object = field.object()?;
-    let mut known = peers::members(direction).to_vec();
-    known.extend(["toPorts", "icmps"]);
     object.only(
-        &known,
+        &fields(direction),
         match direction {
             Direction::Ingress => INGRESS_REFUSED,
             Direction::Egress => EGRESS_REFUSED,
@@ -123,6 +121,13 @@ fn read(
         }
     }
     Ok(rules)
+}
+
+/// The fields of an entry.
+pub(super) fn fields(direction: Direction) -> Vec<&'static str> {
+    let mut known = peers::members(direction).to_vec();
+    known.extend(["toPorts", "icmps"]);
+    known
 }
 
 fn ports_entry(

@@ -304,7 +304,7 @@ fn a_bad_entry_leaves_the_others_and_the_isolation() {
 }
 
 #[test]
-fn deny_rules_deny_and_bad_ones_deny_everything() {
+fn deny_rules_deny_and_bad_ones_of_which_nothing_can_be_told_deny_everything() {
     let denied = |rule: Value| {
         let value = cnp(json!({"endpointSelector": {}, "ingressDeny": [rule],
                                "enableDefaultDeny": {"ingress": false}}));
@@ -320,7 +320,6 @@ fn deny_rules_deny_and_bad_ones_deny_everything() {
     for bad in [
         json!({"fromEntities": ["wrold"]}),
         json!({"toPorts": [{"ports": [{"port": "22"}]}, {"ports": [{"port": "x y"}]}]}),
-        json!({"toPorts": [{"ports": [{"port": "22", "protocol": "TCP"}], "rules": {"http": [{}]}}]}),
         json!({"icmps": []}),
         json!(3),
     ] {
@@ -354,7 +353,8 @@ fn parts_are_independent() {
     };
     assert_eq!(a.ingress.rules.len(), 1);
     assert!(b.egress.isolates && b.egress.rules.is_empty());
-    assert!(deny_all(&c.egress) && !c.ingress.isolates && c.subject.pods.is_empty());
+    assert!(c.egress.isolates && c.egress.rules.is_empty() && !c.ingress.isolates);
+    assert!(selects(&Peer::Pods(c.subject.clone()), "default", "c"));
 }
 
 /// Found by fuzzing: the good part kept its allow rule where another part was refused too.
@@ -384,7 +384,17 @@ fn stand_ins_deny_what_a_lost_deny_rule_may_have_denied() {
             "open",
         ),
         (
+            json!({"endpointSelector": 1, "ingressDeny": [{"fromEntities": ["all", 3]}]}),
+            "denied",
+            "open",
+        ),
+        (
             json!({"endpointSelector": 1, "ingressDeny": [{}]}),
+            "isolated",
+            "open",
+        ),
+        (
+            json!({"endpointSelector": 1, "ingressDeny": 1}),
             "denied",
             "open",
         ),
@@ -429,4 +439,48 @@ fn subject_expressions_are_kept() {
     let requirement = spec.subject.pods.requirements().next().unwrap();
     assert_eq!(requirement.key, Key::Label("app".into()));
     assert_eq!(requirement.operator, Operator::NotIn);
+}
+
+#[test]
+fn the_cluster_is_asked_for_by_its_name() {
+    // `selects` knows a cluster of the name `c1`.
+    for key in [
+        "io.cilium.k8s.policy.cluster",
+        "k8s:io.cilium.k8s.policy.cluster",
+        "any:io.cilium.k8s.policy.cluster",
+    ] {
+        let expression = |operator: &str, values: &[&str]| json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]});
+        for (selector, here) in [
+            (json!({"matchLabels": {key: "c1"}}), true),
+            (json!({"matchLabels": {key: "default"}}), false),
+            (expression("In", &["c1", "c2"]), true),
+            (expression("In", &["c2"]), false),
+            (expression("NotIn", &["c1"]), false),
+            (expression("NotIn", &["c2"]), true),
+            (expression("Exists", &[]), true),
+            (expression("DoesNotExist", &[]), false),
+        ] {
+            for value in [cnp, ccnp] {
+                let spec = good(&value(
+                    json!({"endpointSelector": selector, "ingress": [{"fromEndpoints": [selector]}],
+                           "egressDeny": [{"toEndpoints": [selector]}]}),
+                ));
+                let wide = value(json!({}))["kind"] == "CiliumClusterwideNetworkPolicy";
+                let subject = Peer::Pods(spec.subject.clone());
+                let mut all = vec![subject];
+                for rule in [&spec.ingress.rules[0], &spec.egress.rules[0]] {
+                    let Peers::OneOf(peers) = &rule.peers else {
+                        panic!("peers");
+                    };
+                    all.extend(peers.clone());
+                }
+                assert_eq!(all.len(), 3);
+                for peer in &all {
+                    assert_eq!(selects(peer, "shop", "web"), here, "{selector}");
+                    // It names no namespace.
+                    assert_eq!(selects(peer, "bank", "web"), here && wide, "{selector}");
+                }
+            }
+        }
+    }
 }

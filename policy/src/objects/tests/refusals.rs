@@ -67,18 +67,13 @@ fn structure() {
         ),
         (
             json!({"endpointSelector": {"matchLabels": {"reserved:host": ""}}, "ingress": [{}]}),
-            "spec.endpointSelector.matchLabels[reserved:host]",
-            "`reserved:host` is not supported in a selector: use `fromEntities` or `toEntities`",
+            "spec.endpointSelector",
+            "`reserved:host` is on Cilium's own endpoints only, which are not here: this part selects no pod",
         ),
         (
             json!({"endpointSelector": {"matchLabels": {"container:x": ""}}, "ingress": [{}]}),
             "spec.endpointSelector.matchLabels[container:x]",
             "`container:x` has a label source that is not supported: `k8s:` or `any:`",
-        ),
-        (
-            json!({"endpointSelector": {"matchLabels": {"io.cilium.k8s.policy.cluster": "c1"}}, "ingress": [{}]}),
-            "spec.endpointSelector.matchLabels[io.cilium.k8s.policy.cluster]",
-            "`io.cilium.k8s.policy.cluster` is not supported yet",
         ),
         (
             json!({"endpointSelector": {"matchLabels": {"io.cilium.k8s.namespace.labels.": "x"}}, "ingress": [{}]}),
@@ -110,6 +105,30 @@ fn peers() {
             json!({"fromEntities": ["none"], "fromCIDRSet": []}),
             "fromCIDRSet",
             "cannot stand beside `fromEntities`: write a rule for each",
+        ),
+        (
+            "ingress",
+            json!({"fromEndpoints": [{"matchLabels": {"reserved:hots": ""}}]}),
+            "fromEndpoints[0]",
+            "`reserved:hots` is no label that Cilium gives: use `fromEntities` or `toEntities`",
+        ),
+        (
+            "ingress",
+            json!({"fromEndpoints": [{"matchExpressions": [{"key": "reserved:host", "operator": "DoesNotExist"}]}]}),
+            "fromEndpoints[0]",
+            "means everybody who lacks a `reserved:` label, outside the cluster too: name the peers by `fromEntities` or `toEntities`",
+        ),
+        (
+            "egress",
+            json!({"toEndpoints": [{"matchLabels": {"reserved:host": "", "reserved:kube-apiserver": ""}}]}),
+            "toEndpoints[0]",
+            "asks for two `reserved:` labels at once: use `fromEntities` or `toEntities`",
+        ),
+        (
+            "egress",
+            json!({"toEndpoints": [{"matchLabels": {"reserved:kube-apiserver": ""}, "matchExpressions": [{"key": "reserved:remote-node", "operator": "NotIn", "values": [""]}]}]}),
+            "toEndpoints[0]",
+            "asks for one `reserved:` label without another: use `fromEntities` or `toEntities`",
         ),
         (
             "egress",

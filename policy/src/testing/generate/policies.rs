@@ -13,8 +13,13 @@ use crate::{
 };
 
 fn selector() -> impl Strategy<Value = Selector> {
+    let key = prop_oneof![
+        8 => select(vec!["app", "tier"]).prop_map(|key| Key::Label(key.into())),
+        1 => Just(Key::Cluster),
+        1 => Just(Key::Reserved("health".into())),
+    ];
     let requirement = (
-        select(vec!["app", "tier"]),
+        key,
         select(vec![
             Operator::In,
             Operator::NotIn,
@@ -24,7 +29,7 @@ fn selector() -> impl Strategy<Value = Selector> {
         vec(select(vec!["a", "b", "c"]), 1..3),
     )
         .prop_map(|(key, operator, values)| Requirement {
-            key: Key::Label(key.into()),
+            key,
             operator,
             values: match operator {
                 Operator::In | Operator::NotIn => values.into_iter().map(Into::into).collect(),
