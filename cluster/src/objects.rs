@@ -280,6 +280,15 @@ fn namespace(key: &ObjectKey, raw: Raw<Value, Value>) -> Result<Object, Fault> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+struct NodeSpec {
+    #[serde(rename = "podCIDR", deserialize_with = "or_default")]
+    pod_cidr: String,
+    #[serde(rename = "podCIDRs", deserialize_with = "or_default")]
+    pod_cidrs: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct NodeStatus {
     #[serde(deserialize_with = "or_default")]
     addresses: Vec<NodeAddress>,
@@ -293,7 +302,7 @@ struct NodeAddress {
     address: String,
 }
 
-fn node(key: &ObjectKey, raw: Raw<Value, NodeStatus>) -> Result<Object, Fault> {
+fn node(key: &ObjectKey, raw: Raw<NodeSpec, NodeStatus>) -> Result<Object, Fault> {
     let mut addresses = Vec::new();
     for (index, given) in raw.status.addresses.iter().enumerate() {
         // The others are names.
@@ -302,10 +311,31 @@ fn node(key: &ObjectKey, raw: Raw<Value, NodeStatus>) -> Result<Object, Fault> {
             addresses.push(address(&given.address, field)?);
         }
     }
+    let mut pod_ranges = Vec::new();
+    // The list repeats the single one.
+    for text in std::iter::once(&raw.spec.pod_cidr).chain(&raw.spec.pod_cidrs) {
+        if !text.is_empty() {
+            let range = prefix(text, || "spec.podCIDRs".to_owned())?;
+            if !pod_ranges.contains(&range) {
+                pod_ranges.push(range);
+            }
+        }
+    }
     Ok(Object::Node(Node {
         name: key.name.clone(),
         addresses,
+        pod_ranges,
+        ..Node::default()
     }))
+}
+
+fn prefix(text: &str, field: impl FnOnce() -> String) -> Result<ipnet::IpNet, Fault> {
+    text.parse::<ipnet::IpNet>()
+        .map(|prefix| prefix.trunc())
+        .map_err(|_| {
+            let reason = format!("`{}` is not a prefix of addresses", text.escape_debug());
+            (field(), reason)
+        })
 }
 
 fn address(text: &str, field: impl FnOnce() -> String) -> Result<std::net::IpAddr, Fault> {

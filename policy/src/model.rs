@@ -5,12 +5,14 @@
 
 pub mod l7;
 pub mod peer;
+pub mod place;
 pub mod policy;
 pub mod selector;
 pub mod world;
 
 pub use l7::{HeaderMatch, HeaderRule, HttpRule, L7, Mismatch};
 pub use peer::{Entity, Peer, Peers, ServiceSelector, WhichServices};
+pub use place::Place;
 pub use policy::{
     Action, Direction, ObjectRef, Policy, PolicyKind, PolicySpec, Port, PortMatch, Problem,
     Protocol, Rule, Section, Tier,

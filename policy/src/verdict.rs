@@ -15,7 +15,7 @@ pub(crate) use side::{kind, slot};
 
 use crate::{
     compile::{Compiler, Local, Snapshot},
-    model::{Direction, Pod, Protocol, World},
+    model::{Direction, Place, Pod, Protocol, World},
 };
 
 /// A flow to be judged.
@@ -398,11 +398,7 @@ enum Found<'a> {
 
 fn is_own_node(world: &World, pod: &Pod, address: IpAddr) -> bool {
     pod.host_addresses.contains(&address)
-        || (!pod.node.is_empty()
-            && world
-                .nodes
-                .iter()
-                .any(|node| node.name == pod.node && node.addresses.contains(&address)))
+        || world.place(address, &pod.node) == Place::Node { local: true }
 }
 
 impl std::fmt::Display for Outcome {

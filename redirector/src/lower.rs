@@ -124,7 +124,7 @@ pub fn lower(
                 flags: match entry.owner {
                     Owner::Node { local: true } => NODE | NODE_LOCAL,
                     Owner::Node { local: false } => NODE,
-                    Owner::Outside | Owner::Pod(_) => 0,
+                    Owner::Outside | Owner::Unknown | Owner::Pod(_) => 0,
                 },
             },
         );

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use ipnet::IpNet;
 use tokio::signal::unix::{SignalKind, signal};
 use weir_redirector::{Instance, MapSize};
 
@@ -69,6 +70,15 @@ pub struct AgentCommand {
     /// translations or neighbours. Other sizes than before begin with empty maps
     #[arg(long, value_name = "NAME=ENTRIES", value_delimiter = ',')]
     map_size: Vec<MapSize>,
+    /// Addresses of pods, beside `spec.podCIDRs` of Nodes: one whose pod is not known is nobody's of
+    /// the world. May be given several times
+    #[arg(
+        long,
+        value_name = "CIDR",
+        value_delimiter = ',',
+        env = "WEIR_POD_CIDRS"
+    )]
+    pod_cidr: Vec<IpNet>,
     #[command(flatten)]
     observe: ObserveOptions,
     #[command(flatten)]
@@ -120,6 +130,7 @@ impl AgentCommand {
                 instance,
                 origin,
                 node,
+                self.pod_cidr,
                 &self.observe,
                 self.reporting,
                 self.health,

@@ -109,12 +109,14 @@ proptest! {
         (before, after) in (world(), world()),
         seed in any::<prop::sample::Index>(),
     ) {
-        // Pods, namespaces and services stay, the policies change.
+        // Pods, nodes, namespaces and services stay, the policies change.
         let after = World {
             pods: before.pods.clone(),
             namespaces: before.namespaces.clone(),
             services: before.services.clone(),
             names: before.names.clone(),
+            nodes: before.nodes.clone(),
+            pod_ranges: before.pod_ranges.clone(),
             ..after
         };
         let mut compiler = Compiler::new();

@@ -5,6 +5,8 @@ use std::{
     net::IpAddr,
 };
 
+use ipnet::IpNet;
+
 use super::{
     policy::{Policy, Protocol},
     selector::Labels,
@@ -26,6 +28,8 @@ pub struct World {
     pub names: BTreeMap<String, BTreeSet<IpAddr>>,
     /// Policies.
     pub policies: Vec<Policy>,
+    /// Prefixes whose addresses are pods', beside those that nodes tell of.
+    pub pod_ranges: BTreeSet<IpNet>,
 }
 
 /// A Kubernetes namespace.
@@ -74,8 +78,13 @@ pub struct ContainerPort {
 pub struct Node {
     /// Name.
     pub name: String,
-    /// Its addresses.
+    /// Its addresses, as far as they are known: of the agent's own node every one, of others those
+    /// that its object tells.
     pub addresses: Vec<IpAddr>,
+    /// Prefixes of which it takes every address for its own (local routes).
+    pub prefixes: Vec<IpNet>,
+    /// `spec.podCIDRs`: the addresses of its pods are of these.
+    pub pod_ranges: Vec<IpNet>,
 }
 
 /// A service, and where it leads.

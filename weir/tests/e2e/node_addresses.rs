@@ -1,0 +1,178 @@
+//! A node has many addresses, and none of them is a way around what policies say of the node; an
+//! address of the cluster's pods is never the world's.
+
+use std::fs;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::process::Command;
+use std::time::Instant;
+
+use weir_lab::Topology;
+
+use crate::common::{
+    FAMILIES, Family, PATIENCE, SILENT, TestLab, in_both_topologies, inside, listen, tcp,
+};
+
+in_both_topologies!(
+    a_denied_node_is_denied_by_every_address,
+    the_world_opens_no_address_of_the_node,
+    a_pods_address_that_no_object_tells_is_not_the_worlds,
+);
+
+const SLEEP: &str = "deploy/sleep";
+const PORT: u16 = 8099;
+/// What somebody adds to the node's `lo` while the agent runs.
+const EXTRA: [&str; 2] = ["192.0.2.53", "fd53::53"];
+
+fn cilium(name: &str, app: &str, rules: &str) -> String {
+    format!(
+        "{{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {{name: {name}}}, \
+         spec: {{endpointSelector: {{matchLabels: {{app: {app}}}}}, {rules}}}}}"
+    )
+}
+
+fn a_denied_node_is_denied_by_every_address(topology: Topology) {
+    let lab = TestLab::up(topology);
+    let _server = server(&lab);
+    lab.apply(&cilium(
+        "no-node",
+        "sleep",
+        "egress: [{toEntities: [all]}], egressDeny: [{toEntities: [host, remote-node]}]",
+    ));
+    nowhere(&lab, topology);
+    // Everything else is open.
+    for family in FAMILIES {
+        lab.allowed(SLEEP, family, &["httpbin:8000/headers"]);
+    }
+}
+
+fn the_world_opens_no_address_of_the_node(topology: Topology) {
+    let lab = TestLab::up(topology);
+    let _server = server(&lab);
+    lab.apply(&cilium("world", "sleep", "egress: [{toEntities: [world]}]"));
+    nowhere(&lab, topology);
+    for family in FAMILIES {
+        lab.allowed(SLEEP, family, &[&world(family)]);
+    }
+}
+
+fn a_pods_address_that_no_object_tells_is_not_the_worlds(topology: Topology) {
+    let lab = TestLab::up(topology);
+    lab.apply(&cilium(
+        "from-world",
+        "httpbin",
+        "ingress: [{fromEntities: [world]}]",
+    ));
+    let url = |family| format!("{}:80/headers", lab.host("deploy/httpbin", family));
+    for family in FAMILIES {
+        lab.allowed("@world", family, &[&url(family)]);
+        lab.dropped("stranger", family, &[&url(family)]);
+    }
+    // The agent forgets the pod, which runs on.
+    let before = lab.status()["revision"].as_u64();
+    let files = fs::read_dir(lab.manifests()).unwrap().flatten();
+    let of_pod = |name: &str| name.starts_with("pod") && name.contains("stranger");
+    let mut forgotten = 0;
+    for file in files {
+        let name = file.file_name().to_string_lossy().to_lowercase();
+        if of_pod(&name) {
+            fs::remove_file(file.path()).unwrap();
+            forgotten += 1;
+        }
+    }
+    assert_eq!(forgotten, 1, "{:?}", lab.manifests());
+    until("the agent forgets the pod", || {
+        lab.status()["revision"].as_u64() > before
+    });
+    for family in FAMILIES {
+        lab.dropped("stranger", family, &[&url(family)]);
+        lab.allowed("@world", family, &[&url(family)]);
+    }
+}
+
+/// Something on the node that answers on all of its addresses, one of them new.
+fn server(lab: &TestLab) -> std::net::TcpListener {
+    for (address, length) in EXTRA.into_iter().zip(["32", "128"]) {
+        let prefix = format!("{address}/{length}");
+        let mut command = Command::new("ip");
+        let words = [
+            "-n",
+            &lab.netns("@node"),
+            "addr",
+            "add",
+            &prefix,
+            "dev",
+            "lo",
+        ];
+        assert!(command.args(words).status().unwrap().success());
+    }
+    listen(&lab.netns("@node"), (Ipv6Addr::UNSPECIFIED, PORT).into())
+}
+
+/// The pod reaches no address of its node that a pod without a policy reaches.
+fn nowhere(lab: &TestLab, topology: Topology) {
+    let mut reached = Vec::new();
+    for address in addresses(lab) {
+        if connects(lab, "stranger", address) {
+            until(&format!("{address} is closed to the pod"), || {
+                !connects(lab, SLEEP, address)
+            });
+            reached.push(address.to_string());
+        }
+    }
+    let mut wanted = vec!["172.18.0.2", "fd00:18::2", EXTRA[0], EXTRA[1]];
+    wanted.extend(match topology {
+        Topology::Routed => ["169.254.1.1"].as_slice(),
+        Topology::Bridge => &["10.244.0.1", "fd00:10:244::1"],
+    });
+    for address in wanted {
+        assert!(
+            reached.iter().any(|found| found == address),
+            "{address} was to be reached by an open pod: {reached:?}"
+        );
+    }
+}
+
+fn connects(lab: &TestLab, pod: &str, address: IpAddr) -> bool {
+    let netns = lab.netns(pod);
+    let to = match address {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => {
+            let scope = inside(&netns, || nix::net::if_::if_nametoindex("eth0").unwrap());
+            SocketAddrV6::new(v6, PORT, 0, scope).into()
+        }
+        other => SocketAddr::new(other, PORT),
+    };
+    tcp(&netns, to, SILENT).is_ok()
+}
+
+/// Every address of the node, loopback left out.
+fn addresses(lab: &TestLab) -> Vec<IpAddr> {
+    let mut command = Command::new("ip");
+    let output = command
+        .args(["-o", "-n", &lab.netns("@node"), "addr"])
+        .output();
+    let listed = String::from_utf8(output.unwrap().stdout).unwrap();
+    let words = listed
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(3));
+    let mut found: Vec<IpAddr> = words
+        .filter_map(|prefix| prefix.split('/').next()?.parse().ok())
+        .filter(|address: &IpAddr| !address.is_loopback())
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn world(family: Family) -> String {
+    match family {
+        Family::V4 => "198.51.100.68:80/".to_owned(),
+        Family::V6 => "[2001:db8::68]:80/".to_owned(),
+    }
+}
+
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "never: {what}");
+    }
+}
