@@ -28,7 +28,8 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct AgentCommand {
-    /// Folder (or file) of manifests: Namespace, Pod, Node, Service, EndpointSlice and the policies
+    /// Folder (or file) of manifests: Namespace, Pod, Node, Service, EndpointSlice, Endpoints and the
+    /// policies
     #[arg(
         long,
         required_unless_present = "cluster",

@@ -51,6 +51,12 @@ impl World {
         }
     }
 
+    /// Whether an address is that of a node, as its object and its agent tell.
+    pub(crate) fn is_own_of(&self, address: IpAddr, node: &str) -> bool {
+        let of = |owner: &Node| owner.name == node && owner.owns(address);
+        NEAREST.iter().any(|prefix| prefix.contains(&address)) || self.nodes.iter().any(of)
+    }
+
     /// Everything that nodes take for their own, each with whether it is `node`'s. What two nodes
     /// have comes twice.
     pub(crate) fn node_prefixes<'a>(
