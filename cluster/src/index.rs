@@ -62,6 +62,7 @@ impl Index {
                 Object::Pod(_)
                 | Object::Service(_)
                 | Object::EndpointSlice(_)
+                | Object::Endpoints(_)
                 | Object::Workload(_) => {}
             }
         }

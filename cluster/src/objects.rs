@@ -29,6 +29,8 @@ pub enum Kind {
     Pod,
     Service,
     EndpointSlice,
+    /// What slices took the place of: read where manifests are, and no cluster makes slices of it.
+    Endpoints,
     Policy(PolicyKind),
     Workload(WorkloadKind),
 }
@@ -50,6 +52,8 @@ pub enum Object {
     Pod(Box<PodObject>),
     Service(ServiceObject),
     EndpointSlice(SliceObject),
+    /// As a slice for each subset.
+    Endpoints(Vec<SliceObject>),
     Policy(Policy),
     Workload(Box<Workload>),
 }
@@ -111,6 +115,7 @@ pub fn convert(value: &Value) -> Converted {
         Kind::Pod => typed(kind, value, pod::pod),
         Kind::Service => typed(kind, value, service::service),
         Kind::EndpointSlice => typed(kind, value, service::slice),
+        Kind::Endpoints => typed(kind, value, service::endpoints),
         Kind::Workload(of) => typed(kind, value, |head, raw| workload::workload(of, head, raw)),
         Kind::Policy(_) => ignored(),
     }
@@ -123,6 +128,7 @@ fn kind_of(name: &str) -> Option<(Kind, &'static str)> {
         "Pod" => (Kind::Pod, "v1"),
         "Service" => (Kind::Service, "v1"),
         "EndpointSlice" => (Kind::EndpointSlice, "discovery.k8s.io/v1"),
+        "Endpoints" => (Kind::Endpoints, "v1"),
         other => (Kind::Workload(WorkloadKind::named(other)?), "apps/v1"),
     })
 }
@@ -396,6 +402,7 @@ impl fmt::Display for Kind {
             Self::Pod => "Pod",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
+            Self::Endpoints => "Endpoints",
             Self::Policy(kind) => kind.as_str(),
             Self::Workload(kind) => kind.as_str(),
         })

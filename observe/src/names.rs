@@ -91,12 +91,12 @@ impl Names {
             }
         }
         for service in &world.services {
-            for address in &service.addresses {
+            for address in service.fronts() {
                 let named = flow::Service {
                     name: service.name.clone(),
                     namespace: service.namespace.clone(),
                 };
-                names.services.insert(*address, named);
+                names.services.entry(address).or_insert(named);
             }
         }
         names.dns = by_address(&world.names);

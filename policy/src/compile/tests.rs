@@ -9,7 +9,7 @@ use crate::{
     model::Direction,
     testing::{
         SideFlow,
-        generate::{NODE, flow, world, world_and_flows},
+        generate::{FRONTS, NODE, address, flow, world, world_and_flows},
         naive,
     },
 };
@@ -63,6 +63,22 @@ proptest! {
         for flow in flows {
             let (expected, _) = naive::judge(&world, NODE, flow);
             prop_assert_eq!(decide(&snapshot, &snapshot, &world, flow), expected, "{:?}", flow);
+        }
+    }
+
+    /// A flow goes by the service, and by no other, that its address and port are of.
+    #[test]
+    fn services_lead_where_the_naive_evaluator_says(world in world()) {
+        let others = ["172.18.0.2", "fd00:18::3", "169.254.1.1", "127.0.0.1", "10.244.0.2", "192.0.2.1"];
+        for text in FRONTS.iter().chain(&others) {
+            let address = address(text);
+            for port in [80, 81, 30080, 30081] {
+                let found = world.service_at(address, Protocol::Tcp, port);
+                let found = found.map(|(_, port)| port.backends_of(address.is_ipv6()).collect());
+                let expected = naive::backends(&world, address, port);
+                prop_assert_eq!(found.unwrap_or_else(Vec::new), expected, "{}:{}", text, port);
+                prop_assert!(world.service_at(address, Protocol::Udp, port).is_none());
+            }
         }
     }
 

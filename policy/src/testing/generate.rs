@@ -19,6 +19,10 @@ use super::SideFlow;
 /// The node that snapshots are for.
 pub const NODE: &str = "node-a";
 
+/// Virtual and external addresses of services: two may claim one.
+pub const FRONTS: [&str; 4] = ["10.96.0.1", "10.96.0.2", "203.0.113.5", "fd00:10:96::1"];
+/// Node ports, likewise.
+pub const NODE_PORTS: [Option<u16>; 3] = [None, Some(30080), Some(30081)];
 const NAMESPACES: [&str; 3] = ["x", "y", "z"];
 const PORTS: [u16; 9] = [1, 53, 79, 80, 81, 443, 8080, 32768, 65535];
 /// Messages that open a flow of their own.
@@ -116,35 +120,48 @@ fn services() -> impl Strategy<Value = Vec<Service>> {
         select(NAMESPACES.to_vec()),
         labels(),
         vec((backend.clone(), select(PORTS.to_vec())), 0..3),
+        select(FRONTS.to_vec()),
+        (
+            vec(select(FRONTS.to_vec()), 0..2),
+            select(NODE_PORTS.to_vec()),
+        ),
     );
     (vec(service, 0..3), vec(backend, 0..2)).prop_map(|(services, apiserver)| {
         let apiserver: Vec<_> = apiserver.into_iter().map(|text| (text, 6443)).collect();
         services
             .into_iter()
             .enumerate()
-            .map(|(index, (namespace, labels, backends))| {
-                (namespace, format!("s{index}"), labels, backends)
+            .map(|(index, (namespace, labels, backends, front, others))| {
+                let name = format!("s{index}");
+                (namespace, name, labels, backends, Some(front), others)
             })
             .chain([(
                 "default",
                 "kubernetes".to_owned(),
                 Labels::default(),
                 apiserver,
+                None,
+                (Vec::new(), None),
             )])
-            .map(|(namespace, name, labels, backends)| Service {
-                namespace: namespace.into(),
-                name,
-                labels,
-                ports: vec![ServicePort {
-                    protocol: Protocol::Tcp,
-                    port: 80,
-                    backends: backends
-                        .into_iter()
-                        .map(|(text, port)| (address(text), port))
-                        .collect(),
-                }],
-                ..Service::default()
-            })
+            .map(
+                |(namespace, name, labels, backends, front, others)| Service {
+                    namespace: namespace.into(),
+                    name,
+                    labels,
+                    addresses: front.into_iter().map(address).collect(),
+                    external: others.0.into_iter().map(address).collect(),
+                    ports: vec![ServicePort {
+                        protocol: Protocol::Tcp,
+                        port: 80,
+                        node_port: others.1,
+                        backends: backends
+                            .into_iter()
+                            .map(|(text, port)| (address(text), port))
+                            .collect(),
+                    }],
+                    ..Service::default()
+                },
+            )
             .collect()
     })
 }
@@ -286,6 +303,6 @@ pub fn world_and_flows(flows: usize) -> impl Strategy<Value = (World, Vec<SideFl
 }
 
 /// An address of the alphabets.
-fn address(text: &str) -> IpAddr {
+pub fn address(text: &str) -> IpAddr {
     text.parse().expect("the alphabets hold addresses")
 }

@@ -199,6 +199,38 @@ fn peers(world: &World, node: &str, rule: &Rule, address: IpAddr) -> bool {
     })
 }
 
+/// Where a flow from a pod to an address and a TCP port really goes; empty: there.
+pub fn backends(world: &World, address: IpAddr, port: u16) -> Vec<(IpAddr, u16)> {
+    let node = world.nodes.iter().any(|node| {
+        node.addresses.contains(&address) || node.prefixes.iter().any(|p| p.contains(&address))
+    });
+    let mut ways = [Vec::new(), Vec::new(), Vec::new()];
+    for service in &world.services {
+        for of in &service.ports {
+            let mut leads = of.backends.clone();
+            leads.retain(|(backend, _)| backend.is_ipv4() == address.is_ipv4());
+            let family = service
+                .addresses
+                .iter()
+                .any(|a| a.is_ipv4() == address.is_ipv4());
+            if leads.is_empty() {
+                continue;
+            }
+            if of.port == port && service.addresses.contains(&address) {
+                ways[0].push(leads.clone());
+            }
+            if of.port == port && service.external.contains(&address) {
+                ways[1].push(leads.clone());
+            }
+            let on_node = (node || address.is_loopback()) && owner(world, address).is_none();
+            if on_node && family && of.node_port == Some(port) {
+                ways[2].push(leads);
+            }
+        }
+    }
+    ways.into_iter().flatten().next().unwrap_or_default()
+}
+
 fn apiserver(service: &Service) -> bool {
     (service.namespace.as_str(), service.name.as_str()) == ("default", "kubernetes")
 }

@@ -16,6 +16,8 @@ in_both_topologies!(
     a_denied_node_is_denied_by_every_address,
     the_world_opens_no_address_of_the_node,
     a_pods_address_that_no_object_tells_is_not_the_worlds,
+    a_node_port_is_no_way_around_an_http_rule,
+    a_node_port_is_no_way_around_a_prefix_without_the_pods,
 );
 
 const SLEEP: &str = "deploy/sleep";
@@ -86,6 +88,72 @@ fn a_pods_address_that_no_object_tells_is_not_the_worlds(topology: Topology) {
     for family in FAMILIES {
         lab.dropped("stranger", family, &[&url(family)]);
         lab.allowed("@world", family, &[&url(family)]);
+    }
+}
+
+const NODE_PORT: &str = "
+apiVersion: v1
+kind: Service
+metadata: { name: httpbin-outside }
+spec:
+  type: NodePort
+  selector: { app: httpbin }
+  ipFamilyPolicy: PreferDualStack
+  ports: [{ port: 8000, targetPort: 80, nodePort: 30080 }]
+";
+
+/// Every address that leads to httpbin, by the node's own ones, too.
+fn ways(lab: &TestLab, family: Family, topology: Topology) -> Vec<String> {
+    let mut ways = vec![
+        format!("{}:80", lab.host("deploy/httpbin", family)),
+        format!("{}:8000", lab.service("default/httpbin-outside", family)),
+    ];
+    let of_node = match (family, topology) {
+        (Family::V4, Topology::Routed) => ["172.18.0.2", "169.254.1.1"].as_slice(),
+        (Family::V4, Topology::Bridge) => &["172.18.0.2", "10.244.0.1"],
+        (Family::V6, Topology::Routed) => &["[fd00:18::2]"],
+        (Family::V6, Topology::Bridge) => &["[fd00:18::2]", "[fd00:10:244::1]"],
+    };
+    ways.extend(of_node.iter().map(|address| format!("{address}:30080")));
+    ways
+}
+
+fn a_node_port_is_no_way_around_an_http_rule(topology: Topology) {
+    let lab = TestLab::up_with(topology, &[NODE_PORT]);
+    let reached = |family| {
+        for way in ways(&lab, family, topology) {
+            lab.allowed(SLEEP, family, &[&format!("{way}/headers")]);
+        }
+    };
+    FAMILIES.into_iter().for_each(reached);
+    lab.apply(&cilium(
+        "get-headers",
+        "sleep",
+        "egress: [{toEndpoints: [{matchLabels: {app: httpbin}}], toPorts: [{ports: [{port: '80', protocol: TCP}], \
+         rules: {http: [{method: GET, path: /headers}]}}]}, {toEntities: [host, world]}]",
+    ));
+    for family in FAMILIES {
+        for way in ways(&lab, family, topology) {
+            lab.allowed(SLEEP, family, &[&format!("{way}/headers")]);
+            lab.forbidden(SLEEP, family, &[&format!("{way}/ip")]);
+        }
+    }
+}
+
+fn a_node_port_is_no_way_around_a_prefix_without_the_pods(topology: Topology) {
+    let lab = TestLab::up_with(topology, &[NODE_PORT]);
+    lab.apply(
+        "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: no-pods}, \
+         spec: {podSelector: {matchLabels: {app: sleep}}, policyTypes: [Egress], egress: [{to: [\
+         {ipBlock: {cidr: 0.0.0.0/0, except: [10.244.0.0/16]}}, \
+         {ipBlock: {cidr: '::/0', except: ['fd00:10:244::/48']}}]}]}}",
+    );
+    for family in FAMILIES {
+        lab.allowed(SLEEP, family, &[&world(family)]);
+        for way in ways(&lab, family, topology) {
+            lab.dropped(SLEEP, family, &[&format!("{way}/headers")]);
+            lab.allowed("stranger", family, &[&format!("{way}/headers")]);
+        }
     }
 }
 
