@@ -10,6 +10,7 @@ use weir_policy::{
     objects::{self as policies, DEFAULT_NAMESPACE},
 };
 
+mod node;
 mod pod;
 mod service;
 mod workload;
@@ -111,7 +112,7 @@ pub fn convert(value: &Value) -> Converted {
     }
     match kind {
         Kind::Namespace => typed(kind, value, namespace),
-        Kind::Node => typed(kind, value, node),
+        Kind::Node => typed(kind, value, node::node),
         Kind::Pod => typed(kind, value, pod::pod),
         Kind::Service => typed(kind, value, service::service),
         Kind::EndpointSlice => typed(kind, value, service::slice),
@@ -282,66 +283,6 @@ fn namespace(key: &ObjectKey, raw: Raw<Value, Value>) -> Result<Object, Fault> {
     let mut labels = raw.metadata.labels;
     labels.insert(NAMESPACE_NAME_LABEL.to_owned(), key.name.clone());
     Ok(Object::Namespace(Namespace { labels }))
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct NodeSpec {
-    #[serde(rename = "podCIDR", deserialize_with = "or_default")]
-    pod_cidr: String,
-    #[serde(rename = "podCIDRs", deserialize_with = "or_default")]
-    pod_cidrs: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct NodeStatus {
-    #[serde(deserialize_with = "or_default")]
-    addresses: Vec<NodeAddress>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct NodeAddress {
-    #[serde(rename = "type")]
-    kind: String,
-    address: String,
-}
-
-fn node(key: &ObjectKey, raw: Raw<NodeSpec, NodeStatus>) -> Result<Object, Fault> {
-    let mut addresses = Vec::new();
-    for (index, given) in raw.status.addresses.iter().enumerate() {
-        // The others are names.
-        if matches!(given.kind.as_str(), "InternalIP" | "ExternalIP") {
-            let field = || format!("status.addresses[{index}].address");
-            addresses.push(address(&given.address, field)?);
-        }
-    }
-    let mut pod_ranges = Vec::new();
-    // The list repeats the single one.
-    for text in std::iter::once(&raw.spec.pod_cidr).chain(&raw.spec.pod_cidrs) {
-        if !text.is_empty() {
-            let range = prefix(text, || "spec.podCIDRs".to_owned())?;
-            if !pod_ranges.contains(&range) {
-                pod_ranges.push(range);
-            }
-        }
-    }
-    Ok(Object::Node(Node {
-        name: key.name.clone(),
-        addresses,
-        pod_ranges,
-        ..Node::default()
-    }))
-}
-
-fn prefix(text: &str, field: impl FnOnce() -> String) -> Result<ipnet::IpNet, Fault> {
-    text.parse::<ipnet::IpNet>()
-        .map(|prefix| prefix.trunc())
-        .map_err(|_| {
-            let reason = format!("`{}` is not a prefix of addresses", text.escape_debug());
-            (field(), reason)
-        })
 }
 
 fn address(text: &str, field: impl FnOnce() -> String) -> Result<std::net::IpAddr, Fault> {

@@ -341,7 +341,42 @@ pub fn backend_key(service: u32, slot: usize) -> BackendKey {
 
 #[cfg(test)]
 mod tests {
+    use weir_policy::testing::generate::{FRONTS, world};
+
     use super::*;
+
+    proptest::proptest! {
+        /// The kernel finds the service that the engine finds.
+        #[test]
+        fn services_are_where_the_engine_finds_them(world in world()) {
+            let mut entries = BTreeMap::new();
+            lower_services(&world.services, &mut entries);
+            let nodes = ["172.18.0.2", "fd00:18::3"];
+            for text in FRONTS.iter().chain(&nodes) {
+                let address: IpAddr = text.parse().expect("the alphabets hold addresses");
+                let node = nodes.contains(text);
+                let any = if address.is_ipv6() { ANY_NODE_V6 } else { ANY_NODE_V4 };
+                for port in [80, 81, 30080, 30081] {
+                    let at = |address| entries.get(&ServiceKey {
+                        address,
+                        port,
+                        protocol: protocol::TCP,
+                        reserved: 0,
+                    });
+                    let found = at(abi_address(address)).or_else(|| at(any).filter(|_| node));
+                    let found: Option<Vec<_>> = found.map(|entry| {
+                        entry.backends.iter().map(|to| (to.address, to.port)).collect()
+                    });
+                    let engine = world.service_at(address, Protocol::Tcp, port);
+                    let engine: Option<Vec<_>> = engine.map(|(_, port)| {
+                        let backends = port.backends_of(address.is_ipv6());
+                        backends.map(|(to, port)| (abi_address(to), port)).collect()
+                    });
+                    proptest::prop_assert_eq!(found, engine, "{}:{}", text, port);
+                }
+            }
+        }
+    }
 
     #[test]
     fn port_prefixes_cover_a_range_exactly() {
