@@ -67,6 +67,7 @@ impl Index {
                 Object::Pod(_)
                 | Object::Service(_)
                 | Object::EndpointSlice(_)
+                | Object::Endpoints(_)
                 | Object::Workload(_) => {}
             }
         }
@@ -80,7 +81,7 @@ impl Index {
             host_addresses(&mut pod.pod, &world);
         }
         if options.assign_addresses {
-            addresses::assign(&mut pods, &world.nodes);
+            world.pod_ranges = addresses::assign(&mut pods, &world.nodes);
         }
         world.services = backends::services(&self.objects, &pods, options.assign_addresses);
         let (pods, placements) = pods.into_iter().map(|pod| (pod.pod, pod.placement)).unzip();

@@ -10,6 +10,7 @@ use weir_policy::{
     objects::{self as policies, DEFAULT_NAMESPACE},
 };
 
+mod node;
 mod pod;
 mod service;
 mod workload;
@@ -29,6 +30,8 @@ pub enum Kind {
     Pod,
     Service,
     EndpointSlice,
+    /// What slices took the place of: read where manifests are, and no cluster makes slices of it.
+    Endpoints,
     Policy(PolicyKind),
     Workload(WorkloadKind),
 }
@@ -50,6 +53,8 @@ pub enum Object {
     Pod(Box<PodObject>),
     Service(ServiceObject),
     EndpointSlice(SliceObject),
+    /// As a slice for each subset.
+    Endpoints(Vec<SliceObject>),
     Policy(Policy),
     Workload(Box<Workload>),
 }
@@ -107,10 +112,11 @@ pub fn convert(value: &Value) -> Converted {
     }
     match kind {
         Kind::Namespace => typed(kind, value, namespace),
-        Kind::Node => typed(kind, value, node),
+        Kind::Node => typed(kind, value, node::node),
         Kind::Pod => typed(kind, value, pod::pod),
         Kind::Service => typed(kind, value, service::service),
         Kind::EndpointSlice => typed(kind, value, service::slice),
+        Kind::Endpoints => typed(kind, value, service::endpoints),
         Kind::Workload(of) => typed(kind, value, |head, raw| workload::workload(of, head, raw)),
         Kind::Policy(_) => ignored(),
     }
@@ -123,6 +129,7 @@ fn kind_of(name: &str) -> Option<(Kind, &'static str)> {
         "Pod" => (Kind::Pod, "v1"),
         "Service" => (Kind::Service, "v1"),
         "EndpointSlice" => (Kind::EndpointSlice, "discovery.k8s.io/v1"),
+        "Endpoints" => (Kind::Endpoints, "v1"),
         other => (Kind::Workload(WorkloadKind::named(other)?), "apps/v1"),
     })
 }
@@ -278,36 +285,6 @@ fn namespace(key: &ObjectKey, raw: Raw<Value, Value>) -> Result<Object, Fault> {
     Ok(Object::Namespace(Namespace { labels }))
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct NodeStatus {
-    #[serde(deserialize_with = "or_default")]
-    addresses: Vec<NodeAddress>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct NodeAddress {
-    #[serde(rename = "type")]
-    kind: String,
-    address: String,
-}
-
-fn node(key: &ObjectKey, raw: Raw<Value, NodeStatus>) -> Result<Object, Fault> {
-    let mut addresses = Vec::new();
-    for (index, given) in raw.status.addresses.iter().enumerate() {
-        // The others are names.
-        if matches!(given.kind.as_str(), "InternalIP" | "ExternalIP") {
-            let field = || format!("status.addresses[{index}].address");
-            addresses.push(address(&given.address, field)?);
-        }
-    }
-    Ok(Object::Node(Node {
-        name: key.name.clone(),
-        addresses,
-    }))
-}
-
 fn address(text: &str, field: impl FnOnce() -> String) -> Result<std::net::IpAddr, Fault> {
     text.parse().map_err(|_| {
         (
@@ -366,6 +343,7 @@ impl fmt::Display for Kind {
             Self::Pod => "Pod",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
+            Self::Endpoints => "Endpoints",
             Self::Policy(kind) => kind.as_str(),
             Self::Workload(kind) => kind.as_str(),
         })

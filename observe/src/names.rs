@@ -7,7 +7,7 @@ use std::{
 };
 
 use weir_policy::{
-    compile::Snapshot,
+    compile::{Owner, Snapshot},
     model::{Pod, World},
 };
 
@@ -15,6 +15,8 @@ use crate::api::flow;
 
 /// Numeric identities that clients know by name.
 pub mod identity {
+    /// Somebody of the cluster, and it is not known who.
+    pub const UNKNOWN: u32 = 0;
     /// The node that the agent runs on.
     pub const HOST: u32 = 1;
     /// Neither pod nor node.
@@ -27,7 +29,7 @@ pub mod identity {
     /// The name of a reserved identity.
     pub fn reserved(identity: u32) -> Option<&'static str> {
         Some(match identity {
-            0 => "unknown",
+            UNKNOWN => "unknown",
             HOST => "host",
             WORLD => "world",
             3 => "unmanaged",
@@ -57,6 +59,7 @@ pub struct Names {
     pub snapshot: Arc<Snapshot>,
     /// Full names of this node's endpoints.
     endpoints: HashMap<u16, String>,
+    /// Pods by their addresses; whose others are the snapshot tells.
     ends: HashMap<IpAddr, flow::Endpoint>,
     services: HashMap<IpAddr, flow::Service>,
     /// DNS names of addresses outside, as endpoints have learnt them.
@@ -77,17 +80,6 @@ impl Names {
             node: node.to_owned(),
             ..Self::default()
         };
-        for other in &world.nodes {
-            for address in &other.addresses {
-                let local = other.name == node;
-                names.ends.insert(*address, node_end(local));
-            }
-        }
-        for pod in &world.pods {
-            for address in &pod.host_addresses {
-                names.ends.insert(*address, node_end(pod.node == node));
-            }
-        }
         for pod in world.pods.iter().filter(|pod| !pod.host_network) {
             let place = index(&pod.namespace, &pod.name);
             if let Some(place) = place {
@@ -99,12 +91,12 @@ impl Names {
             }
         }
         for service in &world.services {
-            for address in &service.addresses {
+            for address in service.fronts() {
                 let named = flow::Service {
                     name: service.name.clone(),
                     namespace: service.namespace.clone(),
                 };
-                names.services.insert(*address, named);
+                names.services.entry(address).or_insert(named);
             }
         }
         names.dns = by_address(&world.names);
@@ -120,7 +112,14 @@ impl Names {
 
     /// Whose an address is.
     pub fn end(&self, address: IpAddr) -> flow::Endpoint {
-        self.ends.get(&address).cloned().unwrap_or_else(world_end)
+        if let Some(end) = self.ends.get(&address) {
+            return end.clone();
+        }
+        match self.snapshot.address(address).map(|entry| &entry.owner) {
+            Some(Owner::Node { local }) => node_end(*local),
+            Some(Owner::Unknown) => reserved(identity::UNKNOWN),
+            Some(Owner::Pod(_) | Owner::Outside) | None => reserved(identity::WORLD),
+        }
     }
 
     /// The service of a virtual address.
@@ -159,10 +158,6 @@ fn reserved(identity: u32) -> flow::Endpoint {
         labels: vec![format!("reserved:{name}")],
         ..flow::Endpoint::default()
     }
-}
-
-fn world_end() -> flow::Endpoint {
-    reserved(identity::WORLD)
 }
 
 fn node_end(local: bool) -> flow::Endpoint {

@@ -49,6 +49,7 @@ pub fn names(policies: Vec<weir_policy::model::Policy>) -> Arc<Names> {
         nodes: vec![Node {
             name: "node".into(),
             addresses: vec!["192.0.2.1".parse().expect("an address")],
+            ..Node::default()
         }],
         services: vec![Service {
             namespace: "default".into(),
@@ -57,6 +58,7 @@ pub fn names(policies: Vec<weir_policy::model::Policy>) -> Arc<Names> {
             ports: vec![ServicePort {
                 protocol: weir_policy::model::Protocol::Tcp,
                 port: 8000,
+                node_port: None,
                 backends: vec![(HTTPBIN.parse().expect("an address"), 80)],
             }],
             ..Service::default()

@@ -64,6 +64,9 @@ pub enum Owner {
         /// The agent's own node.
         local: bool,
     },
+    /// Somebody's of the cluster, and it is not known whose: for them hold only peers that are told
+    /// by the address alone.
+    Unknown,
     /// Neither pod nor node.
     Outside,
 }

@@ -6,6 +6,7 @@
 pub mod cluster;
 pub mod l7;
 pub mod peer;
+pub mod place;
 pub mod policy;
 pub mod selector;
 pub mod world;
@@ -13,6 +14,7 @@ pub mod world;
 pub use cluster::{ClusterName, NotAClusterName};
 pub use l7::{HeaderMatch, HeaderRule, HttpRule, L7, Mismatch};
 pub use peer::{Entity, Peer, Peers, ServiceSelector, WhichServices};
+pub use place::Place;
 pub use policy::{
     Action, Direction, ObjectRef, Policy, PolicyKind, PolicySpec, Port, PortMatch, Problem,
     Protocol, Rule, Section, Tier,

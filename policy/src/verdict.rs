@@ -244,30 +244,16 @@ impl<'a> Simulator<'a> {
         }
     }
 
-    /// Where a service's address leads; `None` for any other address, and for a service without
-    /// ready backends.
+    /// Where a service's address or node port leads; `None` for any other address, and for a
+    /// service without ready backends.
     fn backends(
         &self,
         address: IpAddr,
         protocol: Protocol,
         port: u16,
     ) -> Option<Vec<(IpAddr, u16)>> {
-        let service = self
-            .world
-            .services
-            .iter()
-            .find(|service| service.addresses.contains(&address))?;
-        let port = service
-            .ports
-            .iter()
-            .find(|candidate| candidate.protocol == protocol && candidate.port == port)?;
-        let backends: Vec<_> = port
-            .backends
-            .iter()
-            .copied()
-            .filter(|(backend, _)| backend.is_ipv6() == address.is_ipv6())
-            .collect();
-        (!backends.is_empty()).then_some(backends)
+        let (_, found) = self.world.service_at(address, protocol, port)?;
+        Some(found.backends_of(address.is_ipv6()).collect())
     }
 
     fn judge_ends(&mut self, flow: &Flow, to: &str, port: u16) -> Result<FlowVerdict, FlowError> {
@@ -397,12 +383,7 @@ enum Found<'a> {
 }
 
 fn is_own_node(world: &World, pod: &Pod, address: IpAddr) -> bool {
-    pod.host_addresses.contains(&address)
-        || (!pod.node.is_empty()
-            && world
-                .nodes
-                .iter()
-                .any(|node| node.name == pod.node && node.addresses.contains(&address)))
+    pod.host_addresses.contains(&address) || world.is_own_of(address, &pod.node)
 }
 
 impl std::fmt::Display for Outcome {

@@ -207,9 +207,10 @@ impl Node {
             ingress_link: LOOPBACK,
             egress_link: LOOPBACK,
             proxy_ready: 1,
+            share: 4096,
         };
         self.installed
-            .apply(&mut self.maps, &desired, config)
+            .apply(&mut self.maps, &desired, config, 0)
             .expect("the maps take the world");
         let took = start.elapsed();
         std::hint::black_box(sent);

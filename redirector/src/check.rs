@@ -36,6 +36,10 @@ pub fn check(event: &Event, snapshot: &Snapshot, (namespace, name): (&str, &str)
     // The packet may be an answer, so which end is the endpoint's is told by the addresses.
     let (source, destination) = (address(event.source), address(event.destination));
     let sent = endpoint.addresses.contains(&source);
+    // Link-local on both sides, or to a group: which end is the endpoint's is not told.
+    if !sent && !endpoint.addresses.contains(&destination) {
+        return Check::Unknown;
+    }
     let (peer, own_port, peer_port) = if sent {
         (destination, event.source_port, event.destination_port)
     } else {

@@ -11,11 +11,11 @@ use weir_abi::{
         direction, verdict,
     },
     protocol,
-    service::{Backend, BackendKey, CLIENT_AFFINITY, ServiceKey},
+    service::{ANY_NODE_V4, ANY_NODE_V6, Backend, BackendKey, CLIENT_AFFINITY, ServiceKey},
 };
 use weir_policy::{
     compile::{DirectionSet, Owner, Segment, Segmenter, Slot, Snapshot, Verdict},
-    model::{Protocol, Service},
+    model::{Protocol, Service, ServicePort},
 };
 
 /// A pod's interface on this node and the index that stands for it.
@@ -124,14 +124,12 @@ pub fn lower(
                 flags: match entry.owner {
                     Owner::Node { local: true } => NODE | NODE_LOCAL,
                     Owner::Node { local: false } => NODE,
-                    Owner::Outside | Owner::Pod(_) => 0,
+                    Owner::Outside | Owner::Unknown | Owner::Pod(_) => 0,
                 },
             },
         );
     }
-    for service in services {
-        lower_service(service, &mut desired.services);
-    }
+    lower_services(services, &mut desired.services);
     desired
 }
 
@@ -265,43 +263,72 @@ pub fn abi_address(address: IpAddr) -> Address {
     }
 }
 
-fn lower_service(service: &Service, services: &mut BTreeMap<ServiceKey, ServiceEntry>) {
-    for port in &service.ports {
-        let protocol = match port.protocol {
-            Protocol::Tcp => protocol::TCP,
-            Protocol::Udp => protocol::UDP,
-            // An SCTP checksum covers the ports: left to the node, judged by its address.
-            Protocol::Sctp | Protocol::Icmp | Protocol::Icmpv6 => continue,
-        };
-        for address in &service.addresses {
-            let backends: Vec<Backend> = port
-                .backends
-                .iter()
-                .filter(|(backend, _)| backend.is_ipv6() == address.is_ipv6())
-                .take(usize::from(u16::MAX))
-                .map(|(backend, port)| Backend {
-                    address: abi_address(*backend),
-                    port: *port,
-                    reserved: 0,
-                })
-                .collect();
-            if backends.is_empty() {
-                continue;
+/// As [`World::service_at`](weir_policy::model::World::service_at) finds them: a virtual address
+/// before another service's external one. Node ports have keys of their own.
+fn lower_services(services: &[Service], entries: &mut BTreeMap<ServiceKey, ServiceEntry>) {
+    let virtual_ones = |service: &Service| service.addresses.clone();
+    let external = |service: &Service| service.external.clone();
+    for addresses in [virtual_ones, external] {
+        for service in services {
+            for address in addresses(service) {
+                for port in &service.ports {
+                    let at = (abi_address(address), port.port);
+                    put(service, port, at, address.is_ipv6(), entries);
+                }
             }
-            let key = ServiceKey {
-                address: abi_address(*address),
-                port: port.port,
-                protocol,
-                reserved: 0,
-            };
-            let flags = if service.client_affinity {
-                CLIENT_AFFINITY
-            } else {
-                0
-            };
-            services.insert(key, ServiceEntry { flags, backends });
         }
     }
+    for service in services {
+        for port in &service.ports {
+            for (any, v6) in [(ANY_NODE_V4, false), (ANY_NODE_V6, true)] {
+                if let Some(number) = port.node_port.filter(|_| service.has_family(v6)) {
+                    put(service, port, (any, number), v6, entries);
+                }
+            }
+        }
+    }
+}
+
+/// Puts one way to a service's port in, unless it is another one's already or leads nowhere.
+fn put(
+    service: &Service,
+    port: &ServicePort,
+    (address, number): (Address, u16),
+    v6: bool,
+    entries: &mut BTreeMap<ServiceKey, ServiceEntry>,
+) {
+    let protocol = match port.protocol {
+        Protocol::Tcp => protocol::TCP,
+        Protocol::Udp => protocol::UDP,
+        // An SCTP checksum covers the ports: left to the node, judged by its address.
+        Protocol::Sctp | Protocol::Icmp | Protocol::Icmpv6 => return,
+    };
+    let backends: Vec<Backend> = port
+        .backends_of(v6)
+        .take(usize::from(u16::MAX))
+        .map(|(backend, port)| Backend {
+            address: abi_address(backend),
+            port,
+            reserved: 0,
+        })
+        .collect();
+    if backends.is_empty() {
+        return;
+    }
+    let flags = if service.client_affinity {
+        CLIENT_AFFINITY
+    } else {
+        0
+    };
+    let key = ServiceKey {
+        address,
+        port: number,
+        protocol,
+        reserved: 0,
+    };
+    entries
+        .entry(key)
+        .or_insert(ServiceEntry { flags, backends });
 }
 
 /// Key of a backend.
@@ -314,7 +341,42 @@ pub fn backend_key(service: u32, slot: usize) -> BackendKey {
 
 #[cfg(test)]
 mod tests {
+    use weir_policy::testing::generate::{FRONTS, world};
+
     use super::*;
+
+    proptest::proptest! {
+        /// The kernel finds the service that the engine finds.
+        #[test]
+        fn services_are_where_the_engine_finds_them(world in world()) {
+            let mut entries = BTreeMap::new();
+            lower_services(&world.services, &mut entries);
+            let nodes = ["172.18.0.2", "fd00:18::3"];
+            for text in FRONTS.iter().chain(&nodes) {
+                let address: IpAddr = text.parse().expect("the alphabets hold addresses");
+                let node = nodes.contains(text);
+                let any = if address.is_ipv6() { ANY_NODE_V6 } else { ANY_NODE_V4 };
+                for port in [80, 81, 30080, 30081] {
+                    let at = |address| entries.get(&ServiceKey {
+                        address,
+                        port,
+                        protocol: protocol::TCP,
+                        reserved: 0,
+                    });
+                    let found = at(abi_address(address)).or_else(|| at(any).filter(|_| node));
+                    let found: Option<Vec<_>> = found.map(|entry| {
+                        entry.backends.iter().map(|to| (to.address, to.port)).collect()
+                    });
+                    let engine = world.service_at(address, Protocol::Tcp, port);
+                    let engine: Option<Vec<_>> = engine.map(|(_, port)| {
+                        let backends = port.backends_of(address.is_ipv6());
+                        backends.map(|(to, port)| (abi_address(to), port)).collect()
+                    });
+                    proptest::prop_assert_eq!(found, engine, "{}:{}", text, port);
+                }
+            }
+        }
+    }
 
     #[test]
     fn port_prefixes_cover_a_range_exactly() {

@@ -10,6 +10,7 @@
 //! agent adopts what is there and completes what a crash left half done. Nothing else on the node
 //! is touched.
 
+pub mod addresses;
 mod configure;
 pub mod netns;
 pub mod veth;

@@ -4,6 +4,7 @@
 //! one after the other. The order of a change is: proxy first (it then judges by the new snapshot
 //! and still serves what the kernel sends it), kernel second.
 
+mod addresses;
 pub mod alone;
 mod attach;
 mod attachments;
@@ -27,6 +28,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use ipnet::IpNet;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
@@ -45,6 +47,7 @@ use weir_policy::{
 use weir_proxy::{dns::learn::Learned, link::agent::AgentEnd};
 use weir_redirector::{Instance, Places, Redirector, Unmanaged};
 
+use addresses::Addresses;
 use attach::Waiting;
 use attachments::Attachments;
 use control::Request;
@@ -70,6 +73,7 @@ const SEARCH: Duration = Duration::from_secs(10);
 pub struct Agent {
     node: String,
     source: Source,
+    addresses: Addresses,
     /// Pods that the CNI plugin told of, and its calls that are not answered yet.
     attachments: Attachments,
     waiting: Vec<Waiting>,
@@ -120,6 +124,7 @@ impl Agent {
         instance: Instance,
         origin: Origin,
         node: String,
+        pod_ranges: Vec<IpNet>,
         observe: &ObserveOptions,
         reporting: ReportOptions,
         health: Option<SocketAddr>,
@@ -130,6 +135,7 @@ impl Agent {
             Origin::Cluster(client, _) => Some(Reporter::start(client.clone(), &node)),
             Origin::Manifests(..) => None,
         };
+        let addresses = Addresses::start(pod_ranges).await?;
         let mut source = Source::start(origin)?;
         source.synced().await;
         let attachments = Attachments::load(&instance.run_dir().join("attachments.json"));
@@ -156,6 +162,7 @@ impl Agent {
             node,
             located: source.cluster().map(|_| Located::default()),
             source,
+            addresses,
             attachments,
             waiting: Vec::new(),
             health,
@@ -211,6 +218,10 @@ impl Agent {
                 changed = self.source.changed() => {
                     changed?;
                     self.reconcile().await;
+                }
+                () = self.addresses.changed() => {
+                    self.put_in_force().await;
+                    self.settle();
                 }
                 Some(request) = self.requests.recv() => self.answer(request).await,
                 Some(event) = self.link.next() => {
@@ -292,6 +303,7 @@ impl Agent {
     async fn put_in_force(&mut self) {
         let mut reading = std::mem::take(&mut self.reading);
         reading.world.names = self.learnt.world();
+        self.addresses.put_into(&mut reading.world, &self.node);
         self.apply(&reading).await;
         self.reading = reading;
     }

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use ipnet::IpNet;
 use tokio::signal::unix::{SignalKind, signal};
 use weir_redirector::{Instance, MapSize};
 
@@ -28,7 +29,8 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct AgentCommand {
-    /// Folder (or file) of manifests: Namespace, Pod, Node, Service, EndpointSlice and the policies
+    /// Folder (or file) of manifests: Namespace, Pod, Node, Service, EndpointSlice, Endpoints and the
+    /// policies
     #[arg(
         long,
         required_unless_present = "cluster",
@@ -70,6 +72,15 @@ pub struct AgentCommand {
     /// sizes than before begin with empty maps
     #[arg(long, value_name = "NAME=ENTRIES", value_delimiter = ',')]
     map_size: Vec<MapSize>,
+    /// Addresses of pods, beside `spec.podCIDRs` of Nodes: one whose pod is not known is nobody's of
+    /// the world. May be given several times
+    #[arg(
+        long,
+        value_name = "CIDR",
+        value_delimiter = ',',
+        env = "WEIR_POD_CIDRS"
+    )]
+    pod_cidr: Vec<IpNet>,
     #[command(flatten)]
     cluster_name: Named,
     #[command(flatten)]
@@ -126,6 +137,7 @@ impl AgentCommand {
                 instance,
                 origin,
                 node,
+                self.pod_cidr,
                 &self.observe,
                 self.reporting,
                 self.health,

@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use weir_policy::model::Node;
 
 use crate::objects::PodObject;
@@ -14,9 +15,16 @@ const FIRST_V6: u128 = 0xfd00_0010_0244 << 80;
 const FIRST_SERVICE_V4: u32 = u32::from_be_bytes([10, 96, 0, 0]);
 const FIRST_SERVICE_V6: u128 = 0xfd00_0010_0096 << 80;
 
+/// What pods' addresses are given from.
+const RANGES: [IpNet; 2] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::from_bits(FIRST_V4), 16)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::from_bits(FIRST_V6), 48)),
+];
+
 /// Gives each pod without an address one of 10.244.0.0/16 and one of fd00:10:244::/48, in the
-/// order of their names. Pods are sorted by their keys already; made ones come after.
-pub(super) fn assign(pods: &mut [PodObject], nodes: &[Node]) {
+/// order of their names. Pods are sorted by their keys already; made ones come after. Returns these
+/// ranges where an address was given.
+pub(super) fn assign(pods: &mut [PodObject], nodes: &[Node]) -> BTreeSet<IpNet> {
     pods.sort_by(|a, b| (&a.pod.namespace, &a.pod.name).cmp(&(&b.pod.namespace, &b.pod.name)));
     let mut used: BTreeSet<IpAddr> = nodes
         .iter()
@@ -43,6 +51,7 @@ pub(super) fn assign(pods: &mut [PodObject], nodes: &[Node]) {
         used.extend(pair);
         pod.pod.addresses = pair.to_vec();
     }
+    RANGES.into_iter().filter(|_| number > 0).collect()
 }
 
 /// Addresses of 10.96.0.0/16 and fd00:10:96::/48 that no service has.

@@ -1,4 +1,5 @@
-//! Services with their backends: from EndpointSlices, or from pods where there are none.
+//! Services with their backends: from EndpointSlices, from Endpoints where there are none, or else
+//! from pods.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -28,6 +29,16 @@ pub(super) fn services(
             slices.entry(service).or_default().push(slice);
         }
     }
+    for (key, object) in Index::of_kind(objects, Kind::Endpoints) {
+        let Object::Endpoints(subsets) = object else {
+            continue;
+        };
+        // Where there are slices, they were made of it.
+        let service = (key.namespace.as_str(), key.name.as_str());
+        slices
+            .entry(service)
+            .or_insert_with(|| subsets.iter().collect());
+    }
     let mut services = Vec::new();
     for (key, object) in Index::of_kind(objects, Kind::Service) {
         let Object::Service(service) = object else {
@@ -52,6 +63,7 @@ pub(super) fn services(
                 ServicePort {
                     protocol: port.protocol,
                     port: port.port,
+                    node_port: port.node_port,
                     backends,
                 }
             })
@@ -61,6 +73,7 @@ pub(super) fn services(
             name: key.name.clone(),
             labels: service.labels.clone(),
             addresses,
+            external: service.external.clone(),
             ports,
             client_affinity: service.client_affinity,
         });

@@ -87,6 +87,85 @@ fn without_slices_a_service_leads_to_the_pods_it_selects() {
 }
 
 #[test]
+fn a_service_has_external_addresses_and_node_ports() {
+    let found = services("
+{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {type: LoadBalancer, selector: {app: web}, clusterIP: 10.96.0.1,
+ externalIPs: [203.0.113.5], ports: [{port: 80, nodePort: 30080}, {port: 90, protocol: UDP, nodePort: 0}]},
+ status: {loadBalancer: {ingress: [{ip: 203.0.113.6, ipMode: VIP}, {ip: 203.0.113.7, ipMode: Proxy},
+ {hostname: lb.example}]}}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: t}, spec: {clusterIP: None, selector: {app: web}, externalIPs: [203.0.113.8],
+ ports: [{port: 80, nodePort: 30081}]}}
+");
+    let service = &found[0];
+    assert_eq!(service.addresses, [ip("10.96.0.1")]);
+    // In mode `Proxy` traffic goes to the load balancer itself.
+    assert_eq!(service.external, [ip("203.0.113.5"), ip("203.0.113.6")]);
+    assert_eq!(service.ports[0].node_port, Some(30080));
+    assert_eq!(service.ports[1].node_port, None);
+    // Nobody translates what has no virtual address.
+    assert!(found[1].external.is_empty());
+    assert_eq!(found[1].ports[0].node_port, None);
+}
+
+#[test]
+fn endpoints_decide_where_there_are_no_slices() {
+    let text = "
+{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {clusterIP: 10.96.0.1,
+ ports: [{name: n, port: 80}, {name: u, port: 53, protocol: UDP}]}}
+---
+{apiVersion: v1, kind: Endpoints, metadata: {name: s}, subsets: [
+ {addresses: [{ip: 10.1.0.1}], notReadyAddresses: [{ip: 10.1.0.2}], ports: [{name: n, port: 8000}]},
+ {addresses: [{ip: 10.1.0.3}], ports: [{name: n, port: 8001}, {name: u, port: 5353, protocol: UDP}]}]}
+";
+    let found = services(text);
+    assert_eq!(
+        found[0].ports[0].backends,
+        [(ip("10.1.0.1"), 8000), (ip("10.1.0.3"), 8001)]
+    );
+    assert_eq!(found[0].ports[1].backends, [(ip("10.1.0.3"), 5353)]);
+    let found = services(&format!("{text}---
+{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: s-1, labels: {{kubernetes.io/service-name: s}}}},
+ addressType: IPv4, ports: [{{name: n, port: 9000}}], endpoints: [{{addresses: [10.1.0.9]}}]}}
+"));
+    assert_eq!(found[0].ports[0].backends, [(ip("10.1.0.9"), 9000)]);
+}
+
+#[test]
+fn ranges_of_pods_are_those_of_nodes_and_those_that_addresses_are_given_from() {
+    let text = "
+{apiVersion: v1, kind: Node, metadata: {name: n}, spec: {podCIDR: 10.1.0.0/24, podCIDRs: [10.1.0.0/24, 'fd01::/64']}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: p}}
+";
+    let given = Options {
+        assign_addresses: true,
+        ..Options::default()
+    };
+    let (plain, _) = world(text, Options::default());
+    let ranges: Vec<String> = plain.nodes[0]
+        .pod_ranges
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(ranges, ["10.1.0.0/24", "fd01::/64"]);
+    assert!(plain.pod_ranges.is_empty());
+    let (assigned, _) = world(text, given);
+    let ranges: Vec<String> = assigned
+        .pod_ranges
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(ranges, ["10.244.0.0/16", "fd00:10:244::/48"]);
+    // Every pod has an address: nothing is said of others.
+    let (told, _) = world(
+        "{apiVersion: v1, kind: Pod, metadata: {name: p}, status: {podIP: 10.244.0.9}}",
+        given,
+    );
+    assert!(told.pod_ranges.is_empty());
+}
+
+#[test]
 fn slices_decide_where_there_are_any() {
     let found = services("
 {apiVersion: v1, kind: Service, metadata: {name: s}, spec: {selector: {app: web}, clusterIP: 10.96.0.1,

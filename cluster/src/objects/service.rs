@@ -1,9 +1,8 @@
-//! Services and the slices that say where they lead.
+//! Services, and the slices and endpoints that say where they lead.
 
 use std::net::IpAddr;
 
 use serde::Deserialize;
-use serde_json::Value;
 use weir_policy::model::{Labels, Protocol};
 
 use super::{Fault, Meta, Object, ObjectKey, Raw, address, or_default, protocol};
@@ -16,6 +15,8 @@ pub struct ServiceObject {
     pub labels: Labels,
     /// Virtual addresses; empty for headless and external services.
     pub addresses: Vec<IpAddr>,
+    /// `externalIPs`, and addresses of its load balancer that the nodes answer for.
+    pub external: Vec<IpAddr>,
     /// Neither headless nor external: a cluster gives it an address.
     pub virtual_address: bool,
     pub ports: Vec<ServicePortObject>,
@@ -32,6 +33,8 @@ pub struct ServicePortObject {
     pub name: String,
     pub protocol: Protocol,
     pub port: u16,
+    /// The port of every node that leads here.
+    pub node_port: Option<u16>,
     pub target: TargetPort,
 }
 
@@ -77,6 +80,31 @@ pub(super) struct RawSpec {
     selector: Labels,
     #[serde(deserialize_with = "or_default")]
     session_affinity: String,
+    #[serde(rename = "externalIPs", deserialize_with = "or_default")]
+    external_ips: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct RawStatus {
+    #[serde(deserialize_with = "or_default")]
+    load_balancer: RawBalancer,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawBalancer {
+    #[serde(deserialize_with = "or_default")]
+    ingress: Vec<RawIngress>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct RawIngress {
+    #[serde(deserialize_with = "or_default")]
+    ip: String,
+    #[serde(deserialize_with = "or_default")]
+    ip_mode: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -87,6 +115,8 @@ struct RawPort {
     #[serde(default)]
     protocol: Option<String>,
     port: u16,
+    #[serde(default)]
+    node_port: Option<u16>,
     #[serde(default)]
     target_port: Option<RawTarget>,
 }
@@ -115,6 +145,31 @@ pub(super) struct RawSlice {
     endpoints: Vec<RawEndpoint>,
 }
 
+/// An Endpoints object, whose subsets stand beside its metadata.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawEndpoints {
+    #[serde(deserialize_with = "or_default")]
+    subsets: Vec<RawSubset>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawSubset {
+    /// The ready ones.
+    #[serde(deserialize_with = "or_default")]
+    addresses: Vec<RawSubsetAddress>,
+    #[serde(deserialize_with = "or_default")]
+    ports: Vec<RawSlicePort>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawSubsetAddress {
+    #[serde(deserialize_with = "or_default")]
+    ip: String,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct RawSlicePort {
@@ -139,7 +194,7 @@ struct RawConditions {
     ready: Option<bool>,
 }
 
-pub(super) fn service(_key: &ObjectKey, raw: Raw<RawSpec, Value>) -> Result<Object, Fault> {
+pub(super) fn service(_key: &ObjectKey, raw: Raw<RawSpec, RawStatus>) -> Result<Object, Fault> {
     let spec = raw.spec;
     let mut addresses = Vec::new();
     let given = std::iter::once(&spec.cluster_ip).chain(&spec.cluster_ips);
@@ -153,12 +208,21 @@ pub(super) fn service(_key: &ObjectKey, raw: Raw<RawSpec, Value>) -> Result<Obje
     if spec.kind == "ExternalName" {
         addresses.clear();
     }
+    let virtual_address = !headless && spec.kind != "ExternalName";
+    // A service without a virtual address has no others either: nobody translates them.
+    let external = match virtual_address {
+        true => external(&spec.external_ips, &raw.status)?,
+        false => Vec::new(),
+    };
     let mut ports = Vec::with_capacity(spec.ports.len());
     for (index, port) in spec.ports.into_iter().enumerate() {
         let field = || format!("spec.ports[{index}].protocol");
         ports.push(ServicePortObject {
             protocol: protocol(port.protocol.as_deref(), field)?,
             port: port.port,
+            node_port: port
+                .node_port
+                .filter(|number| *number > 0 && virtual_address),
             target: match port.target_port {
                 None | Some(RawTarget::Number(0)) => TargetPort::Number(port.port),
                 Some(RawTarget::Number(number)) => TargetPort::Number(number),
@@ -170,11 +234,53 @@ pub(super) fn service(_key: &ObjectKey, raw: Raw<RawSpec, Value>) -> Result<Obje
     Ok(Object::Service(ServiceObject {
         labels: raw.metadata.labels,
         addresses,
-        virtual_address: !headless && spec.kind != "ExternalName",
+        external,
+        virtual_address,
         ports,
         selector: Some(spec.selector).filter(|selector| !selector.is_empty()),
         client_affinity: spec.session_affinity == "ClientIP",
     }))
+}
+
+fn external(given: &[String], status: &RawStatus) -> Result<Vec<IpAddr>, Fault> {
+    let mut found = Vec::new();
+    for (index, text) in given.iter().enumerate() {
+        found.push(address(text, || format!("spec.externalIPs[{index}]"))?);
+    }
+    for (index, ingress) in status.load_balancer.ingress.iter().enumerate() {
+        // Without an address it has a name. What is in mode `Proxy` goes to the balancer itself.
+        if !ingress.ip.is_empty() && ingress.ip_mode != "Proxy" {
+            let field = || format!("status.loadBalancer.ingress[{index}].ip");
+            found.push(address(&ingress.ip, field)?);
+        }
+    }
+    Ok(found)
+}
+
+/// An `Endpoints` object as the slices of its subsets: its name is its service's.
+pub(super) fn endpoints(key: &ObjectKey, raw: RawEndpoints) -> Result<Object, Fault> {
+    let mut slices = Vec::with_capacity(raw.subsets.len());
+    for (index, subset) in raw.subsets.into_iter().enumerate() {
+        let mut slice = SliceObject {
+            service: key.name.clone(),
+            ..SliceObject::default()
+        };
+        for (at, port) in subset.ports.into_iter().enumerate() {
+            let field = || format!("subsets[{index}].ports[{at}].protocol");
+            let protocol = protocol(port.protocol.as_deref(), field)?;
+            slice.ports.extend(port.port.map(|number| SlicePort {
+                name: port.name,
+                protocol,
+                port: number,
+            }));
+        }
+        for given in &subset.addresses {
+            let field = || format!("subsets[{index}].addresses");
+            slice.ready.push(address(&given.ip, field)?);
+        }
+        slices.push(slice);
+    }
+    Ok(Object::Endpoints(slices))
 }
 
 pub(super) fn slice(_key: &ObjectKey, raw: RawSlice) -> Result<Object, Fault> {

@@ -201,7 +201,7 @@ fn a_refused_policy_has_its_stand_in() {
 
 proptest! {
     #[test]
-    fn nothing_panics(text in "(?s).{0,40}", kind in "(Pod|Service|Node|EndpointSlice|DaemonSet)") {
+    fn nothing_panics(text in "(?s).{0,40}", kind in "(Pod|Service|Node|EndpointSlice|Endpoints|DaemonSet)") {
         drop(crate::yaml::documents(&text, std::path::Path::new("f")));
         let value = json!({"apiVersion": "v1", "kind": kind, "metadata": text, "spec": [text]});
         drop(convert(&value));

@@ -173,6 +173,11 @@ fn service(object: &Object, plan: &ServicePlan) -> Value {
     value["spec"]["clusterIP"] = json!(addresses.first());
     value["spec"]["clusterIPs"] = json!(addresses);
     value["spec"]["ipFamilies"] = json!(families);
+    for (index, port) in plan.ports.iter().enumerate() {
+        if let Some(number) = port.node_port {
+            value["spec"]["ports"][index]["nodePort"] = json!(number);
+        }
+    }
     value
 }
 

@@ -1,4 +1,7 @@
 //! Every prefix that policies can tell apart, with its class: the outside, nodes and pods.
+//!
+//! A policy's prefix inside one of a node's, or inside a range of pods, is the node's or unknown
+//! like the range: it must not make a hole of the outside there.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -12,7 +15,7 @@ use super::{
     AddressEntry, Atom, AtomId, ClassId, Compiler, Identity, Local, Owner, Snapshot, holding,
     identity,
 };
-use crate::model::{Entity, Peer, World};
+use crate::model::{Entity, Peer, Place, ServiceSelector, World, place::LINK_LOCAL};
 
 // === impl Compiler ===
 
@@ -33,12 +36,13 @@ impl Compiler {
                 .addresses
                 .insert(prefix, AddressEntry { class, owner });
         };
-        let mut outside: BTreeSet<IpNet> =
-            BTreeSet::from([IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())]);
+        let places = Places::of(world, local);
+        let mut prefixes: BTreeSet<IpNet> = places.prefixes().collect();
+        prefixes.extend([IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())]);
         for atom in atoms.values() {
             if let Atom::Peer(Peer::Cidr { cidr, except, .. }) = atom {
-                outside.insert(cidr.trunc());
-                outside.extend(except.iter().map(IpNet::trunc));
+                prefixes.insert(cidr.trunc());
+                prefixes.extend(except.iter().map(IpNet::trunc));
             }
         }
         // Backends outside the cluster, which some peers tell apart.
@@ -55,31 +59,30 @@ impl Compiler {
                 matching.flat_map(|(_, found)| found.iter().map(|a| (IpNet::from(*a), peer))),
             );
         }
-        outside.extend(named.iter().map(|(prefix, _)| *prefix));
+        prefixes.extend(named.iter().map(|(prefix, _)| *prefix));
         for service in &world.services {
             if by_service || service.is_apiserver() {
                 let backends = service.ports.iter().flat_map(|port| &port.backends);
-                outside.extend(backends.map(|(address, _)| IpNet::from(*address)));
+                prefixes.extend(backends.map(|(address, _)| IpNet::from(*address)));
             }
         }
-        for prefix in outside {
-            let holds = |atom: &Atom| match atom {
-                Atom::Peer(peer @ Peer::Name(_)) => named.contains(&(prefix, peer)),
-                Atom::Peer(peer) => outside_is(peer, prefix, world),
-                Atom::NamedPort(..) => false,
+        for prefix in prefixes {
+            let of = places.of_prefix(prefix);
+            let holds = |atom: &Atom| match (atom, of) {
+                (Atom::NamedPort(..), _) => false,
+                (Atom::Peer(peer), Place::Node { local }) => node_is(peer, prefix, local, world),
+                (Atom::Peer(peer), Place::Unknown) => unknown_is(peer, prefix, world),
+                (Atom::Peer(peer @ Peer::Name(_)), Place::Outside) => {
+                    named.contains(&(prefix, peer))
+                }
+                (Atom::Peer(peer), Place::Outside) => outside_is(peer, prefix, world),
             };
-            place(prefix, Owner::Outside, holding(atoms, holds));
-        }
-        for (address, is_local) in node_addresses(world, local) {
-            let holds = |atom: &Atom| match atom {
-                Atom::Peer(peer) => node_is(peer, address, is_local, world),
-                Atom::NamedPort(..) => false,
+            let owner = match of {
+                Place::Node { local } => Owner::Node { local },
+                Place::Unknown => Owner::Unknown,
+                Place::Outside => Owner::Outside,
             };
-            place(
-                address.into(),
-                Owner::Node { local: is_local },
-                holding(atoms, holds),
-            );
+            place(prefix, owner, holding(atoms, holds));
         }
         let by_address: Vec<(AtomId, &Peer)> = atoms
             .iter()
@@ -125,20 +128,59 @@ impl Compiler {
     }
 }
 
-/// Addresses of nodes, and whether they are the local one's.
-fn node_addresses(world: &World, local: Local<'_>) -> BTreeMap<IpAddr, bool> {
-    let of_nodes = world.nodes.iter().map(|node| (&node.name, &node.addresses));
-    let of_pods = world
-        .pods
-        .iter()
-        .map(|pod| (&pod.node, &pod.host_addresses));
-    let mut addresses = BTreeMap::new();
-    for (name, list) in of_nodes.chain(of_pods) {
-        for address in list {
-            *addresses.entry(*address).or_insert(false) |= name == local.node();
+/// Whose addresses are that no pod has: [`World::place`] for many prefixes.
+struct Places {
+    /// What nodes have, and whether it is the local one's.
+    nodes: BTreeMap<IpNet, bool>,
+    /// Those of them that are more than an address.
+    wide: Vec<(IpNet, bool)>,
+    unknown: BTreeSet<IpNet>,
+}
+
+impl Places {
+    fn of(world: &World, local: Local<'_>) -> Self {
+        let mut nodes = BTreeMap::new();
+        for (prefix, is_local) in world.node_prefixes(local.node()) {
+            *nodes.entry(prefix).or_insert(false) |= is_local;
+        }
+        let wide = nodes.iter().filter(|(prefix, _)| !is_single(**prefix));
+        Self {
+            wide: wide.map(|(prefix, local)| (*prefix, *local)).collect(),
+            unknown: world.unknown_prefixes().collect(),
+            nodes,
         }
     }
-    addresses
+
+    fn prefixes(&self) -> impl Iterator<Item = IpNet> + '_ {
+        self.nodes.keys().chain(&self.unknown).copied()
+    }
+
+    /// Whose the part of a prefix is that no longer prefix covers.
+    fn of_prefix(&self, prefix: IpNet) -> Place {
+        let wide = self.wide.iter().filter(|(of, _)| of.contains(&prefix));
+        let nodes = wide
+            .map(|(_, local)| *local)
+            .chain(self.nodes.get(&prefix).copied());
+        match nodes.max() {
+            Some(local) => Place::Node { local },
+            None if self.unknown.iter().any(|of| of.contains(&prefix)) => Place::Unknown,
+            None => Place::Outside,
+        }
+    }
+}
+
+fn is_single(prefix: IpNet) -> bool {
+    prefix.prefix_len() == prefix.max_prefix_len()
+}
+
+/// Whether every address of a prefix is in a CIDR peer.
+fn covers(peer: &Peer, prefix: IpNet) -> bool {
+    match peer {
+        Peer::Cidr { cidr, except, .. } => {
+            cidr.contains(&prefix) && !except.iter().any(|part| part.contains(&prefix))
+        }
+        _ => false,
+    }
 }
 
 /// Whether an address is behind the Kubernetes API.
@@ -160,30 +202,50 @@ fn is_address(peer: &Peer, address: IpAddr, world: &World) -> bool {
     }
 }
 
-fn node_is(peer: &Peer, address: IpAddr, local: bool, world: &World) -> bool {
+/// Whether a node's address, or the part of a node's prefix that no longer one covers, is this peer.
+fn node_is(peer: &Peer, prefix: IpNet, local: bool, world: &World) -> bool {
     match peer {
         Peer::Pods(_) | Peer::Name(_) => false,
-        Peer::Cidr { cluster_too, .. } => *cluster_too && peer.contains(address),
-        Peer::Service(services) => services.contains(&world.services, address),
+        Peer::Cidr { cluster_too, .. } => *cluster_too && covers(peer, prefix),
+        Peer::Service(services) => is_backend(services, prefix, world),
         Peer::Entity(entity) => match entity {
             Entity::All | Entity::Cluster => true,
             Entity::Host => local,
             Entity::RemoteNode => !local,
-            Entity::KubeApiserver => is_apiserver(world, address),
+            Entity::KubeApiserver => is_single(prefix) && is_apiserver(world, prefix.addr()),
             Entity::World | Entity::WorldIpv4 | Entity::WorldIpv6 => false,
         },
     }
 }
 
-/// Whether the part of a prefix that no longer prefix covers is this peer.
-fn outside_is(peer: &Peer, prefix: IpNet, world: &World) -> bool {
-    let single = prefix.prefix_len() == prefix.max_prefix_len();
+/// Whether an address of the cluster whose owner is not known is this peer: only what would hold
+/// for it whoever its owner is. A link-local address is one that its owner has besides those that
+/// peers are told by, so for it nothing is known from it alone.
+fn unknown_is(peer: &Peer, prefix: IpNet, world: &World) -> bool {
+    let told_by_address = !LINK_LOCAL.contains(&prefix);
     match peer {
         Peer::Pods(_) | Peer::Name(_) => false,
-        Peer::Cidr { cidr, except, .. } => {
-            cidr.contains(&prefix) && !except.iter().any(|part| part.contains(&prefix))
+        Peer::Cidr { cluster_too, .. } => told_by_address && *cluster_too && covers(peer, prefix),
+        Peer::Service(services) => told_by_address && is_backend(services, prefix, world),
+        Peer::Entity(Entity::All) => true,
+        Peer::Entity(Entity::KubeApiserver) => {
+            told_by_address && is_single(prefix) && is_apiserver(world, prefix.addr())
         }
-        Peer::Service(services) => single && services.contains(&world.services, prefix.addr()),
+        Peer::Entity(_) => false,
+    }
+}
+
+fn is_backend(services: &ServiceSelector, prefix: IpNet, world: &World) -> bool {
+    is_single(prefix) && services.contains(&world.services, prefix.addr())
+}
+
+/// Whether the part of a prefix that no longer prefix covers is this peer.
+fn outside_is(peer: &Peer, prefix: IpNet, world: &World) -> bool {
+    let single = is_single(prefix);
+    match peer {
+        Peer::Pods(_) | Peer::Name(_) => false,
+        Peer::Cidr { .. } => covers(peer, prefix),
+        Peer::Service(services) => is_backend(services, prefix, world),
         Peer::Entity(entity) => match entity {
             Entity::All | Entity::World => true,
             Entity::WorldIpv4 => matches!(prefix, IpNet::V4(_)),

@@ -9,7 +9,7 @@ use crate::{
     model::Direction,
     testing::{
         SideFlow,
-        generate::{NODE, flow, world, world_and_flows},
+        generate::{FRONTS, NODE, address, flow, world, world_and_flows},
         naive,
     },
 };
@@ -66,6 +66,22 @@ proptest! {
         }
     }
 
+    /// A flow goes by the service, and by no other, that its address and port are of.
+    #[test]
+    fn services_lead_where_the_naive_evaluator_says(world in world()) {
+        let others = ["172.18.0.2", "fd00:18::3", "169.254.1.1", "127.0.0.1", "10.244.0.2", "192.0.2.1"];
+        for text in FRONTS.iter().chain(&others) {
+            let address = address(text);
+            for port in [80, 81, 30080, 30081] {
+                let found = world.service_at(address, Protocol::Tcp, port);
+                let found = found.map(|(_, port)| port.backends_of(address.is_ipv6()).collect());
+                let expected = naive::backends(&world, address, port);
+                prop_assert_eq!(found.unwrap_or_else(Vec::new), expected, "{}:{}", text, port);
+                prop_assert!(world.service_at(address, Protocol::Udp, port).is_none());
+            }
+        }
+    }
+
     /// What the proxy decides is what the rules say, request by request.
     #[test]
     fn the_proxys_table_agrees_with_the_naive_evaluator(
@@ -109,13 +125,15 @@ proptest! {
         (before, after) in (world(), world()),
         seed in any::<prop::sample::Index>(),
     ) {
-        // Pods, namespaces and services stay, the policies change.
+        // Pods, nodes, namespaces and services stay, the policies change.
         let after = World {
             cluster: before.cluster.clone(),
             pods: before.pods.clone(),
             namespaces: before.namespaces.clone(),
             services: before.services.clone(),
             names: before.names.clone(),
+            nodes: before.nodes.clone(),
+            pod_ranges: before.pod_ranges.clone(),
             ..after
         };
         let mut compiler = Compiler::new();

@@ -4,8 +4,8 @@ use super::misses::{Miss, MissKind, View, distance};
 use crate::{
     compile::subject,
     model::{
-        Entity, Key, Labels, NamespaceScope, ObjectRef, Operator, Peer, Peers, Pod, PodSelector,
-        PolicyKind, Requirement, Selector, WhichServices,
+        Entity, Key, Labels, NamespaceScope, ObjectRef, Operator, Peer, Peers, Place, Pod,
+        PodSelector, PolicyKind, Requirement, Selector, WhichServices, place::LINK_LOCAL,
     },
 };
 
@@ -23,7 +23,7 @@ pub(super) fn misses(view: &View<'_>, object: &ObjectRef, peers: &Peers) -> Vec<
 
 fn of_peer(view: &View<'_>, object: &ObjectRef, peer: &Peer) -> Vec<Miss> {
     if let Peer::Pods(selector) = peer {
-        return match view.peer.filter(|pod| !pod.host_network) {
+        return match pod(view) {
             Some(pod) => of_pods(view, object, selector, pod),
             None => vec![Miss::new(
                 MissKind::Peer,
@@ -45,7 +45,9 @@ fn of_peer(view: &View<'_>, object: &ObjectRef, peer: &Peer) -> Vec<Miss> {
             format!("`{}` is not in `{cidr}`", view.address)
         } else if let Some(part) = except.iter().find(|part| part.contains(&view.address)) {
             format!("`{}` is in `{part}`, an `except` of `{cidr}`", view.address)
-        } else if !cluster_too && is_cluster(view) {
+        } else if is_nameless(view) {
+            format!("`{}` is {}", view.address, what(view, false))
+        } else if !cluster_too && !is_outside(view) {
             let text = format!(
                 "`{}` is {}, and a CIDR of a Cilium policy never means pods or nodes",
                 view.address,
@@ -75,7 +77,7 @@ fn of_peer(view: &View<'_>, object: &ObjectRef, peer: &Peer) -> Vec<Miss> {
         };
     }
     if let Peer::Service(services) = peer
-        && !services.contains(&view.world.services, view.address)
+        && (is_nameless(view) || !services.contains(&view.world.services, view.address))
     {
         let which = match &services.which {
             WhichServices::Named(name) => format!("service `{name}`"),
@@ -102,8 +104,13 @@ fn of_peer(view: &View<'_>, object: &ObjectRef, peer: &Peer) -> Vec<Miss> {
             .filter(|(_, found)| found.contains(&view.address))
             .map(|(name, _)| name.as_str())
             .collect();
-        if is_cluster(view) || !known.iter().any(|name| pattern.matches(name)) {
+        if !is_outside(view) || !known.iter().any(|name| pattern.matches(name)) {
             let text = match known.first() {
+                Some(_) if !is_outside(view) => format!(
+                    "a name means addresses outside the cluster, and {} is {}",
+                    view.address,
+                    what(view, false)
+                ),
                 Some(name) => format!("{} is `{name}`, not `{pattern}`", view.address),
                 None => format!(
                     "no endpoint has asked DNS for `{pattern}` and got {}",
@@ -220,24 +227,26 @@ fn lacks(whose: &str, requirement: &Requirement, value: Option<&str>) -> String 
     }
 }
 
-fn is_node(view: &View<'_>) -> Option<bool> {
-    let nodes = &view.world.nodes;
-    let found = nodes
-        .iter()
-        .find(|node| node.addresses.contains(&view.address));
-    let own = view.own.host_addresses.contains(&view.address);
-    match found {
-        Some(node) => Some(own || node.name == view.own.node),
-        None if own => Some(true),
-        None => {
-            let of_pod = |pod: &Pod| pod.host_addresses.contains(&view.address);
-            view.world.pods.iter().any(of_pod).then_some(false)
-        }
+/// Whose the other end is, where it is no pod's.
+fn place(view: &View<'_>) -> Place {
+    match view.own.host_addresses.contains(&view.address) {
+        true => Place::Node { local: true },
+        false => view.world.place(view.address, &view.own.node),
     }
 }
 
-fn is_cluster(view: &View<'_>) -> bool {
-    view.peer.is_some() || is_node(view).is_some()
+fn pod<'a>(view: &View<'a>) -> Option<&'a Pod> {
+    view.peer.filter(|pod| !pod.host_network)
+}
+
+fn is_outside(view: &View<'_>) -> bool {
+    pod(view).is_none() && place(view) == Place::Outside
+}
+
+/// Whether the address is nobody's that is known and tells nothing.
+fn is_nameless(view: &View<'_>) -> bool {
+    let unknown = pod(view).is_none() && place(view) == Place::Unknown;
+    unknown && LINK_LOCAL.contains(&view.address)
 }
 
 fn is_apiserver(view: &View<'_>) -> bool {
@@ -248,30 +257,38 @@ fn is_apiserver(view: &View<'_>) -> bool {
 }
 
 fn is_entity(view: &View<'_>, entity: Entity) -> bool {
-    let pod = view.peer.is_some_and(|pod| !pod.host_network);
+    let node = pod(view).is_none().then(|| place(view));
     match entity {
         Entity::All => true,
-        Entity::Cluster => is_cluster(view) || is_apiserver(view),
-        Entity::KubeApiserver => is_apiserver(view),
-        Entity::World => !is_cluster(view),
-        Entity::WorldIpv4 => !is_cluster(view) && view.address.is_ipv4(),
-        Entity::WorldIpv6 => !is_cluster(view) && view.address.is_ipv6(),
-        Entity::Host => !pod && is_node(view) == Some(true),
-        Entity::RemoteNode => !pod && is_node(view) == Some(false),
+        Entity::Cluster => match node {
+            None | Some(Place::Node { .. }) => true,
+            Some(Place::Unknown) => false,
+            Some(Place::Outside) => is_apiserver(view),
+        },
+        Entity::KubeApiserver => is_apiserver(view) && !is_nameless(view),
+        Entity::World => is_outside(view),
+        Entity::WorldIpv4 => is_outside(view) && view.address.is_ipv4(),
+        Entity::WorldIpv6 => is_outside(view) && view.address.is_ipv6(),
+        Entity::Host => node == Some(Place::Node { local: true }),
+        Entity::RemoteNode => node == Some(Place::Node { local: false }),
     }
 }
 
 /// What the other end is, in a word; an outside address with its family where asked for.
 fn what(view: &View<'_>, family: bool) -> String {
-    let pod = view.peer.filter(|pod| !pod.host_network);
-    match (pod, is_node(view)) {
-        (Some(pod), _) => format!("a pod, {}", pod.full_name()),
-        (None, Some(true)) => "the pod's own node".to_owned(),
-        (None, Some(false)) => "another node".to_owned(),
-        (None, None) if family && view.address.is_ipv6() => "an outside IPv6 address".to_owned(),
-        (None, None) if family => "an outside IPv4 address".to_owned(),
-        (None, None) => "an outside address".to_owned(),
-    }
+    let text = match (pod(view), place(view)) {
+        (Some(pod), _) => return format!("a pod, {}", pod.full_name()),
+        (None, Place::Node { local: true }) => "the pod's own node",
+        (None, Place::Node { local: false }) => "another node",
+        (None, Place::Unknown) if LINK_LOCAL.contains(&view.address) => {
+            "a link-local address that no node is known to have"
+        }
+        (None, Place::Unknown) => "an address of the cluster's pods whose pod is not known",
+        (None, Place::Outside) if family && view.address.is_ipv6() => "an outside IPv6 address",
+        (None, Place::Outside) if family => "an outside IPv4 address",
+        (None, Place::Outside) => "an outside address",
+    };
+    text.to_owned()
 }
 
 fn entity_name(entity: Entity) -> &'static str {

@@ -114,52 +114,49 @@ pub fn resolve<'a>(
 
 /// Writes the flow's destination as the simulator takes it; tells the service it goes by.
 pub(super) fn destination(world: &World, flow: &mut Flow) -> Result<Option<Via>, TargetError> {
-    let (service, address, named) = match resolve(world, "to", &flow.to)? {
+    match resolve(world, "to", &flow.to)? {
         Target::End(name) => {
             let address: Option<IpAddr> = name.parse().ok();
             flow.to = name;
-            let service = address.and_then(|address| {
-                let of = |service: &&Service| service.addresses.contains(&address);
-                world.services.iter().find(of)
-            });
-            match (service, address) {
-                (Some(service), Some(address)) => (service, address, false),
-                _ => return Ok(None),
-            }
+            let by = |(address, port)| via(world, address, flow.protocol, port);
+            Ok(address.zip(flow.port).and_then(by))
         }
-        Target::Service(service) => {
-            // Its name is what a client sends as the host.
-            let port = flow.port.filter(|port| *port != 80);
-            let host = port.map_or(service.name.clone(), |port| {
-                format!("{}:{port}", service.name)
-            });
-            if let Some(http) = &mut flow.http {
-                http.host.get_or_insert(host);
-            }
-            let Some(address) = family(service, &flow.from) else {
-                return Err(TargetError::NoService {
-                    field: "to",
-                    name: service.name.clone(),
-                });
-            };
-            flow.to = address.to_string();
-            (service, address, true)
-        }
+        Target::Service(service) => named(world, flow, service),
+    }
+}
+
+/// The service whose way an address and a port go; `None`: the address itself is the other end.
+fn via(world: &World, address: IpAddr, protocol: Protocol, port: u16) -> Option<Via> {
+    let (service, found) = world.service_at(address, protocol, port)?;
+    Some(Via {
+        shown: format!("{}/{}:{}", service.namespace, service.name, found.port),
+        backends: found.backends_of(address.is_ipv6()).collect(),
+    })
+}
+
+/// A service by its name, which is what a client sends as the host.
+fn named(world: &World, flow: &mut Flow, service: &Service) -> Result<Option<Via>, TargetError> {
+    let port = flow.port.filter(|port| *port != 80);
+    let host = port.map_or(service.name.clone(), |port| {
+        format!("{}:{port}", service.name)
+    });
+    if let Some(http) = &mut flow.http {
+        http.host.get_or_insert(host);
+    }
+    let Some(address) = family(service, &flow.from) else {
+        return Err(TargetError::NoService {
+            field: "to",
+            name: service.name.clone(),
+        });
     };
+    flow.to = address.to_string();
     let Some(port) = flow.port else {
         return Ok(None);
     };
     let name = format!("{}/{}", service.namespace, service.name);
     let protocol = flow.protocol;
-    let found = service
-        .ports
-        .iter()
-        .find(|candidate| candidate.protocol == protocol && candidate.port == port);
-    let Some(found) = found else {
-        if !named {
-            // Nothing translates it: the address itself is the other end.
-            return Ok(None);
-        }
+    let mut ports = service.ports.iter();
+    if !ports.any(|has| (has.protocol, has.port) == (protocol, port)) {
         let ports: Vec<String> = service
             .ports
             .iter()
@@ -171,27 +168,13 @@ pub(super) fn destination(world: &World, flow: &mut Flow) -> Result<Option<Via>,
             port,
             ports: ports.join(", "),
         });
-    };
-    let backends: Vec<_> = found
-        .backends
-        .iter()
-        .copied()
-        .filter(|(backend, _)| backend.is_ipv6() == address.is_ipv6())
-        .collect();
-    if backends.is_empty() {
-        if !named {
-            return Ok(None);
-        }
-        return Err(TargetError::NoBackend {
-            name,
-            protocol,
-            port,
-        });
     }
-    Ok(Some(Via {
-        shown: format!("{name}:{port}"),
-        backends,
-    }))
+    let found = via(world, address, protocol, port);
+    found.map(Some).ok_or(TargetError::NoBackend {
+        name,
+        protocol,
+        port,
+    })
 }
 
 /// An address as people name it: its pod's name where it is a pod's.

@@ -71,6 +71,96 @@ fn the_rule_that_decided_is_named_and_services_lead_to_their_pods() {
     assert_eq!(explanation.egress.selected_by, []);
 }
 
+/// The workshop behind a node port and an external address, on a node with an address that no
+/// object tells.
+fn with_node_port() -> Sample {
+    let mut sample = workshop();
+    sample.world.nodes.push(crate::model::Node {
+        name: "n".into(),
+        addresses: vec!["172.18.0.2".parse().unwrap()],
+        prefixes: vec!["169.254.1.1/32".parse().unwrap()],
+        ..Default::default()
+    });
+    let service = &mut sample.world.services[0];
+    service.external.push("203.0.113.5".parse().unwrap());
+    service.ports[0].node_port = Some(30080);
+    sample
+}
+
+#[test]
+fn every_way_to_a_service_is_judged_on_its_backend() {
+    let sample = with_node_port();
+    for (to, port) in [
+        ("10.244.0.2", 80),
+        ("10.96.0.7", 8000),
+        ("203.0.113.5", 8000),
+        ("172.18.0.2", 30080),
+        ("169.254.1.1", 30080),
+    ] {
+        for (path, expected) in [("/headers", Outcome::Allow), ("/ip", Outcome::HttpDeny)] {
+            let flow = json!({"from": "deploy/sleep", "to": to, "protocol": "TCP", "port": port,
+                              "http": {"path": path}});
+            let explanation = explain(&sample, flow);
+            assert_eq!(explanation.verdict, expected, "{to}:{port}{path}");
+            let backend = ["default/httpbin-0", "10.244.0.2"];
+            assert!(
+                backend.contains(&explanation.flow.to.as_str()),
+                "{to}:{port}"
+            );
+            assert_eq!(explanation.flow.port, Some(80));
+        }
+    }
+    // Not the service's: the node itself.
+    let flow =
+        json!({"from": "deploy/sleep", "to": "172.18.0.2", "protocol": "TCP", "port": 30081});
+    assert_eq!(explain(&sample, flow).flow.to, "172.18.0.2");
+}
+
+/// `ipBlock` without the pods is not walked around by a node port.
+#[test]
+fn a_prefix_without_the_pods_opens_no_node_port() {
+    let sample = with_node_port().policy(&network_policy(
+        "no-pods",
+        json!({"podSelector": {"matchLabels": {"app": "sleep"}}, "policyTypes": ["Egress"],
+               "egress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.244.0.0/16"]}}]}]}),
+    ));
+    for (to, port) in [
+        ("10.244.0.2", 80),
+        ("172.18.0.2", 30080),
+        ("203.0.113.5", 8000),
+    ] {
+        let flow = json!({"from": "deploy/sleep", "to": to, "protocol": "TCP", "port": port});
+        assert_eq!(
+            explain(&sample, flow).egress.side.verdict,
+            Outcome::Deny,
+            "{to}:{port}"
+        );
+    }
+}
+
+#[test]
+fn an_address_of_pods_without_a_pod_is_told_as_that() {
+    let mut sample = Sample::workshop().policy(&cilium_policy(
+        "world",
+        json!({"endpointSelector": {"matchLabels": {"app": "httpbin"}},
+               "ingress": [{"fromEntities": ["world"]}]}),
+    ));
+    sample
+        .world
+        .pod_ranges
+        .insert("10.244.0.0/16".parse().unwrap());
+    let of =
+        |from: &str| json!({"from": from, "to": "deploy/httpbin", "protocol": "TCP", "port": 80});
+    let text = miss(&sample, of("10.244.3.9"));
+    assert!(
+        text.contains(
+            "10.244.3.9 is an address of the cluster's pods whose pod is not known, not `world`"
+        ),
+        "{text}"
+    );
+    assert_eq!(explain(&sample, of("192.0.2.1")).verdict, Outcome::Allow);
+}
+
 #[test]
 fn a_pod_selector_reaches_its_own_namespace_only() {
     let rule = |peer: Value| {

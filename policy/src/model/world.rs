@@ -5,8 +5,11 @@ use std::{
     net::IpAddr,
 };
 
+use ipnet::IpNet;
+
 use super::{
     cluster::ClusterName,
+    place::Place,
     policy::{Policy, Protocol},
     selector::Labels,
 };
@@ -29,6 +32,8 @@ pub struct World {
     pub names: BTreeMap<String, BTreeSet<IpAddr>>,
     /// Policies.
     pub policies: Vec<Policy>,
+    /// Prefixes whose addresses are pods', beside those that nodes tell of.
+    pub pod_ranges: BTreeSet<IpNet>,
 }
 
 /// A Kubernetes namespace.
@@ -77,8 +82,13 @@ pub struct ContainerPort {
 pub struct Node {
     /// Name.
     pub name: String,
-    /// Its addresses.
+    /// Its addresses, as far as they are known: of the agent's own node every one, of others those
+    /// that its object tells.
     pub addresses: Vec<IpAddr>,
+    /// Prefixes of which it takes every address for its own (local routes).
+    pub prefixes: Vec<IpNet>,
+    /// `spec.podCIDRs`: the addresses of its pods are of these.
+    pub pod_ranges: Vec<IpNet>,
 }
 
 /// A service, and where it leads.
@@ -92,6 +102,9 @@ pub struct Service {
     pub labels: Labels,
     /// Virtual addresses (`clusterIPs`); none for a headless service.
     pub addresses: Vec<IpAddr>,
+    /// Its other addresses, which lead to the same ports: `externalIPs` and those of its load
+    /// balancer.
+    pub external: Vec<IpAddr>,
     /// Its ports.
     pub ports: Vec<ServicePort>,
     /// `sessionAffinity: ClientIP`.
@@ -105,6 +118,8 @@ pub struct ServicePort {
     pub protocol: Protocol,
     /// The service's port.
     pub port: u16,
+    /// The port of every node that leads here, in the families of the service.
+    pub node_port: Option<u16>,
     /// Ready backends: address and endpoint port, both families.
     pub backends: Vec<(IpAddr, u16)>,
 }
@@ -117,12 +132,80 @@ impl Service {
         self.namespace == "default" && self.name == "kubernetes"
     }
 
+    /// Every address that is the service's own; node ports are on the nodes'.
+    pub fn fronts(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.addresses.iter().chain(&self.external).copied()
+    }
+
+    /// Whether it has addresses of a family.
+    pub fn has_family(&self, v6: bool) -> bool {
+        self.addresses.iter().any(|address| address.is_ipv6() == v6)
+    }
+
     /// Whether an address is one of its backends.
     pub fn leads_to(&self, address: IpAddr) -> bool {
         self.ports
             .iter()
             .flat_map(|port| &port.backends)
             .any(|(backend, _)| *backend == address)
+    }
+}
+
+// === impl ServicePort ===
+
+impl ServicePort {
+    /// The backends of a family.
+    pub fn backends_of(&self, v6: bool) -> impl Iterator<Item = (IpAddr, u16)> + '_ {
+        let backends = self.backends.iter().copied();
+        backends.filter(move |(address, _)| address.is_ipv6() == v6)
+    }
+}
+
+// === impl World ===
+
+impl World {
+    /// The service that a flow to an address and a port goes by, as it is translated on the way
+    /// out of a pod: a virtual address comes before another service's external one, and both
+    /// before a node port.
+    pub fn service_at(
+        &self,
+        address: IpAddr,
+        protocol: Protocol,
+        port: u16,
+    ) -> Option<(&Service, &ServicePort)> {
+        let v6 = address.is_ipv6();
+        let ready = |port: &&ServicePort| port.backends_of(v6).next().is_some();
+        let at = |has: fn(&Service) -> &[IpAddr]| {
+            self.services.iter().find_map(|service| {
+                let of = has(service).contains(&address);
+                let mut ports = service.ports.iter().filter(|_| of).filter(ready);
+                let found = ports.find(|of| (of.protocol, of.port) == (protocol, port))?;
+                Some((service, found))
+            })
+        };
+        at(|service| &service.addresses)
+            .or_else(|| at(|service| &service.external))
+            .or_else(|| self.node_port(address, protocol, port))
+    }
+
+    fn node_port(
+        &self,
+        address: IpAddr,
+        protocol: Protocol,
+        port: u16,
+    ) -> Option<(&Service, &ServicePort)> {
+        let v6 = address.is_ipv6();
+        let mut services = self.services.iter().filter(|of| of.has_family(v6));
+        let found = services.find_map(|service| {
+            let found = service.ports.iter().find(|of| {
+                (of.protocol, of.node_port) == (protocol, Some(port))
+                    && of.backends_of(v6).next().is_some()
+            })?;
+            Some((service, found))
+        })?;
+        let of_pod = |pod: &Pod| !pod.host_network && pod.addresses.contains(&address);
+        let of_node = matches!(self.place(address, ""), Place::Node { .. });
+        (of_node && !self.pods.iter().any(of_pod)).then_some(found)
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use super::workload::Workload;
 use crate::{
-    model::{Direction, Labels, Pod, Protocol, World},
+    model::{Direction, Labels, Place, Pod, Protocol, World},
     record::{Placed, Placer, Recorded, Seen, lasting},
 };
 
@@ -100,14 +100,15 @@ impl Traffic {
                 .insert("flows with an end that has neither pod nor address".to_owned());
             return None;
         };
-        let is_node = world
-            .nodes
-            .iter()
-            .any(|node| node.addresses.contains(&address));
-        Some(match is_node {
-            true => Other::Node(address),
-            false => Other::Outside(address),
-        })
+        match world.place(address, "") {
+            Place::Node { .. } => Some(Other::Node(address)),
+            Place::Outside => Some(Other::Outside(address)),
+            Place::Unknown => {
+                let text = format!("flows of {address}: whose it is in the cluster is not known");
+                self.left_out.insert(text);
+                None
+            }
+        }
     }
 
     fn workload(&mut self, workload: Workload, seen: &Seen) -> Option<Other> {

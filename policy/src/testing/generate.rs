@@ -7,6 +7,7 @@ use std::{
     net::IpAddr,
 };
 
+use ipnet::IpNet;
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::model::{
@@ -18,21 +19,40 @@ use super::SideFlow;
 /// The node that snapshots are for.
 pub const NODE: &str = "node-a";
 
+/// Virtual and external addresses of services: two may claim one.
+pub const FRONTS: [&str; 4] = ["10.96.0.1", "10.96.0.2", "203.0.113.5", "fd00:10:96::1"];
+/// Node ports, likewise.
+pub const NODE_PORTS: [Option<u16>; 3] = [None, Some(30080), Some(30081)];
 const NAMESPACES: [&str; 3] = ["x", "y", "z"];
 /// Values that labels have, too: selectors then ask for them.
 const CLUSTERS: [&str; 2] = ["a", "z"];
 const PORTS: [u16; 9] = [1, 53, 79, 80, 81, 443, 8080, 32768, 65535];
 /// Messages that open a flow of their own.
 const ICMP_TYPES: [u16; 4] = [8, 13, 128, 139];
-const OUTSIDE: [&str; 6] = [
+/// Peers that are no pods: outside, and what nodes have besides what their objects tell, and what
+/// nobody is known to have.
+const OTHERS: [&str; 16] = [
     "192.0.2.1",
     "192.0.2.77",
     "198.51.100.9",
     "2001:db8::1",
     "2001:db8:1::1",
     "10.244.9.9",
+    "fd00:10:244:9::9",
+    "127.0.0.1",
+    "255.255.255.255",
+    "169.254.1.1",
+    "169.254.169.254",
+    "10.244.0.1",
+    "10.77.1.1",
+    "fe80::1",
+    "fe80::2",
+    "fe80::77",
 ];
-const CIDRS: [&str; 10] = [
+/// Addresses that a node's agent reads; those of the other node are known in part.
+const OWN: [&str; 3] = ["169.254.1.1", "10.244.0.1", "fe80::1"];
+const OTHERS_OWN: [&str; 2] = ["169.254.1.1", "fe80::2"];
+const CIDRS: [&str; 16] = [
     "0.0.0.0/0",
     "::/0",
     "192.0.2.0/24",
@@ -43,6 +63,12 @@ const CIDRS: [&str; 10] = [
     "2001:db8::/32",
     "2001:db8:1::/48",
     "fd00:10:244::/64",
+    "10.244.9.0/24",
+    "10.77.1.0/24",
+    "127.0.0.0/16",
+    "169.254.0.0/16",
+    "fe80::/64",
+    "fe80::77/128",
 ];
 
 fn labels() -> impl Strategy<Value = Labels> {
@@ -62,7 +88,14 @@ fn labels() -> impl Strategy<Value = Labels> {
 fn names() -> impl Strategy<Value = BTreeMap<String, BTreeSet<IpAddr>>> {
     let answer = (
         select(vec!["a.example", "x.a.example", "b.test"]),
-        select(vec!["192.0.2.1", "192.0.2.77", "2001:db8::1", "10.244.0.2"]),
+        select(vec![
+            "192.0.2.1",
+            "192.0.2.77",
+            "2001:db8::1",
+            "10.244.0.2",
+            "10.244.9.9",
+            "fe80::1",
+        ]),
     );
     vec(answer, 0..4).prop_map(|answers| {
         let mut names: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
@@ -82,42 +115,86 @@ fn services() -> impl Strategy<Value = Vec<Service>> {
         "192.0.2.77",
         "2001:db8::1",
         "172.18.0.3",
+        "10.244.9.9",
+        "fe80::77",
     ]);
     let service = (
         select(NAMESPACES.to_vec()),
         labels(),
         vec((backend.clone(), select(PORTS.to_vec())), 0..3),
+        select(FRONTS.to_vec()),
+        (
+            vec(select(FRONTS.to_vec()), 0..2),
+            select(NODE_PORTS.to_vec()),
+        ),
     );
     (vec(service, 0..3), vec(backend, 0..2)).prop_map(|(services, apiserver)| {
         let apiserver: Vec<_> = apiserver.into_iter().map(|text| (text, 6443)).collect();
         services
             .into_iter()
             .enumerate()
-            .map(|(index, (namespace, labels, backends))| {
-                (namespace, format!("s{index}"), labels, backends)
+            .map(|(index, (namespace, labels, backends, front, others))| {
+                let name = format!("s{index}");
+                (namespace, name, labels, backends, Some(front), others)
             })
             .chain([(
                 "default",
                 "kubernetes".to_owned(),
                 Labels::default(),
                 apiserver,
+                None,
+                (Vec::new(), None),
             )])
-            .map(|(namespace, name, labels, backends)| Service {
-                namespace: namespace.into(),
-                name,
-                labels,
-                ports: vec![ServicePort {
-                    protocol: Protocol::Tcp,
-                    port: 80,
-                    backends: backends
-                        .into_iter()
-                        .map(|(text, port)| (address(text), port))
-                        .collect(),
-                }],
-                ..Service::default()
-            })
+            .map(
+                |(namespace, name, labels, backends, front, others)| Service {
+                    namespace: namespace.into(),
+                    name,
+                    labels,
+                    addresses: front.into_iter().map(address).collect(),
+                    external: others.0.into_iter().map(address).collect(),
+                    ports: vec![ServicePort {
+                        protocol: Protocol::Tcp,
+                        port: 80,
+                        node_port: others.1,
+                        backends: backends
+                            .into_iter()
+                            .map(|(text, port)| (address(text), port))
+                            .collect(),
+                    }],
+                    ..Service::default()
+                },
+            )
             .collect()
     })
+}
+
+/// Two nodes, and whether somebody tells the ranges of pods.
+fn nodes() -> impl Strategy<Value = (Vec<Node>, BTreeSet<IpNet>)> {
+    let prefix = |text: &str| text.parse().expect("the alphabets hold prefixes");
+    (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        move |(read, local_route, told, option)| {
+            let node = |name: &str, addresses: [&str; 2], more: &[&str]| Node {
+                name: name.into(),
+                addresses: addresses
+                    .iter()
+                    .chain(more.iter().filter(|_| read))
+                    .map(|text| address(text))
+                    .collect(),
+                prefixes: Vec::new(),
+                pod_ranges: match told {
+                    true => vec![prefix("10.244.0.0/16"), prefix("fd00:10:244::/48")],
+                    false => Vec::new(),
+                },
+            };
+            let mut own = node(NODE, ["172.18.0.2", "fd00:18::2"], &OWN);
+            if local_route {
+                own.prefixes.push(prefix("10.77.0.0/16"));
+            }
+            let other = node("node-b", ["172.18.0.3", "fd00:18::3"], &OTHERS_OWN);
+            let ranges = option.then(|| prefix("10.244.8.0/21"));
+            (vec![own, other], ranges.into_iter().collect())
+        },
+    )
 }
 
 /// Worlds of up to six pods on one of two nodes and up to four policies.
@@ -130,8 +207,8 @@ pub fn world() -> impl Strategy<Value = World> {
     );
     let cluster = select(CLUSTERS.to_vec());
     let objects = (vec(pod, 1..7), vec(labels(), 3), services());
-    (cluster, objects, names(), policies::policies()).prop_map(
-        |(cluster, (pods, namespaces, services), names, policies)| World {
+    (cluster, objects, names(), nodes(), policies::policies()).prop_map(
+        |(cluster, (pods, namespaces, services), names, (nodes, pod_ranges), policies)| World {
             cluster: cluster.parse().expect("a name"),
             namespaces: NAMESPACES
                 .iter()
@@ -163,26 +240,18 @@ pub fn world() -> impl Strategy<Value = World> {
                     ..Pod::default()
                 })
                 .collect(),
-            nodes: vec![
-                Node {
-                    name: NODE.into(),
-                    addresses: vec![address("172.18.0.2"), address("fd00:18::2")],
-                },
-                Node {
-                    name: "node-b".into(),
-                    addresses: vec![address("172.18.0.3"), address("fd00:18::3")],
-                },
-            ],
+            nodes,
             services,
             names,
             policies,
+            pod_ranges,
         },
     )
 }
 
 /// Flows of a world's pods with pods, nodes and the outside.
 pub fn flow(world: &World) -> impl Strategy<Value = SideFlow> + use<> {
-    let mut peers: Vec<IpAddr> = OUTSIDE.iter().map(|text| address(text)).collect();
+    let mut peers: Vec<IpAddr> = OTHERS.iter().map(|text| address(text)).collect();
     peers.extend(
         world
             .pods
@@ -238,6 +307,6 @@ pub fn world_and_flows(flows: usize) -> impl Strategy<Value = (World, Vec<SideFl
 }
 
 /// An address of the alphabets.
-fn address(text: &str) -> IpAddr {
+pub fn address(text: &str) -> IpAddr {
     text.parse().expect("the alphabets hold addresses")
 }

@@ -1,11 +1,11 @@
 //! The meaning of policies, read off the objects one by one: no classes, no sets, no automata.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::{
     compile::Verdict,
     model::{
-        Action, Direction, Entity, HttpRule, L7, Labels, Peer, Peers, Pod, Port, PortMatch,
+        Action, Direction, Entity, HttpRule, L7, Labels, Node, Peer, Peers, Pod, Port, PortMatch,
         Protocol, Rule, Service, Tier, World, selector::Subject,
     },
 };
@@ -142,14 +142,28 @@ fn peers(world: &World, node: &str, rule: &Rule, address: IpAddr) -> bool {
     };
     let pod = owner(world, address);
     let of_node = |wanted: fn(&str, &str) -> bool| {
+        let has = |n: &&Node| {
+            n.addresses.contains(&address) || n.prefixes.iter().any(|p| p.contains(&address))
+        };
+        let nearest = address.is_loopback() || address == IpAddr::V4(Ipv4Addr::BROADCAST);
         pod.is_none()
-            && world
-                .nodes
-                .iter()
-                .any(|n| n.addresses.contains(&address) && wanted(&n.name, node))
+            && (nearest && wanted(node, node)
+                || world
+                    .nodes
+                    .iter()
+                    .filter(has)
+                    .any(|n| wanted(&n.name, node)))
     };
     let is_node = of_node(|_, _| true);
-    let in_cluster = pod.is_some() || is_node;
+    let nobodys = pod.is_none() && !is_node;
+    let ranges = world.nodes.iter().flat_map(|node| &node.pod_ranges);
+    let in_range = ranges
+        .chain(&world.pod_ranges)
+        .any(|range| range.contains(&address));
+    // Link-local: of somebody near, who has another address by which policies mean it.
+    let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    let outside = nobodys && !in_range && !link_local;
+    let told_by_address = !(nobodys && link_local);
     peers.iter().any(|peer| match peer {
         Peer::Pods(selector) => pod.is_some_and(|pod| selector.matches(subject(world, pod))),
         Peer::Cidr {
@@ -157,29 +171,65 @@ fn peers(world: &World, node: &str, rule: &Rule, address: IpAddr) -> bool {
             except,
             cluster_too,
         } => {
-            (*cluster_too || !in_cluster)
+            (*cluster_too || outside)
+                && told_by_address
                 && cidr.contains(&address)
                 && !except.iter().any(|part| part.contains(&address))
         }
         Peer::Name(pattern) => {
-            !in_cluster
+            outside
                 && world
                     .names
                     .iter()
                     .any(|(name, found)| pattern.matches(name) && found.contains(&address))
         }
-        Peer::Service(selector) => behind(world, address, |service| selector.matches(service)),
+        Peer::Service(selector) => {
+            told_by_address && behind(world, address, |service| selector.matches(service))
+        }
         Peer::Entity(entity) => match entity {
             Entity::All => true,
-            Entity::World => !in_cluster,
-            Entity::WorldIpv4 => !in_cluster && address.is_ipv4(),
-            Entity::WorldIpv6 => !in_cluster && address.is_ipv6(),
-            Entity::Cluster => in_cluster || behind(world, address, apiserver),
-            Entity::KubeApiserver => behind(world, address, apiserver),
+            Entity::World => outside,
+            Entity::WorldIpv4 => outside && address.is_ipv4(),
+            Entity::WorldIpv6 => outside && address.is_ipv6(),
+            Entity::Cluster if nobodys => outside && behind(world, address, apiserver),
+            Entity::Cluster => true,
+            Entity::KubeApiserver => told_by_address && behind(world, address, apiserver),
             Entity::Host => of_node(|name, own| name == own),
             Entity::RemoteNode => is_node && !of_node(|name, own| name == own),
         },
     })
+}
+
+/// Where a flow from a pod to an address and a TCP port really goes; empty: there.
+pub fn backends(world: &World, address: IpAddr, port: u16) -> Vec<(IpAddr, u16)> {
+    let node = world.nodes.iter().any(|node| {
+        node.addresses.contains(&address) || node.prefixes.iter().any(|p| p.contains(&address))
+    });
+    let mut ways = [Vec::new(), Vec::new(), Vec::new()];
+    for service in &world.services {
+        for of in &service.ports {
+            let mut leads = of.backends.clone();
+            leads.retain(|(backend, _)| backend.is_ipv4() == address.is_ipv4());
+            let family = service
+                .addresses
+                .iter()
+                .any(|a| a.is_ipv4() == address.is_ipv4());
+            if leads.is_empty() {
+                continue;
+            }
+            if of.port == port && service.addresses.contains(&address) {
+                ways[0].push(leads.clone());
+            }
+            if of.port == port && service.external.contains(&address) {
+                ways[1].push(leads.clone());
+            }
+            let on_node = (node || address.is_loopback()) && owner(world, address).is_none();
+            if on_node && family && of.node_port == Some(port) {
+                ways[2].push(leads);
+            }
+        }
+    }
+    ways.into_iter().flatten().next().unwrap_or_default()
 }
 
 fn apiserver(service: &Service) -> bool {

@@ -81,6 +81,7 @@ impl Sample {
             ports: vec![ServicePort {
                 protocol: Protocol::Tcp,
                 port,
+                node_port: None,
                 backends,
             }],
             ..Service::default()

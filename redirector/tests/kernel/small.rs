@@ -53,16 +53,19 @@ pub fn world(ingress: Option<Vec<Rule>>, egress: Option<Vec<Rule>>) -> World {
         nodes: vec![Node {
             name: "node-a".into(),
             addresses: vec![ip("172.18.0.2"), ip("fd00:18::2")],
+            ..Node::default()
         }],
         services: vec![Service {
             labels: Default::default(),
             namespace: "x".into(),
             name: "svc".into(),
             addresses: SERVICE.map(ip).into(),
+            external: Vec::new(),
             ports: [Protocol::Tcp, Protocol::Udp]
                 .map(|protocol| ServicePort {
                     protocol,
                     port: 8000,
+                    node_port: None,
                     backends: BACKEND.map(|backend| (ip(backend), 80)).into(),
                 })
                 .into(),

@@ -102,6 +102,7 @@ impl Agent {
             refused: problems.len() as u64,
             revision: self.state.snapshot.revision,
             stale: self.state.failure.is_some()
+                || self.addresses.fault().is_some()
                 || problems.iter().any(|problem| problem.fatal)
                 || !self.source.stale().is_empty(),
             maps: self.fill(tracked),

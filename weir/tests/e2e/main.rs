@@ -15,6 +15,7 @@ mod language;
 mod leaves_nothing;
 mod live;
 mod misuse;
+mod node_addresses;
 mod observe;
 mod protocols;
 mod relay;

@@ -31,6 +31,10 @@
     - --map-size
     - {{ $map }}={{ $entries | int }}
     {{- end }}
+    {{- range .Values.agent.podCIDRs }}
+    - --pod-cidr
+    - {{ . | quote }}
+    {{- end }}
     {{- if .Values.agent.podConditions }}
     - --pod-conditions
     {{- end }}
