@@ -1,6 +1,7 @@
 //! Frames, byte by byte: also those that no stack would send.
 
 pub mod ip;
+pub mod neighbour;
 pub mod transport;
 
 use crate::wire::Mac;

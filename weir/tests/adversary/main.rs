@@ -13,4 +13,14 @@ mod frame;
 mod scene;
 mod wire;
 
+mod floods;
+mod fragments;
+mod messages;
 mod midstream;
+mod node;
+mod page;
+mod related;
+mod segment;
+mod source;
+mod tags;
+mod tiny;

@@ -1,7 +1,7 @@
 //! The labs of the suite: pods in roles, with Weir and without, each with its packet sockets.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Mutex, Once, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -117,6 +117,37 @@ impl Scene {
     pub fn came(&self, to: &str, tag: Tag) -> bool {
         self.fence();
         self.actor(to).ear.heard(tag)
+    }
+
+    /// Whether an actor hears the tag in an answer of another one's server. No answer is known when
+    /// a datagram of the node, which always passes, has been answered by the same server.
+    pub fn answered(&self, asker: &str, server: &str, tag: Tag, expected: bool) -> bool {
+        let ear = &self.actor(asker).ear;
+        self.fence();
+        let deadline = Instant::now() + PATIENCE;
+        while expected && !ear.heard(tag) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        let to = SocketAddr::new(self.actor(server).v4, DATAGRAMS);
+        enter(&self.node_netns(), |_| {
+            let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+            socket.set_read_timeout(Some(PATIENCE)).expect("a limit");
+            socket.send_to(b"fence", to).expect("a way to the pod");
+            socket.recv_from(&mut [0; 16]).expect("its answer");
+        });
+        self.fence();
+        ear.heard(tag)
+    }
+
+    /// The node's end of a pod's link, or the bridge.
+    pub fn link(&self, pod: &str) -> String {
+        match self.topology {
+            Topology::Bridge => "cni0".into(),
+            Topology::Routed => {
+                let pod = self.lab.pod(pod).expect("the pod");
+                pod.interface.expect("its link")
+            }
+        }
     }
 
     /// A datagram from `loud` to `open` goes the way that other frames went before, on the same
