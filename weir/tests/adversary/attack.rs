@@ -152,7 +152,8 @@ pub fn attack_in(
     let scene = Scene::shared(topology);
     for family in families.iter().copied() {
         for way in Way::of(topology) {
-            let place = |from: &str, to: &str| format!("{what}, {family:?} {way:?}: {from} to {to}");
+            let place =
+                |from: &str, to: &str| format!("{what}, {family:?} {way:?}: {from} to {to}");
             let (open, expected) = match control {
                 Control::Open => (scene, true),
                 Control::Plain(passes) => (Scene::plain(topology), passes(family, *way)),

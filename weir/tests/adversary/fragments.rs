@@ -7,8 +7,9 @@ use crate::attack::{Control, Findings, Shot, Way, aim, attack};
 use crate::common::{FAMILIES, in_both_topologies};
 use crate::frame::Frame;
 use crate::frame::ip::{DESTINATION_OPTIONS, FRAGMENT, padded_options};
-use crate::frame::transport::{ICMP, ICMPV6, SYN, TCP, UDP, ping, tcp, udp};
+use crate::frame::transport::{ICMP, ICMPV6, SYN, TCP, UDP, ping, sealed, tcp, udp};
 use crate::scene::{DATAGRAMS, Scene, WEB};
+use crate::wire::Tag;
 
 in_both_topologies!(
     a_syn_with_data_in_two_fragments_is_judged,
@@ -98,10 +99,17 @@ fn only_open_pods_answer_datagrams_in_fragments(topology: Topology) {
         for way in Way::of(topology) {
             for (to, expected) in [("open", true), ("closed", false), ("guarded", false)] {
                 let shot = aim(scene, "loud", to, family, *way);
-                let packets = shot.ip(UDP).fragments(&datagram(&shot), &[CUT]);
+                // Its end, which no ICMP error quotes, has another tag.
+                let (mut whole, end) = (datagram(&shot), Tag::next());
+                whole.truncate(DATA - 400);
+                whole.extend(end.fill(8 + 400));
+                whole[6..8].fill(0);
+                let (from, target) = (shot.source(0).ip(), shot.target(0).ip());
+                let whole = sealed(from, target, UDP, whole, 6);
+                let packets = shot.ip(UDP).fragments(&whole, &[CUT]);
                 scene.send("loud", &shot.frames(&packets));
                 // The server is another process, so its answer is waited for, or its absence.
-                let answered = scene.answered("loud", to, shot.tag, expected);
+                let answered = scene.answered("loud", to, end, expected);
                 let what = format!("{family:?} {way:?} {to}: answered: {answered}");
                 found.expect(answered == expected, what);
             }

@@ -25,10 +25,22 @@ fn multicast_reports_to_one_pod_are_judged(topology: Topology) {
             let what = format!("MLD {kind}, hop limit {hops}");
             let passes = if hops == 1 { bridged } else { always };
             let control = Control::Plain(passes);
-            attack_in(&[Family::V6], topology, &what, control, &mut found, |shot| {
-                let group = [&[0xff, 2][..], &[0; 13], &[0xfb]].concat();
-                vec![message(shot, kind, hops, &[&group[..], &shot.tag.fill(200)].concat())]
-            });
+            attack_in(
+                &[Family::V6],
+                topology,
+                &what,
+                control,
+                &mut found,
+                |shot| {
+                    let group = [&[0xff, 2][..], &[0; 13], &[0xfb]].concat();
+                    vec![message(
+                        shot,
+                        kind,
+                        hops,
+                        &[&group[..], &shot.tag.fill(200)].concat(),
+                    )]
+                },
+            );
         }
     }
     found.none();
@@ -42,15 +54,22 @@ fn igmp_to_one_pod_is_judged(topology: Topology) {
             let what = format!("IGMP {kind:x}, time to live {hops}");
             let passes = if hops == 1 { bridged } else { always };
             let control = Control::Plain(passes);
-            attack_in(&[Family::V4], topology, &what, control, &mut found, |shot| {
-                let (from, to) = (shot.source(0).ip(), shot.target(0).ip());
-                // IGMP has ICMP's shape and checksum.
-                let body = shot.tag.fill(200);
-                let payload = icmp(from, to, (kind, 0), [224, 0, 0, 251], &body);
-                let mut ip = shot.ip(IGMP);
-                ip.hop_limit = hops;
-                vec![shot.frame(&ip.packet(&payload))]
-            });
+            attack_in(
+                &[Family::V4],
+                topology,
+                &what,
+                control,
+                &mut found,
+                |shot| {
+                    let (from, to) = (shot.source(0).ip(), shot.target(0).ip());
+                    // IGMP has ICMP's shape and checksum.
+                    let body = shot.tag.fill(200);
+                    let payload = icmp(from, to, (kind, 0), [224, 0, 0, 251], &body);
+                    let mut ip = shot.ip(IGMP);
+                    ip.hop_limit = hops;
+                    vec![shot.frame(&ip.packet(&payload))]
+                },
+            );
         }
     }
     found.none();
@@ -63,18 +82,32 @@ fn neighbour_discovery_with_data_is_judged(topology: Topology) {
         for hops in [64, 255] {
             let what = format!("ND {kind}, hop limit {hops}");
             let control = Control::Plain(always);
-            attack_in(&[Family::V6], topology, &what, control, &mut found, |shot| {
-                let target = octets(shot.source(0).ip());
-                let body = [&target[..], &shot.tag.fill(200)].concat();
-                vec![message(shot, kind, hops, &body)]
-            });
+            attack_in(
+                &[Family::V6],
+                topology,
+                &what,
+                control,
+                &mut found,
+                |shot| {
+                    let target = octets(shot.source(0).ip());
+                    let body = [&target[..], &shot.tag.fill(200)].concat();
+                    vec![message(shot, kind, hops, &body)]
+                },
+            );
             // In an option of the length that it says.
             let what = format!("ND {kind}, hop limit {hops}, in an option");
-            attack_in(&[Family::V6], topology, &what, control, &mut found, |shot| {
-                let target = octets(shot.source(0).ip());
-                let option = [&[253, 26][..], &shot.tag.fill(206)].concat();
-                vec![message(shot, kind, hops, &[target, option].concat())]
-            });
+            attack_in(
+                &[Family::V6],
+                topology,
+                &what,
+                control,
+                &mut found,
+                |shot| {
+                    let target = octets(shot.source(0).ip());
+                    let option = [&[253, 26][..], &shot.tag.fill(206)].concat();
+                    vec![message(shot, kind, hops, &[target, option].concat())]
+                },
+            );
         }
     }
     found.none();

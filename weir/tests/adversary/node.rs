@@ -27,7 +27,11 @@ fn nobody_sends_as_the_node(topology: Topology) {
     let scene = Scene::shared(topology);
     let mut found = Findings::default();
     for (address, interface) in addresses(scene) {
-        let family = if address.is_ipv6() { Family::V6 } else { Family::V4 };
+        let family = if address.is_ipv6() {
+            Family::V6
+        } else {
+            Family::V4
+        };
         for (protocol, size) in [(TCP, 0), (TCP, 2300), (UDP, 64), (UDP, 2300), (ICMP, 64)] {
             for way in Way::of(topology) {
                 for (from, to) in [
@@ -67,12 +71,7 @@ fn nobody_sends_as_the_node(topology: Topology) {
     found.none();
 }
 
-fn packets(
-    shot: &Shot<'_>,
-    claimed: IpAddr,
-    protocol: u8,
-    size: usize,
-) -> Vec<Vec<u8>> {
+fn packets(shot: &Shot<'_>, claimed: IpAddr, protocol: u8, size: usize) -> Vec<Vec<u8>> {
     let from = SocketAddr::new(claimed, shot.high());
     let (number, payload) = match protocol {
         TCP => (TCP, tcp(from, shot.target(WEB), SYN, shot.tag, size)),
@@ -105,7 +104,11 @@ fn the_node_reaches_isolated_pods_from_each_of_its_addresses(topology: Topology)
                 continue;
             }
             let what = format!("{address} ({interface}) to {to}");
-            let family = if address.is_ipv6() { Family::V6 } else { Family::V4 };
+            let family = if address.is_ipv6() {
+                Family::V6
+            } else {
+                Family::V4
+            };
             let own = |port| own_address(scene, address, local, &link, port);
             let target = |port| SocketAddr::new(scene.actor(to).address(family), port);
             if let Err(error) = connects(scene, own(0), target(WEB)) {
@@ -123,13 +126,7 @@ fn the_node_reaches_isolated_pods_from_each_of_its_addresses(topology: Topology)
     found.none();
 }
 
-fn own_address(
-    scene: &Scene,
-    address: IpAddr,
-    local: bool,
-    link: &str,
-    port: u16,
-) -> SocketAddr {
+fn own_address(scene: &Scene, address: IpAddr, local: bool, link: &str, port: u16) -> SocketAddr {
     match address {
         IpAddr::V6(v6) if local => {
             let scope = enter(&scene.node_netns(), |_| {
@@ -176,7 +173,11 @@ fn echoes(scene: &Scene, own: SocketAddr, to: SocketAddr) -> std::io::Result<()>
 
 fn pings(scene: &Scene, own: SocketAddr, to: SocketAddr) -> std::io::Result<()> {
     let (tag, v6) = (Tag::next(), own.is_ipv6());
-    let protocol = if v6 { Protocol::ICMPV6 } else { Protocol::ICMPV4 };
+    let protocol = if v6 {
+        Protocol::ICMPV6
+    } else {
+        Protocol::ICMPV4
+    };
     enter(&scene.node_netns(), |_| {
         let socket = bound(own, Type::RAW, Some(protocol))?;
         socket.connect(&to.into())?;

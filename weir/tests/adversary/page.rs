@@ -53,7 +53,10 @@ fn every_test_of_the_suite_is_on_the_page() {
         let text = fs::read_to_string(&path).expect("a file of the suite");
         for test in tests_of(&text) {
             let place = (format!("weir/tests/adversary/{file}"), test.clone());
-            assert!(named.contains(&place), "{PAGE} does not name {file}: {test}");
+            assert!(
+                named.contains(&place),
+                "{PAGE} does not name {file}: {test}"
+            );
         }
     }
 }
@@ -63,7 +66,10 @@ fn tests_of(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     if let Some((_, rest)) = text.split_once("in_both_topologies!(") {
         let (list, _) = rest.split_once(");").expect("the end of the list");
-        let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let names = list
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty());
         found.extend(names.map(str::to_owned));
     }
     for rest in text.split("#[test]\nfn ").skip(1) {

@@ -112,11 +112,17 @@ fn datagram(
     let packet = shot.ip(UDP).packet(&udp(source, target, shot.tag, 32));
     scene.send(from, &[shot.frame(&packet)]);
     let arrived = scene.came(to, shot.tag);
-    found.expect(arrived, format!("{from} to {to}: an allowed datagram did not arrive"));
+    found.expect(
+        arrived,
+        format!("{from} to {to}: an allowed datagram did not arrive"),
+    );
     Flow { packet }
 }
 
-#[expect(clippy::too_many_arguments, reason = "an error is from, to, as, how, what, about")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "an error is from, to, as, how, what, about"
+)]
 fn send(
     scene: &Scene,
     from: &str,
@@ -128,24 +134,29 @@ fn send(
     about: &Flow,
 ) -> bool {
     let shot = aim(scene, from, to, family, way);
-    let frame = error(&shot, scene.actor(claims).address(family), (kind, code), mtu, about);
+    let frame = error(
+        &shot,
+        scene.actor(claims).address(family),
+        (kind, code),
+        mtu,
+        about,
+    );
     scene.send(from, &[frame]);
     scene.came(to, shot.tag)
 }
 
-fn error(
-    shot: &Shot<'_>,
-    from: std::net::IpAddr,
-    kind: (u8, u8),
-    mtu: u8,
-    about: &Flow,
-) -> Frame {
+fn error(shot: &Shot<'_>, from: std::net::IpAddr, kind: (u8, u8), mtu: u8, about: &Flow) -> Frame {
     let to = shot.target(0).ip();
     let protocol = if shot.family.is_v6() { ICMPV6 } else { ICMP };
     let quote = tagged(&about.packet, shot.family, shot.tag);
     let payload = icmp(from, to, kind, [0, 0, 5, mtu], &quote);
     let ip = Ip::new(from, to, protocol);
-    ethernet(shot.link, shot.from.mac, ip.ethertype(), &ip.packet(&payload))
+    ethernet(
+        shot.link,
+        shot.from.mac,
+        ip.ethertype(),
+        &ip.packet(&payload),
+    )
 }
 
 /// The packet with another tag in its data: the way by which an error carries anything.

@@ -121,7 +121,14 @@ fn a_solicitation_comes_from_the_senders_own_address() {
         let make = |from: &Actor, to: &Actor, source: Ipv6Addr, tag: Tag| {
             let group = solicited(v6(to));
             let body = about(SOLICITATION, v6(to), tag);
-            discovery(multicast(group), from.mac, source, group, SOLICITATION, &body)
+            discovery(
+                multicast(group),
+                from.mac,
+                source,
+                group,
+                SOLICITATION,
+                &body,
+            )
         };
         let what = format!("a solicitation from {claimed}");
         let truth = |from: &Actor, to: &Actor, tag: Tag| make(from, to, v6(from), tag);
@@ -155,7 +162,12 @@ fn no_pod_is_a_router() {
                 body.extend([0; 8]);
                 discovery(link, from.mac, source, address, 134, &body)
             };
-            lies(&mut found, &format!("a router advertisement, {how}"), advertise, None);
+            lies(
+                &mut found,
+                &format!("a router advertisement, {how}"),
+                advertise,
+                None,
+            );
             let redirect = move |from: &Actor, to: &Actor, tag: Tag| {
                 let (link, address, source) = place(from, to);
                 let mut body = vec![0; 4];
@@ -179,7 +191,12 @@ fn neighbours_stay_where_they_are() {
     for address in [bystander.v4, bystander.v6] {
         let ping = |tries: &str| {
             let words = ["ping", "-n", "-c", tries, "-W", "5", &address.to_string()];
-            scene.lab.exec("open", &words).expect("ping").status.success()
+            scene
+                .lab
+                .exec("open", &words)
+                .expect("ping")
+                .status
+                .success()
         };
         found.expect(ping("1"), format!("{address}: not reached before"));
         let known = neighbour_of(scene, "open", address);
@@ -197,7 +214,10 @@ fn neighbours_stay_where_they_are() {
                 }
             };
             scene.send("loud", &[frame]);
-            found.expect(!scene.came("open", tag), format!("{address}: a lie arrived"));
+            found.expect(
+                !scene.came("open", tag),
+                format!("{address}: a lie arrived"),
+            );
         }
         let now = neighbour_of(scene, "open", address);
         found.expect(now == known, format!("{address}: {known:?} became {now:?}"));

@@ -73,7 +73,10 @@ fn another_pods_address_opens_nothing(topology: Topology) {
             let (from, to) = (shot.source(shot.high()), shot.target(DATAGRAMS));
             vec![shot.frame(&shot.ip(UDP).packet(&udp(from, to, shot.tag, 64)))]
         });
-        found.expect(arrived, format!("{family:?}: bystander itself does not come in"));
+        found.expect(
+            arrived,
+            format!("{family:?}: bystander itself does not come in"),
+        );
     }
     found.none();
 }
@@ -91,12 +94,19 @@ fn another_pods_link_local_address_opens_nothing(topology: Topology) {
         // A router does not forward it; on a bridge it goes anywhere.
         let control = Control::Plain(|_, way| way == Way::Bridge);
         let what = format!("as {whose}");
-        attack_in(&[Family::V6], topology, &what, control, &mut found, |shot| {
-            let from = SocketAddr::new(address.into(), shot.high());
-            let mut ip = shot.ip(UDP);
-            ip.from = from.ip();
-            vec![shot.frame(&ip.packet(&udp(from, shot.target(DATAGRAMS), shot.tag, 64)))]
-        });
+        attack_in(
+            &[Family::V6],
+            topology,
+            &what,
+            control,
+            &mut found,
+            |shot| {
+                let from = SocketAddr::new(address.into(), shot.high());
+                let mut ip = shot.ip(UDP);
+                ip.from = from.ip();
+                vec![shot.frame(&ip.packet(&udp(from, shot.target(DATAGRAMS), shot.tag, 64)))]
+            },
+        );
     }
     found.none();
 }
@@ -113,7 +123,10 @@ fn a_pod_is_not_the_world(topology: Topology) {
         (Family::V6, "2001:db8::77".to_owned()),
         (Family::V6, scene.actor("loud").v6.to_string()),
         (Family::V6, neighbour::link_local(bystander.mac).to_string()),
-        (Family::V6, neighbour::link_local(scene.actor("loud").mac).to_string()),
+        (
+            Family::V6,
+            neighbour::link_local(scene.actor("loud").mac).to_string(),
+        ),
         (Family::V6, "fe80::dead:beef".to_owned()),
     ] {
         for way in Way::of(topology) {

@@ -36,9 +36,13 @@ fn a_vlan_tag_hides_nothing(topology: Topology) {
         for vlan in [0u16, 0xe000, 5, 4095] {
             let what = format!("{name}, tag {vlan:#x}");
             let passes = if vlan & 0xfff == 0 { stripped } else { bridged };
-            attack(topology, &what, Control::Plain(passes), &mut found, |shot| {
-                vec![tagged(shot, &[(kind, vlan)], None)]
-            });
+            attack(
+                topology,
+                &what,
+                Control::Plain(passes),
+                &mut found,
+                |shot| vec![tagged(shot, &[(kind, vlan)], None)],
+            );
         }
     }
     found.none();
@@ -57,9 +61,13 @@ fn a_second_tag_hides_nothing(topology: Topology) {
         let what = format!("{outer:x?} {inner:x?}");
         let all_zero = outer.1 == 0 && inner.1 == 0 && outer.0 != OLD_DOUBLE;
         let passes = if all_zero { stripped } else { bridged };
-        attack(topology, &what, Control::Plain(passes), &mut found, |shot| {
-            vec![tagged(shot, &[outer, inner], None)]
-        });
+        attack(
+            topology,
+            &what,
+            Control::Plain(passes),
+            &mut found,
+            |shot| vec![tagged(shot, &[outer, inner], None)],
+        );
     }
     found.none();
 }
@@ -67,7 +75,11 @@ fn a_second_tag_hides_nothing(topology: Topology) {
 /// The check of the source is not behind the tag.
 fn a_tagged_frame_with_anothers_address_is_dropped(topology: Topology) {
     let mut found = Findings::default();
-    for tags in [&[(VLAN, 0)][..], &[(SERVICE_VLAN, 0)], &[(VLAN, 0), (VLAN, 0)]] {
+    for tags in [
+        &[(VLAN, 0)][..],
+        &[(SERVICE_VLAN, 0)],
+        &[(VLAN, 0), (VLAN, 0)],
+    ] {
         let what = format!("{tags:x?} with another pod's address");
         let control = Control::Plain(stripped);
         attack(topology, &what, control, &mut found, |shot| {

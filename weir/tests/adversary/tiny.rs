@@ -36,16 +36,22 @@ fn a_first_fragment_of_8_bytes_and_padding_shows_nothing_else(topology: Topology
     let mut found = Findings::default();
     for protocol in PROTOCOLS {
         let what = format!("protocol {protocol}");
-        attack(topology, &what, Control::Plain(|_, _| true), &mut found, |shot| {
-            let whole = payload(shot, protocol);
-            let ip = shot.ip(number(shot, protocol));
-            let mut first = shot.frame(&ip.fragment(0, true, &whole[..8]));
-            // Behind the end of the packet: a header that says ACK.
-            let mut padding = whole[8..40].to_vec();
-            padding[5] = ACK;
-            first.extend(padding);
-            vec![first, shot.frame(&ip.fragment(8, false, &whole[8..]))]
-        });
+        attack(
+            topology,
+            &what,
+            Control::Plain(|_, _| true),
+            &mut found,
+            |shot| {
+                let whole = payload(shot, protocol);
+                let ip = shot.ip(number(shot, protocol));
+                let mut first = shot.frame(&ip.fragment(0, true, &whole[..8]));
+                // Behind the end of the packet: a header that says ACK.
+                let mut padding = whole[8..40].to_vec();
+                padding[5] = ACK;
+                first.extend(padding);
+                vec![first, shot.frame(&ip.fragment(8, false, &whole[8..]))]
+            },
+        );
     }
     found.none();
 }

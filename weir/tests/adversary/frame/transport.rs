@@ -82,8 +82,8 @@ pub fn ping(from: IpAddr, to: IpAddr, tag: Tag, data: usize) -> Vec<u8> {
     icmp(from, to, (kind, 0), tag.0, &tag.fill(data))
 }
 
-/// Fills in the checksum over the pseudo header (RFC 9293, 3.1; RFC 8200, 8.1).
-fn sealed(from: IpAddr, to: IpAddr, protocol: u8, mut bytes: Vec<u8>, at: usize) -> Vec<u8> {
+/// Fills in the checksum over the pseudo header, where zeros are (RFC 9293, 3.1; RFC 8200, 8.1).
+pub fn sealed(from: IpAddr, to: IpAddr, protocol: u8, mut bytes: Vec<u8>, at: usize) -> Vec<u8> {
     let length = (bytes.len() as u32).to_be_bytes();
     let addresses = [octets(from), octets(to)].concat();
     let sum = checksum(&[&addresses, &length, &[0, 0, 0, protocol], &bytes]);
