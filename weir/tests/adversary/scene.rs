@@ -236,7 +236,7 @@ fn actors(lab: &Lab, name: &str, topology: Topology) -> BTreeMap<String, Actor> 
 }
 
 /// Keeps this thread on the processor where it is: frames that it sends keep their order.
-fn stay() {
+pub fn stay() {
     thread_local! {
         static STAYS: OnceLock<()> = const { OnceLock::new() };
     }

@@ -98,6 +98,11 @@ impl Sender {
         Self { socket, mac }
     }
 
+    /// What a pod with CAP_NET_RAW may write on its packets (SO_MARK), before they leave it.
+    pub fn mark(&self, mark: u32) {
+        self.socket.set_mark(mark).expect("a mark");
+    }
+
     pub fn send(&self, frame: &[u8]) {
         // The queue of a veth is never full for long.
         while let Err(error) = self.socket.send(frame) {
