@@ -129,7 +129,7 @@ fn down_after_an_up_that_was_killed() {
     for moment in moments {
         let name = free_name();
         let swept = Swept(name.clone());
-        let file = format!("{}/tests/e2e/common/pods.yaml", env!("CARGO_MANIFEST_DIR"));
+        let file = format!("{}/tests/common/pods.yaml", env!("CARGO_MANIFEST_DIR"));
         let mut up = Command::new(WEIR)
             .args(["lab", "up", "--name", &name, "-f", &file])
             .stdout(Stdio::null())

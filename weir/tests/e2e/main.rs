@@ -4,6 +4,7 @@
 //! They need root, and say so: none of them passes because it could not run.
 
 #[allow(dead_code, reason = "helpers for the subjects that are still to come")]
+#[path = "../common/mod.rs"]
 mod common;
 mod policies;
 

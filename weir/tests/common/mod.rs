@@ -1,4 +1,6 @@
 //! What every test stands on: a lab with the pods of the workshop, and ways to look at it.
+//!
+//! Shared by the targets `e2e` and `adversary`; a `mod.rs`, so that cargo takes it for no target.
 
 mod curl;
 mod family;
@@ -24,7 +26,7 @@ pub use traces::{Footprint, Swept, traces};
 /// The binary under test.
 pub const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 /// A second client in another namespace, and pods to tell apart from `sleep` and `httpbin`.
-pub const MORE_PODS: &str = include_str!("common/pods.yaml");
+pub const MORE_PODS: &str = include_str!("pods.yaml");
 /// What must happen may take this long on a machine that is busy with other tests.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a client waits for what must not come: two retransmissions of a SYN.
@@ -254,7 +256,7 @@ fn bracketed(address: std::net::IpAddr) -> String {
 }
 
 /// Takes down what test runs have left that were killed.
-fn sweep() {
+pub fn sweep() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         for entry in fs::read_dir("/run/weir/labs")
