@@ -142,7 +142,7 @@ fn ranges_of_pods_are_those_of_nodes_and_those_that_addresses_are_given_from() {
         assign_addresses: true,
         ..Options::default()
     };
-    let (plain, _) = world(text, Options::default());
+    let (plain, _) = world(text, &Options::default());
     let ranges: Vec<String> = plain.nodes[0]
         .pod_ranges
         .iter()
@@ -150,7 +150,7 @@ fn ranges_of_pods_are_those_of_nodes_and_those_that_addresses_are_given_from() {
         .collect();
     assert_eq!(ranges, ["10.1.0.0/24", "fd01::/64"]);
     assert!(plain.pod_ranges.is_empty());
-    let (assigned, _) = world(text, given);
+    let (assigned, _) = world(text, &given);
     let ranges: Vec<String> = assigned
         .pod_ranges
         .iter()
@@ -160,7 +160,7 @@ fn ranges_of_pods_are_those_of_nodes_and_those_that_addresses_are_given_from() {
     // Every pod has an address: nothing is said of others.
     let (told, _) = world(
         "{apiVersion: v1, kind: Pod, metadata: {name: p}, status: {podIP: 10.244.0.9}}",
-        given,
+        &given,
     );
     assert!(told.pod_ranges.is_empty());
 }

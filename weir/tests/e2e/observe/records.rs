@@ -76,6 +76,8 @@ fn a_forged_address_is_told_with_its_reason() {
     said(&lab.exec(SLEEP, &address));
     let forged = ["--interface", "203.0.113.77", "-m", "1", "-s"];
     let url = format!("http://{}/", lab.host("deploy/httpbin", Family::V4));
+    // It must know its gateway by now: it may not ask for it in another's name either.
+    said(&lab.exec(SLEEP, &["curl", "-m", "5", "-s", &url]));
     let output = lab.exec(SLEEP, &[&["curl"], &forged[..], &[url.as_str()]].concat());
     assert!(!output.status.success());
     let lines = seen(&lab, 1, &["--drop-reason-desc", "INVALID_SOURCE_IP"]);
