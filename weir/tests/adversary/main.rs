@@ -6,6 +6,11 @@
 
 #[allow(dead_code, reason = "helpers that the end-to-end tests use, too")]
 #[path = "../common/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the end-to-end tests use more of it"
+)]
 mod common;
 
 mod attack;

@@ -73,10 +73,6 @@ impl Tag {
         Self([MAGIC[0], MAGIC[1], high, low])
     }
 
-    pub fn number(self) -> u32 {
-        u32::from_be_bytes(self.0)
-    }
-
     /// So many bytes of it: whatever part of them arrives shows where it came from.
     pub fn fill(self, length: usize) -> Vec<u8> {
         self.0.iter().copied().cycle().take(length).collect()

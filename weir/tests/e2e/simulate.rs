@@ -9,7 +9,7 @@ use std::thread;
 use crate::common::{WEIR, one_message, scenario, weir};
 use serde_json::{Value, json};
 
-const PODS: &str = include_str!("common/pods.yaml");
+const PODS: &str = include_str!("../common/pods.yaml");
 
 /// Judges lines of flows by the manifests at a path.
 pub fn simulate(manifests: &Path, lines: &str) -> Output {
