@@ -6,7 +6,10 @@
 
 use std::{collections::BTreeSet, io, net::IpAddr, time::Duration};
 
-use futures_util::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
+use futures_util::{
+    FutureExt as _,
+    stream::{BoxStream, StreamExt as _, TryStreamExt as _},
+};
 use ipnet::IpNet;
 use rtnetlink::{
     Handle, MulticastGroup, new_connection_with_strict_check, new_multicast_connection,
@@ -66,10 +69,13 @@ impl Changes {
     /// Waits for a change; `None`: the kernel tells no more. Cancel safe. What a message says is
     /// not told: it may be one of several, some of them lost.
     pub async fn changed(&mut self) -> Option<()> {
-        tokio::select! {
+        let told = tokio::select! {
             told = self.told.next() => told,
             _ = &mut self.connection => None,
-        }
+        };
+        // Those that are there already are the same change to who reads all of it.
+        while let Some(Some(())) = self.told.next().now_or_never() {}
+        told
     }
 }
 

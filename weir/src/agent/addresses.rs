@@ -14,8 +14,9 @@ use weir_redirector::network::addresses::{self, Changes};
 
 /// Local routes change without a word, and a message may be lost: so often all is read anew.
 const AGAIN: Duration = Duration::from_secs(10);
-/// Interfaces come with several addresses, one after the other: one reading is enough for them.
-const SETTLED: Duration = Duration::from_millis(50);
+/// Interfaces come with several addresses, one after the other, and each change is a snapshot: the
+/// first is read at once, those after it together.
+const TOGETHER: Duration = Duration::from_millis(200);
 
 /// What the node has, as it was read last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -89,6 +90,7 @@ async fn keep(sender: watch::Sender<Known>) {
                 .ok();
         }
         take(&sender, addresses::read().await);
+        sleep(TOGETHER).await;
         if wait(&mut changes).await.is_none() {
             changes = None;
         }
@@ -101,11 +103,8 @@ async fn wait(changes: &mut Option<Changes>) -> Option<()> {
         sleep(AGAIN).await;
         return None;
     };
-    if let Ok(told) = timeout(AGAIN, changes.changed()).await {
-        told?;
-        sleep(SETTLED).await;
-    }
-    Some(())
+    // Nothing was told in time: it is read all the same.
+    timeout(AGAIN, changes.changed()).await.unwrap_or(Some(()))
 }
 
 fn take(sender: &watch::Sender<Known>, read: io::Result<BTreeSet<IpNet>>) {
