@@ -24,6 +24,12 @@ pub struct AgentFacts {
     pub endpoints: u64,
     /// Pods that are not.
     pub unmanaged: u64,
+    /// Pods under policy whose object is gone.
+    pub orphans: u64,
+    /// Interfaces that deny because nobody owns them.
+    pub unowned: u64,
+    /// Look-ups of interfaces that had no answer.
+    pub lookups_failed: u64,
     /// Policies in force.
     pub policies: u64,
     /// Objects that are not honoured as written.
@@ -87,6 +93,9 @@ pub struct AgentMetrics {
     build: Gauges,
     endpoints: Gauge,
     unmanaged: Gauge,
+    orphans: Gauge,
+    unowned: Gauge,
+    lookups_failed: Counter,
     policies: Gauge,
     refused: Gauge,
     revision: Gauge,
@@ -130,6 +139,9 @@ impl AgentMetrics {
             build,
             endpoints: all.gauge("weir_endpoints", "Pods under policy on this node."),
             unmanaged: all.gauge("weir_unmanaged_pods", "Pods of this node that could not be put under policy."),
+            orphans: all.gauge("weir_orphaned_endpoints", "Pods under policy whose object is gone while their interface is there."),
+            unowned: all.gauge("weir_unowned_interfaces", "Interfaces that deny everything because no pod is known at them any more."),
+            lookups_failed: all.counter("weir_lookup_failures_total", "Times that interfaces could not be looked up; what was in force stayed."),
             policies: all.gauge("weir_policies", "Policies in force."),
             refused: all.gauge("weir_policies_refused", "Objects, or parts of them, that are not honoured as written."),
             revision: all.gauge("weir_policy_revision", "Revision in force."),
@@ -174,6 +186,9 @@ impl AgentMetrics {
         self.build.set(&[env!("CARGO_PKG_VERSION")], 1);
         self.endpoints.set(facts.endpoints);
         self.unmanaged.set(facts.unmanaged);
+        self.orphans.set(facts.orphans);
+        self.unowned.set(facts.unowned);
+        self.lookups_failed.set(facts.lookups_failed);
         self.policies.set(facts.policies);
         self.refused.set(facts.refused);
         self.revision.set(facts.revision);

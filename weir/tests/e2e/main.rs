@@ -18,6 +18,7 @@ mod live;
 mod misuse;
 mod node_addresses;
 mod observe;
+mod orphans;
 mod protocols;
 mod relay;
 mod s4;
