@@ -107,6 +107,7 @@ impl Agent {
             orphans: self.state.orphans.len() as u64,
             unowned: self.redirector.unowned() as u64,
             lookups_failed: self.lookups_failed(),
+            gates: weir_gate::counts(),
             policies: self.state.world.policies.len() as u64,
             refused: problems.len() as u64,
             revision: self.state.snapshot.revision,
