@@ -5,16 +5,26 @@ use std::{
     net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use tokio::net::{TcpListener, UnixListener};
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::{
     service::Routes,
     transport::{Certificate, Identity, Server, ServerTlsConfig},
 };
+use weir_gate::{Gate, descriptors::Share};
 
 use crate::api::observer::observer_server::{Observer, ObserverServer};
+
+mod incoming;
+
+/// A client that does not answer a ping is let go.
+const PING: Duration = Duration::from_secs(20);
+/// Requests at once on one connection.
+const STREAMS: u32 = 64;
+/// A larger head of a request is refused.
+const LARGEST_HEAD: u32 = 16 << 10;
 
 /// The name under which Hubble's client asks for the observer's health.
 const HEALTH: &str = "hubble.server.Observer";
@@ -83,9 +93,10 @@ pub async fn unix(routes: Routes, path: &Path) -> Result<(), ServeError> {
     };
     let what = format!("listen on {}", path.display());
     let listener = listen().map_err(|error| failed(what)(error.into()))?;
-    let router = Server::builder().add_routes(routes);
+    let router = server().add_routes(routes);
+    let gate = Gate::of(Share::Observer);
     tokio::spawn(async move {
-        let served = router.serve_with_incoming(UnixListenerStream::new(listener));
+        let served = router.serve_with_incoming(incoming::unix(listener, gate));
         if let Err(error) = served.await {
             tracing::error!(%error, "the observer no longer answers on its socket");
         }
@@ -98,7 +109,7 @@ pub async fn unix(routes: Routes, path: &Path) -> Result<(), ServeError> {
 /// # Errors
 /// Where the address is taken or a certificate cannot be read.
 pub async fn tcp(routes: Routes, tcp: &Tcp) -> Result<SocketAddr, ServeError> {
-    let mut server = Server::builder();
+    let mut server = server();
     if let Some(tls) = &tcp.tls {
         server = server
             .tls_config(tls.config()?)
@@ -111,13 +122,24 @@ pub async fn tcp(routes: Routes, tcp: &Tcp) -> Result<SocketAddr, ServeError> {
     let what = format!("listen on {}", tcp.address);
     let (address, listener) = bound.await.map_err(|error| failed(what)(error.into()))?;
     let router = server.add_routes(routes);
+    let gate = Gate::of(Share::ObserverTcp);
     tokio::spawn(async move {
-        let served = router.serve_with_incoming(TcpListenerStream::new(listener));
+        let served = router.serve_with_incoming(incoming::tcp(listener, gate));
         if let Err(error) = served.await {
             tracing::error!(%error, "the observer no longer answers on TCP");
         }
     });
     Ok(address)
+}
+
+/// What one connection may ask for at once. Its time is bounded by `incoming`: who is silent is
+/// asked for a sign of life, and closed when none comes.
+fn server() -> Server {
+    Server::builder()
+        .http2_keepalive_interval(Some(PING))
+        .http2_keepalive_timeout(Some(PING))
+        .http2_max_header_list_size(LARGEST_HEAD)
+        .max_concurrent_streams(STREAMS)
 }
 
 impl Tls {

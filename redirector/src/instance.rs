@@ -2,6 +2,7 @@
 //! has its own.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -130,6 +131,19 @@ impl Instance {
         Ok(())
     }
 
+    /// Interfaces (indices) that programs of any version of this instance are pinned at, also where
+    /// a pin outlived its interface.
+    pub fn pinned_interfaces(&self) -> Result<BTreeSet<u32>, InstanceError> {
+        let mut found = BTreeSet::new();
+        for version in children(&self.pin_root())? {
+            for pin in children(&version.join("links"))? {
+                let name = pin.file_name().unwrap_or_default().to_string_lossy();
+                found.extend(pod_of_pin(&name));
+            }
+        }
+        Ok(found)
+    }
+
     /// Removes what agents of other versions pinned: their programs detach. To be called when
     /// this version's are attached and have their policies.
     pub fn remove_other_versions(&self) -> Result<Vec<PathBuf>, InstanceError> {
@@ -138,10 +152,8 @@ impl Instance {
             path: path.to_owned(),
             source,
         };
-        let root = self.pin_root();
-        let entries = fs::read_dir(&root).map_err(|source| failed("read", &root, source))?;
         let mut removed = Vec::new();
-        for path in entries.flatten().map(|entry| entry.path()) {
+        for path in children(&self.pin_root())? {
             if path != self.pins() && path.is_dir() {
                 fs::remove_dir_all(&path).map_err(|source| failed("remove", &path, source))?;
                 removed.push(path);
@@ -167,6 +179,36 @@ impl Instance {
         }
         Ok(())
     }
+}
+
+/// Names of the pins of the two programs at a pod's interface.
+pub(crate) fn pod_pins(interface: u32) -> [String; 2] {
+    [
+        format!("pod-{interface}-from"),
+        format!("pod-{interface}-to"),
+    ]
+}
+
+/// The interface of a pin that [`pod_pins`] named.
+fn pod_of_pin(pin: &str) -> Option<u32> {
+    pin.strip_prefix("pod-")?.split('-').next()?.parse().ok()
+}
+
+/// What is in a folder; nothing where it is not there.
+fn children(folder: &Path) -> Result<Vec<PathBuf>, InstanceError> {
+    let failed = |source| InstanceError::Folder {
+        action: "read",
+        path: folder.to_owned(),
+        source,
+    };
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    entries
+        .map(|entry| Ok(entry.map_err(failed)?.path()))
+        .collect()
 }
 
 fn mount_bpffs() -> Result<(), InstanceError> {
@@ -201,6 +243,17 @@ fn mount_bpffs() -> Result<(), InstanceError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pin_tells_its_interface() {
+        for pin in pod_pins(4711) {
+            assert_eq!(pod_of_pin(&pin), Some(4711));
+            assert_eq!(pod_of_pin(&format!("{pin}-new")), Some(4711));
+        }
+        for other in ["ingress-to-proxy", "steer_ingress", "pod-", "pod-x-to"] {
+            assert_eq!(pod_of_pin(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn a_name_that_leaves_its_folder_is_refused() {

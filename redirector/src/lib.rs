@@ -6,12 +6,14 @@
 //! agent adopts what is there and [`instance::Instance::remove`] leaves nothing.
 
 pub mod check;
+mod guard;
 mod host;
 pub mod instance;
 mod kernel;
 pub mod lower;
 pub mod maps;
 pub mod network;
+pub mod place;
 pub mod programs;
 pub mod redirector;
 pub mod shares;
@@ -19,5 +21,6 @@ pub mod sizes;
 pub mod sync;
 
 pub use instance::Instance;
-pub use redirector::{Places, PodInterface, Redirector, RedirectorError, Unmanaged};
+pub use place::{Places, PodInterface, Unmanaged};
+pub use redirector::{Redirector, RedirectorError};
 pub use sizes::{MapSize, MapSizes};

@@ -12,6 +12,7 @@
 
 pub mod addresses;
 mod configure;
+pub mod interface;
 pub mod netns;
 pub mod veth;
 
@@ -90,12 +91,14 @@ impl Network {
         let netns = netns::ensure(&path)?;
         let outside_mac = configure::join(direction, &netns, mtu)?;
         netns::within(&netns, &path, || configure::inside(direction, outside_mac))??;
-        let link =
-            configure::index(outside(direction)).map_err(|source| NetworkError::Netlink {
-                direction,
-                action: "find the link",
-                reason: source.to_string(),
-            })?;
+        let failed = |reason: String| NetworkError::Netlink {
+            direction,
+            action: "find the link",
+            reason,
+        };
+        let link = interface::index(outside(direction))
+            .map_err(|error| failed(error.to_string()))?
+            .ok_or_else(|| failed("it is not there".to_owned()))?;
         Ok(Self {
             direction,
             netns,
@@ -108,7 +111,7 @@ impl Network {
         let path = netns::path(&instance.netns(direction));
         // From the inside: the node's end may be in another namespace than ours, and one of that
         // name in ours may be another instance's. Both ends go together.
-        if netns::is_netns(&path) {
+        if netns::is_netns(&path)? {
             let netns = netns::open(&path)?;
             netns::within(&netns, &path, || configure::unjoin(direction))??;
         }
@@ -121,13 +124,17 @@ impl Network {
 pub fn time_wait(network: &Network) -> Result<u64, NetworkError> {
     let path = PathBuf::from("proxy");
     netns::within(&network.netns, &path, || {
-        let text = fs::read_to_string("/proc/thread-self/net/sockstat").unwrap_or_default();
-        text.lines()
-            .find_map(|line| {
-                let mut words = line.strip_prefix("TCP:")?.split_whitespace();
-                words.find(|word| *word == "tw")?;
-                words.next()?.parse().ok()
-            })
-            .unwrap_or(0)
+        let text = fs::read_to_string("/proc/thread-self/net/sockstat")?;
+        let count = text.lines().find_map(|line| {
+            let mut words = line.strip_prefix("TCP:")?.split_whitespace();
+            words.find(|word| *word == "tw")?;
+            words.next()?.parse().ok()
+        });
+        Ok(count.unwrap_or(0))
+    })?
+    .map_err(|source| NetworkError::Netns {
+        action: "count the sockets in it",
+        path,
+        source,
     })
 }

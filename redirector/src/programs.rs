@@ -15,7 +15,7 @@ use aya::{
     maps::{Map, MapError},
     programs::{
         LinkOrder, ProgramError, SchedClassifier, SkLookup, TcAttachType,
-        links::{FdLink, LinkError, PinnedLink},
+        links::{FdLink, PinnedLink},
         tc::{SchedClassifierLink, TcAttachOptions},
     },
 };
@@ -194,8 +194,8 @@ impl Programs {
                 drop(link);
                 return Ok(());
             }
-            // The interface behind the old link is gone: its name was reused.
-            remove_pin(&path).map_err(|error| failed(error.to_string()))?;
+            // The interface behind the old link is gone, or it could not be told apart from that:
+            // the old link goes only when a new one is there.
         }
         let hook = match hook {
             Hook::Ingress => TcAttachType::Ingress,
@@ -209,8 +209,7 @@ impl Programs {
             .take_link(id)
             .and_then(|link| link.try_into().map_err(|_| ProgramError::NotLoaded))
             .map_err(|error| failed(error.to_string()))?;
-        link.pin(&path).map_err(|error| failed(error.to_string()))?;
-        Ok(())
+        replace_pin(&path, link).map_err(failed)
     }
 
     /// Attaches a steering program to a network namespace, or replaces the program in its link.
@@ -222,13 +221,13 @@ impl Programs {
             reason,
         };
         let program: &mut SkLookup = program(&mut self.ebpf, name)?;
-        if path.exists() {
+        if is_pinned(&path).map_err(|error| failed(error.to_string()))? {
             let fd = program.fd().map_err(|error| failed(error.to_string()))?;
-            match update_link(&path, fd.as_fd().as_raw_fd()) {
-                Ok(()) => return Ok(()),
-                // The network namespace behind the old link is gone.
-                Err(_) => remove_pin(&path).map_err(|error| failed(error.to_string()))?,
+            if update_link(&path, fd.as_fd().as_raw_fd()).is_ok() {
+                return Ok(());
             }
+            // The network namespace behind the old link is gone, or it could not be told apart
+            // from that: the old link goes only when a new one is there.
         }
         let id = program
             .attach(netns)
@@ -237,8 +236,7 @@ impl Programs {
             .take_link(id)
             .map_err(|error| failed(error.to_string()))?
             .into();
-        link.pin(&path).map_err(|error| failed(error.to_string()))?;
-        Ok(())
+        replace_pin(&path, link).map_err(failed)
     }
 
     /// Detaches what is pinned as `pin`; nothing happens where there is no such pin.
@@ -271,11 +269,29 @@ fn refused(name: &str, source: ProgramError) -> ProgramsError {
     }
 }
 
-fn adopt(path: &Path) -> Result<Option<FdLink>, LinkError> {
-    if !path.exists() {
+fn adopt(path: &Path) -> io::Result<Option<FdLink>> {
+    if !is_pinned(path)? {
         return Ok(None);
     }
-    PinnedLink::from_pin(path).map(|link| Some(link.into()))
+    let link = PinnedLink::from_pin(path).map_err(io::Error::other)?;
+    Ok(Some(link.into()))
+}
+
+/// Whether there is a pin; an error says nothing of it.
+fn is_pinned(path: &Path) -> io::Result<bool> {
+    path.try_exists()
+}
+
+/// Pins a link where another may be pinned, which goes in the same moment: there is always one.
+fn replace_pin(path: &Path, link: FdLink) -> Result<(), String> {
+    let mut beside = path.as_os_str().to_owned();
+    // A name in bpffs has no dots.
+    beside.push("-new");
+    let beside = std::path::PathBuf::from(beside);
+    remove_pin(&beside).map_err(|error| error.to_string())?;
+    let pinned = link.pin(&beside).map_err(|error| error.to_string())?;
+    drop(pinned);
+    std::fs::rename(&beside, path).map_err(|error| error.to_string())
 }
 
 fn remove_pin(path: &Path) -> io::Result<()> {

@@ -17,11 +17,17 @@ use weir_policy::{
 };
 
 use crate::{
-    instance::{Instance, InstanceError},
+    guard::Guarded,
+    instance::{Instance, InstanceError, pod_pins},
     kernel,
-    lower::{Placement, lower},
+    lower::lower,
     maps::{self, Counter, Maps},
-    network::{INSIDE, Network, NetworkError, netns, outside, time_wait},
+    network::{
+        INSIDE, Network, NetworkError,
+        interface::{Interfaces as _, Kernel},
+        netns, outside, time_wait,
+    },
+    place::{Places, PodInterface, Unmanaged, place},
     programs::{Hook, Programs, ProgramsError},
     shares::{Tracked, share},
     sync::{Installed, SyncError},
@@ -44,29 +50,12 @@ pub struct Redirector {
     egress: Network,
     indices: Indices,
     attached: BTreeMap<u32, String>,
+    guarded: Guarded,
+    interfaces: Kernel,
+    unanswered: u64,
     proxy_ready: bool,
     /// Up to which monotonic time in ns connections may be older than the programs.
     met_until: u64,
-}
-
-/// Where a pod is on this node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PodInterface {
-    /// Namespace of the pod.
-    pub namespace: String,
-    /// Name of the pod.
-    pub name: String,
-    /// Host side of its veth.
-    pub interface: String,
-}
-
-/// A pod that could not be put under policy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unmanaged {
-    /// `NAMESPACE/NAME`.
-    pub pod: String,
-    /// Why.
-    pub reason: String,
 }
 
 /// What can go wrong on the kernel side.
@@ -87,6 +76,9 @@ pub enum RedirectorError {
     /// Reading a map.
     #[error("cannot read the maps of an earlier agent: {0}")]
     Read(#[from] MapError),
+    /// A socket that interfaces are asked about over.
+    #[error("interfaces cannot be asked about: {0}")]
+    Interfaces(#[source] std::io::Error),
     /// More pods than indices.
     #[error("no endpoint index is free: a node takes at most 65535 pods")]
     Indices,
@@ -106,7 +98,8 @@ impl Redirector {
     /// there was no instance of this name, a failure leaves none.
     pub fn open(instance: &Instance) -> Result<Self, RedirectorError> {
         kernel::check()?;
-        let fresh = !instance.pin_root().exists();
+        // Where that cannot be told, what may be there stays.
+        let fresh = matches!(instance.pin_root().try_exists(), Ok(false));
         let opened = Self::make_or_adopt(instance);
         if opened.is_err() && fresh {
             // The first error says what went wrong; a second one would only hide it.
@@ -117,6 +110,10 @@ impl Redirector {
 
     fn make_or_adopt(instance: &Instance) -> Result<Self, RedirectorError> {
         instance.prepare()?;
+        let interfaces = Kernel::open().map_err(RedirectorError::Interfaces)?;
+        // Of every version: what an agent of another one attached must not go before this one's
+        // programs stand in its place.
+        let pinned = instance.pinned_interfaces()?;
         let mut programs = Programs::load(instance)?;
         let maps = Maps::take(&mut programs)?;
         let installed = Installed::read(&maps)?;
@@ -130,20 +127,17 @@ impl Redirector {
         for network in [&ingress, &egress] {
             attach_network(&mut programs, network)?;
         }
-        // Links of interfaces that no endpoint stands for: an earlier agent ended in between.
-        for pin in programs.pinned().unwrap_or_default() {
-            let known = |interface: &u32| installed.endpoints().contains_key(interface);
-            if pod_of_pin(&pin).is_some_and(|interface| !known(&interface)) {
-                // A pin that stays keeps its program, which finds no endpoint and drops.
-                programs.detach(&pin).ok();
-            }
-        }
         let mut indices = Indices::default();
         for (interface, endpoint) in installed.endpoints() {
             indices.of.insert(*interface, endpoint.index);
             indices.last = indices.last.max(endpoint.index);
         }
-        Ok(Self {
+        let guarded = Guarded::new(
+            pinned
+                .into_iter()
+                .chain(installed.endpoints().keys().copied()),
+        );
+        let mut redirector = Self {
             programs,
             maps,
             installed,
@@ -151,9 +145,14 @@ impl Redirector {
             egress,
             indices,
             attached: BTreeMap::new(),
+            guarded,
+            interfaces,
+            unanswered: 0,
             proxy_ready: false,
             met_until,
-        })
+        };
+        redirector.release_gone()?;
+        Ok(redirector)
     }
 
     /// The highest id that the maps still use.
@@ -166,42 +165,79 @@ impl Redirector {
         Ok(self.maps.revision()?)
     }
 
-    /// Index of each pod that is placed on this node; pods get theirs on first sight.
+    /// Index of each pod that is placed on this node; pods get theirs on first sight. Where an
+    /// interface could not be asked about, [`Unmanaged::unknown`] says so.
     pub fn place(
         &mut self,
         pods: &[PodInterface],
     ) -> Result<(Places, Vec<Unmanaged>), RedirectorError> {
-        let mut places = Places::default();
-        let mut unmanaged = Vec::new();
-        for pod in pods {
-            match nix::net::if_::if_nametoindex(pod.interface.as_str()) {
-                Ok(interface) => {
-                    let placement = Placement {
-                        index: self.indices.of(interface)?,
-                        interface,
-                    };
-                    let key = (pod.namespace.clone(), pod.name.clone());
-                    places.of.insert(key, (placement, pod.interface.clone()));
-                }
-                Err(errno) => unmanaged.push(Unmanaged {
-                    pod: format!("{}/{}", pod.namespace, pod.name),
-                    reason: format!("interface `{}`: {}", pod.interface, errno.desc()),
-                }),
-            }
-        }
+        let (places, unmanaged) = place(pods, &self.interfaces, |interface| {
+            self.indices.of(interface)
+        })?;
+        let unknown = unmanaged.iter().filter(|pod| pod.unknown);
+        self.unanswered += unknown.count() as u64;
         Ok((places, unmanaged))
     }
 
+    /// Whether an interface (by index) is there; an error says nothing of it.
+    pub fn is_there(&self, interface: u32) -> std::io::Result<bool> {
+        Ok(self.interfaces.name(interface)?.is_some())
+    }
+
+    /// Whether an interface of this name is there; an error says nothing of it.
+    pub fn is_there_by_name(&self, interface: &str) -> std::io::Result<bool> {
+        Ok(self.interfaces.index(interface)?.is_some())
+    }
+
+    /// Lets go of the interfaces of which the kernel says that they are gone: their programs went
+    /// with them. Tells how many; those that it could not be asked about stay.
+    pub fn release_gone(&mut self) -> Result<usize, RedirectorError> {
+        let (gone, fault) = self.guarded.gone(&self.interfaces);
+        if let Some(error) = fault {
+            self.unanswered += 1;
+            tracing::warn!(%error, "interfaces could not be looked up: what is in force stays");
+        }
+        for interface in &gone {
+            self.detach_pod(*interface);
+        }
+        self.installed.forget_endpoints(&mut self.maps, &gone)?;
+        self.indices
+            .of
+            .retain(|interface, _| !gone.contains(interface));
+        self.guarded.release(&gone);
+        Ok(gone.len())
+    }
+
+    /// How often interfaces could not be asked about since the start.
+    pub fn unanswered(&self) -> u64 {
+        self.unanswered
+    }
+
+    /// Interfaces that nobody owns: they are there, their pod is not known, and they deny.
+    pub fn unowned(&self) -> usize {
+        self.guarded.unowned()
+    }
+
     /// Puts a snapshot in force. Pods whose interface takes no program are returned.
+    ///
+    /// Programs leave with their interface and never before: one that no pod of the snapshot is
+    /// at denies in both directions until it is gone.
     pub fn apply(
         &mut self,
         snapshot: &Snapshot,
         services: &[Service],
         places: &Places,
     ) -> Result<Vec<Unmanaged>, RedirectorError> {
-        let desired = lower(snapshot, services, |namespace, name| {
+        let mut desired = lower(snapshot, services, |namespace, name| {
             places.get(namespace, name)
         });
+        self.guarded.add(desired.endpoints.keys().copied());
+        let indices = &mut self.indices;
+        let denying = self.guarded.deny_unowned(
+            &mut desired.endpoints,
+            self.installed.endpoints(),
+            |interface| indices.of(interface),
+        )?;
         let config = Config {
             revision: snapshot.revision as u32,
             ingress_link: self.ingress.link,
@@ -209,34 +245,61 @@ impl Redirector {
             proxy_ready: u32::from(self.proxy_ready),
             share: share(self.maps.room, desired.endpoints.len()),
         };
+        // What is not desired was released above, or denies: nothing is stale.
         let stale = self
             .installed
             .apply(&mut self.maps, &desired, config, self.met_until)?;
+        debug_assert!(stale.is_empty(), "an endpoint without its interface");
         let mut unmanaged = Vec::new();
-        for ((namespace, name), (placement, interface)) in &places.of {
-            if self.attached.get(&placement.interface) == Some(interface)
-                || !desired.endpoints.contains_key(&placement.interface)
-            {
+        for (namespace, name, interface, place) in places.all() {
+            if !desired.endpoints.contains_key(&place.interface) {
                 continue;
             }
-            match self.attach_pod(placement.interface, interface) {
-                Ok(()) => {
-                    self.attached.insert(placement.interface, interface.clone());
-                }
-                Err(error) => unmanaged.push(Unmanaged {
+            if let Err(error) = self.ensure_attached(place.interface, interface) {
+                unmanaged.push(Unmanaged {
                     pod: format!("{namespace}/{name}"),
                     reason: error.to_string(),
-                }),
+                    unknown: false,
+                });
             }
         }
-        for interface in &stale {
-            self.detach_pod(*interface);
+        for interface in denying {
+            self.attach_unowned(interface);
         }
-        self.installed.forget_endpoints(&mut self.maps, &stale)?;
-        self.indices
-            .of
-            .retain(|interface, _| !stale.contains(interface));
         Ok(unmanaged)
+    }
+
+    /// An agent of another version may have attached it: its programs go soon.
+    fn attach_unowned(&mut self, interface: u32) {
+        let attached = match self.interfaces.name(interface) {
+            Ok(None) => return,
+            Ok(Some(name)) => self
+                .ensure_attached(interface, &name)
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = attached {
+            tracing::error!(
+                interface,
+                error,
+                "an interface that nobody owns may be open"
+            );
+        }
+    }
+
+    /// Interfaces that are guarded and have no programs of this version yet.
+    pub fn unguarded(&self) -> Vec<u32> {
+        let missing = |interface: &u32| !self.attached.contains_key(interface);
+        self.guarded.iter().filter(missing).collect()
+    }
+
+    fn ensure_attached(&mut self, index: u32, interface: &str) -> Result<(), ProgramsError> {
+        // Under which name it was attached does not count: the programs are at the interface.
+        if !self.attached.contains_key(&index) {
+            self.attach_pod(index, interface)?;
+            self.attached.insert(index, interface.to_owned());
+        }
+        Ok(())
     }
 
     fn attach_pod(&mut self, index: u32, interface: &str) -> Result<(), ProgramsError> {
@@ -358,56 +421,6 @@ fn attach_network(programs: &mut Programs, network: &Network) -> Result<(), Redi
     let pin = format!("{pin}-from-proxy");
     programs.attach("from_proxy", outside(direction), Hook::Ingress, &pin)?;
     Ok(())
-}
-
-fn pod_pins(interface: u32) -> [String; 2] {
-    [
-        format!("pod-{interface}-from"),
-        format!("pod-{interface}-to"),
-    ]
-}
-
-fn pod_of_pin(pin: &str) -> Option<u32> {
-    pin.strip_prefix("pod-")?.split('-').next()?.parse().ok()
-}
-
-/// Where the pods of this node are.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Places {
-    of: BTreeMap<(String, String), (Placement, String)>,
-}
-
-impl Places {
-    /// The place of a pod.
-    pub fn get(&self, namespace: &str, name: &str) -> Option<Placement> {
-        self.of
-            .get(&(namespace.to_owned(), name.to_owned()))
-            .map(|(placement, _)| *placement)
-    }
-
-    /// The interface of a pod.
-    pub fn interface(&self, namespace: &str, name: &str) -> Option<&str> {
-        self.of
-            .get(&(namespace.to_owned(), name.to_owned()))
-            .map(|(_, interface)| interface.as_str())
-    }
-
-    /// Pods with their interfaces, by namespace and name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &str)> {
-        self.of.iter().map(|((namespace, name), (_, interface))| {
-            (namespace.as_str(), name.as_str(), interface.as_str())
-        })
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.of.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.of.is_empty()
-    }
 }
 
 // === impl Indices ===

@@ -86,7 +86,7 @@ impl Node {
 
     fn find(&self, addresses: &[&str]) -> BTreeMap<String, String> {
         let wanted: BTreeSet<IpAddr> = addresses.iter().map(|a| a.parse().unwrap()).collect();
-        let found = self.within(|| veth::of_addresses(&wanted).unwrap());
+        let found = self.within(|| veth::of_addresses(&wanted).unwrap().found);
         found
             .into_iter()
             .map(|(a, name)| (a.to_string(), name))

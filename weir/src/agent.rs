@@ -13,6 +13,7 @@ mod control;
 mod facts;
 mod flows;
 mod health;
+mod known;
 mod locate;
 mod names;
 mod observe;
@@ -20,8 +21,10 @@ mod proxy;
 mod report;
 mod source;
 mod status;
+mod stored;
 
 use std::{
+    borrow::Cow,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -42,16 +45,17 @@ use weir_observe::names::Names;
 use weir_policy::{
     compile::{Compiler, Local, Snapshot},
     l7::L7Table,
-    model::World,
+    model::{Pod, World},
 };
 use weir_proxy::{dns::learn::Learned, link::agent::AgentEnd};
-use weir_redirector::{Instance, Places, Redirector, Unmanaged};
+use weir_redirector::{Instance, Places, Redirector, RedirectorError, Unmanaged};
 
 use addresses::Addresses;
 use attach::Waiting;
 use attachments::Attachments;
 use control::Request;
 use health::Health;
+use known::KnownPods;
 use locate::{Located, interfaces};
 use observe::Observing;
 use proxy::ProxyState;
@@ -77,6 +81,8 @@ pub struct Agent {
     /// Pods that the CNI plugin told of, and its calls that are not answered yet.
     attachments: Attachments,
     waiting: Vec<Waiting>,
+    /// Pods of this node as they were known last.
+    known: KnownPods,
     /// Pods that were found by their addresses; `None`: they are not looked for.
     located: Option<Located>,
     health: Health,
@@ -112,6 +118,10 @@ struct State {
     places: Places,
     problems: Vec<SourceProblem>,
     unmanaged: Vec<Unmanaged>,
+    /// Pods, `NAMESPACE/NAME`, whose object is gone.
+    orphans: Vec<String>,
+    /// Some interface could not be looked up: it is tried again soon.
+    unknown: bool,
     /// Some interface took no program: the next reading tries again.
     unattached: bool,
     /// The last change could not be put in force.
@@ -138,7 +148,8 @@ impl Agent {
         let addresses = Addresses::start(pod_ranges).await?;
         let mut source = Source::start(origin)?;
         source.synced().await;
-        let attachments = Attachments::load(&instance.run_dir().join("attachments.json"));
+        let attachments = Attachments::load(&instance.run_dir().join("attachments.json"))?;
+        let known = KnownPods::load(&instance.run_dir().join("known.json"))?;
         // Before anything is touched: what cannot be read at all must not be enforced as nothing.
         let policies = source.policies();
         let reading = source.read(attachments.all());
@@ -165,6 +176,7 @@ impl Agent {
             addresses,
             attachments,
             waiting: Vec::new(),
+            known,
             health,
             superseding: Some(instance.clone()),
             reporter,
@@ -229,6 +241,7 @@ impl Agent {
                 }
                 _ = every_few_seconds.tick() => {
                     self.forget_names().await;
+                    self.sweep().await;
                     self.note_losses();
                     self.hear_proxy();
                 }
@@ -260,6 +273,15 @@ impl Agent {
         self.put_in_force().await;
         self.settle();
         self.report();
+    }
+
+    /// Lets go of interfaces that are gone, and looks again for what could not be looked up.
+    async fn sweep(&mut self) {
+        match tokio::task::block_in_place(|| self.redirector.release_gone()) {
+            Ok(0) if !self.state.unknown => {}
+            Ok(_) => self.reconcile().await,
+            Err(error) => tracing::warn!(%error, "interfaces that are gone have entries"),
+        }
     }
 
     /// Takes in what the proxy has learnt of names. Its answers wait for this.
@@ -316,16 +338,21 @@ impl Agent {
             }
         }
         self.state.problems.clone_from(&reading.problems);
-        let located = self.located.as_mut();
-        let (pods, mut unmanaged) =
-            tokio::task::block_in_place(|| interfaces(reading, &self.node, located));
-        let placed = tokio::task::block_in_place(|| self.redirector.place(&pods));
-        let (places, unplaced) = match placed {
+        let placed = tokio::task::block_in_place(|| self.place(reading));
+        let (places, mut unmanaged, orphans) = match placed {
             Ok(placed) => placed,
             Err(error) => return self.failed(error.to_string()),
         };
-        unmanaged.extend(unplaced);
-        let unchanged = reading.world == *self.state.world
+        self.state.orphans = orphans.iter().map(Pod::full_name).collect();
+        let world = match orphans.is_empty() {
+            true => Cow::Borrowed(&reading.world),
+            false => {
+                let mut world = reading.world.clone();
+                world.pods.extend(orphans);
+                Cow::Owned(world)
+            }
+        };
+        let unchanged = *world == *self.state.world
             && places == self.state.places
             && self.state.failure.is_none()
             && !self.state.unattached
@@ -333,10 +360,9 @@ impl Agent {
         if unchanged {
             return;
         }
-        let snapshot = self
-            .compiler
-            .compile(&reading.world, Local::Node(&self.node));
-        let (world, snapshot) = (Arc::new(reading.world.clone()), Arc::new(snapshot));
+        self.known.learn(reading, &places, self.attachments.all());
+        let snapshot = self.compiler.compile(&world, Local::Node(&self.node));
+        let (world, snapshot) = (Arc::new(world.into_owned()), Arc::new(snapshot));
         let table = L7Table::new(&snapshot, |namespace, name| {
             places.get(namespace, name).map(|place| place.index)
         });
@@ -379,8 +405,37 @@ impl Agent {
         self.supersede();
     }
 
+    /// Where the pods of this node are, which have no place, and pods whose object is gone.
+    fn place(
+        &mut self,
+        reading: &Reading,
+    ) -> Result<(Places, Vec<Unmanaged>, Vec<Pod>), RedirectorError> {
+        self.redirector.release_gone()?;
+        let redirector = &self.redirector;
+        self.known
+            .forget_gone(|interface| matches!(redirector.is_there(interface), Ok(false)));
+        let is_gone = |name: &str| matches!(redirector.is_there_by_name(name), Ok(false));
+        let located = self.located.as_mut();
+        let (pods, mut unmanaged) = interfaces(reading, &self.node, located, is_gone);
+        let (mut places, unplaced) = self.redirector.place(&pods)?;
+        unmanaged.extend(unplaced);
+        self.state.unknown = unmanaged.iter().any(|pod| pod.unknown);
+        let on_cluster = self.source.cluster().is_some();
+        let completion = self.known.complete(reading, &places, on_cluster);
+        let (more, _) = self.redirector.place(&completion.places)?;
+        places.extend(more);
+        // Where it was in force before, it is in force.
+        let in_force = |(namespace, name): (&str, &str)| places.get(namespace, name).is_some();
+        unmanaged.retain(|pod| pod.pod.split_once('/').is_none_or(|pod| !in_force(pod)));
+        Ok((places, unmanaged, completion.orphans))
+    }
+
     /// Removes what agents of other versions left, once this one is in charge.
     fn supersede(&mut self) {
+        // While an interface has only their programs, they stay.
+        if !self.redirector.unguarded().is_empty() {
+            return;
+        }
         let Some(instance) = self.superseding.take() else {
             return;
         };

@@ -103,6 +103,7 @@ pub struct CleanupCommand {
 impl AgentCommand {
     pub fn run(self) -> Result<()> {
         require_root("weir agent")?;
+        weir_gate::descriptors::raise()?;
         let instance = Instance::new(&self.name)?.with_sizes(self.map_size.into_iter().collect());
         let node = match self.node {
             Some(node) => node,

@@ -55,7 +55,10 @@ fn text(answer: &Value) -> String {
         .map(|endpoint| {
             vec![
                 word(&endpoint["namespace"]),
-                word(&endpoint["name"]),
+                match endpoint["orphan"].as_bool() {
+                    Some(true) => format!("{} (orphan)", word(&endpoint["name"])),
+                    _ => word(&endpoint["name"]),
+                },
                 list(&endpoint["addresses"]),
                 word(&endpoint["interface"]),
                 side(&endpoint["ingress"]),

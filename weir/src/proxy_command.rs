@@ -98,7 +98,7 @@ impl ProxyCommand {
 fn wait_for(places: &[(Direction, Place)]) {
     let missing = || {
         places.iter().find_map(|(_, place)| match place {
-            Place::Netns(path) if !netns::is_netns(path) => Some(path),
+            Place::Netns(path) if !matches!(netns::is_netns(path), Ok(true)) => Some(path),
             _ => None,
         })
     };

@@ -13,6 +13,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::{ArgGroup, Args};
 use tokio::signal::unix::{SignalKind, signal};
+use weir_gate::{Gate, descriptors::Share};
 use weir_observe::{
     api::peer::peer_server::PeerServer,
     relay::{Address, ClientTls, PeerService, Peers, Relay, Timing},
@@ -194,11 +195,10 @@ async fn page(address: SocketAddr, token: Option<&Path>, relay: Relay) -> Result
         .with_context(|| format!("cannot serve the map at {address}"))?;
     let url = access.url(&listener.local_addr()?.to_string());
     tracing::info!(url, "the map is served");
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, weir_ui::router(relay, options)).await {
-            tracing::error!(%error, "the map is no longer served");
-        }
-    });
+    let router = weir_ui::router(relay, options);
+    // Followers stay as long as they listen.
+    let served = weir_gate::http::serve(listener, Gate::of(Share::Ui), router, Duration::MAX);
+    tokio::spawn(served);
     Ok(())
 }
 

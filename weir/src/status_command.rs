@@ -151,6 +151,18 @@ fn text(status: &Value, faults: &[String]) -> String {
         let (pod, reason) = (word(&pod["pod"]), word(&pod["reason"]));
         lines.push(format!("{} {pod}: {reason}", bad("not under policy")));
     }
+    for pod in status["orphans"].as_array().into_iter().flatten() {
+        let why = "its object is gone, its interface is there: its policies stay";
+        lines.push(format!("{} {}: {why}", doubtful("orphan"), word(pod)));
+    }
+    if let Some(count @ 1..) = status["unowned"].as_u64() {
+        let why = "interfaces deny everything until they are gone: no pod is known at them";
+        lines.push(format!("{} {count} {why}", doubtful("unowned")));
+    }
+    if let Some(count @ 1..) = status["lookups_failed"].as_u64() {
+        let why = "times interfaces could not be looked up: what was in force stayed";
+        lines.push(format!("{} {count} {why}", doubtful("look-ups")));
+    }
     for stale in status["stale"].as_array().into_iter().flatten() {
         let since = Duration::from_secs(number(&stale["since"]));
         let now = SystemTime::now()
@@ -205,6 +217,22 @@ mod tests {
             "maps": [{"map": "POLICY", "entries": 5, "room": 100}],
             "self_check": {"checked": 9, "mismatches": 0},
         })
+    }
+
+    #[test]
+    fn what_stays_without_an_object_is_told() {
+        let mut status = well();
+        status["orphans"] = json!(["default/left"]);
+        (status["unowned"], status["lookups_failed"]) = (json!(2), json!(3));
+        let shown = text(&status, &faults(&status));
+        for wanted in [
+            "default/left: its object is gone",
+            "2 interfaces deny",
+            "3 times",
+        ] {
+            assert!(shown.contains(wanted), "{shown}");
+        }
+        assert!(!text(&well(), &[]).contains("object is gone"));
     }
 
     #[test]

@@ -4,10 +4,12 @@ use std::{
     io::{self, Write as _},
     net::SocketAddr,
     path::PathBuf,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use weir_gate::{Gate, descriptors::Share};
 use weir_observe::api::observer::{
     GetFlowsRequest, ServerStatusRequest, observer_server::Observer as _,
 };
@@ -76,7 +78,10 @@ impl UiCommand {
             let mut out = io::stdout().lock();
             writeln!(out, "{url}").and_then(|()| out.flush())?;
             drop(out);
-            axum::serve(listener, router).await.context("cannot serve")
+            let gate = Gate::of(Share::Ui);
+            // Followers stay as long as they listen.
+            weir_gate::http::serve(listener, gate, router, Duration::MAX).await;
+            Ok(())
         })
     }
 }

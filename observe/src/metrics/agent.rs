@@ -24,6 +24,14 @@ pub struct AgentFacts {
     pub endpoints: u64,
     /// Pods that are not.
     pub unmanaged: u64,
+    /// Pods under policy whose object is gone.
+    pub orphans: u64,
+    /// Interfaces that deny because nobody owns them.
+    pub unowned: u64,
+    /// Look-ups of interfaces that had no answer.
+    pub lookups_failed: u64,
+    /// What came to the gates of the agent's servers.
+    pub gates: Vec<weir_gate::Count>,
     /// Policies in force.
     pub policies: u64,
     /// Objects that are not honoured as written.
@@ -87,6 +95,11 @@ pub struct AgentMetrics {
     build: Gauges,
     endpoints: Gauge,
     unmanaged: Gauge,
+    orphans: Gauge,
+    unowned: Gauge,
+    lookups_failed: Counter,
+    clients: Gauges,
+    clients_refused: Family<IntCounterVec>,
     policies: Gauge,
     refused: Gauge,
     revision: Gauge,
@@ -130,6 +143,11 @@ impl AgentMetrics {
             build,
             endpoints: all.gauge("weir_endpoints", "Pods under policy on this node."),
             unmanaged: all.gauge("weir_unmanaged_pods", "Pods of this node that could not be put under policy."),
+            orphans: all.gauge("weir_orphaned_endpoints", "Pods under policy whose object is gone while their interface is there."),
+            unowned: all.gauge("weir_unowned_interfaces", "Interfaces that deny everything because no pod is known at them any more."),
+            lookups_failed: all.counter("weir_lookup_failures_total", "Times that interfaces could not be looked up; what was in force stayed."),
+            clients: all.gauges("weir_server_connections", "Connections of the agent's own servers.", &["server"]),
+            clients_refused: all.counters("weir_server_connections_refused_total", "Connections that the agent's own servers did not take: too many in all (full) or from one address or user (peer).", &["server", "reason"]),
             policies: all.gauge("weir_policies", "Policies in force."),
             refused: all.gauge("weir_policies_refused", "Objects, or parts of them, that are not honoured as written."),
             revision: all.gauge("weir_policy_revision", "Revision in force."),
@@ -174,6 +192,14 @@ impl AgentMetrics {
         self.build.set(&[env!("CARGO_PKG_VERSION")], 1);
         self.endpoints.set(facts.endpoints);
         self.unmanaged.set(facts.unmanaged);
+        self.orphans.set(facts.orphans);
+        self.unowned.set(facts.unowned);
+        self.lookups_failed.set(facts.lookups_failed);
+        for gate in &facts.gates {
+            self.clients.set(&[gate.server], gate.open as u64);
+            self.clients_refused.set(&[gate.server, "full"], gate.full);
+            self.clients_refused.set(&[gate.server, "peer"], gate.peer);
+        }
         self.policies.set(facts.policies);
         self.refused.set(facts.refused);
         self.revision.set(facts.revision);

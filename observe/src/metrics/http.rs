@@ -1,6 +1,6 @@
 //! `/metrics` over HTTP.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -12,8 +12,12 @@ use axum::{
     routing::get,
 };
 use tokio::net::TcpListener;
+use weir_gate::{Gate, descriptors::Share};
 
 use super::Metrics;
+
+/// A connection lives for so long; a Prometheus then connects again.
+const LIFE: Duration = Duration::from_secs(300);
 
 /// Serves `/metrics` until the process ends; `refresh` brings the agent's own numbers up to date
 /// before each answer. Gives the address that it listens on.
@@ -59,11 +63,7 @@ where
         }
     };
     let router = Router::new().route("/metrics", get(answer));
-    tokio::spawn(async move {
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        if let Err(error) = axum::serve(listener, service).await {
-            tracing::error!(%error, "metrics are no longer served");
-        }
-    });
+    let gate = Gate::of(Share::Metrics);
+    tokio::spawn(weir_gate::http::serve(listener, gate, router, LIFE));
     Ok(address)
 }

@@ -14,6 +14,7 @@ use tokio::{
     sync::{broadcast, mpsc, watch},
     task::JoinHandle,
 };
+use weir_gate::{Gate, Peer, descriptors::Share};
 use weir_policy::l7::L7Table;
 
 use super::{
@@ -183,16 +184,26 @@ async fn accept(
     events: mpsc::Sender<Event>,
 ) {
     // Dropped, and every link with it, when the agent's end is dropped.
+    let gate = Gate::of(Share::Link);
     let mut links = tokio::task::JoinSet::new();
     let mut number = 0;
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
+                    // Everybody may connect; who may speak is told by the hello.
+                    let uid = stream.peer_cred().map(|peer| peer.uid());
+                    let Ok(pass) = gate.enter(uid.map_or(Peer::Anybody, Peer::User)) else {
+                        continue;
+                    };
                     number += 1;
                     let words = words.subscribe();
                     let record = Arc::clone(&record);
-                    links.spawn(serve(ProxyId(number), stream, record, snapshots.clone(), words, events.clone()));
+                    let link = serve(ProxyId(number), stream, record, snapshots.clone(), words, events.clone());
+                    links.spawn(async move {
+                        link.await;
+                        drop(pass);
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "proxy link not accepted");

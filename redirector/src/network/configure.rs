@@ -18,7 +18,7 @@ use rtnetlink::{
 };
 use weir_policy::model::Direction;
 
-use super::{INSIDE, NetworkError, outside};
+use super::{INSIDE, NetworkError, interface, outside};
 use crate::host;
 
 /// Routing table of the local default route; any number will do, the namespace is ours.
@@ -53,27 +53,27 @@ const SETTINGS: [(&str, &str); 17] = [
     ("ipv6/conf/weir1/router_solicitations", "0"),
 ];
 
-/// Interface index by name, in the calling thread's network namespace.
-pub(super) fn index(name: &str) -> io::Result<u32> {
-    nix::net::if_::if_nametoindex(name).map_err(io::Error::from)
-}
-
 /// Joins node and namespace by a veth pair; returns the MAC of the node's end.
 pub(super) fn join(
     direction: Direction,
     netns: &OwnedFd,
     mtu: u32,
 ) -> Result<Vec<u8>, NetworkError> {
-    let inside_is_there = super::netns::within(netns, std::path::Path::new(INSIDE), || {
-        index(INSIDE).is_ok()
-    })?;
+    let path = std::path::Path::new(INSIDE);
+    let inside_is_there = super::netns::within(netns, path, || interface::index(INSIDE))?
+        .map_err(|source| NetworkError::Netns {
+            action: "look for the link in it",
+            path: path.into(),
+            source,
+        })?
+        .is_some();
     let name = outside(direction);
     netlink(direction, async move |handle| {
-        let there = index(name).is_ok();
+        let there = index(name)?.is_some();
         // A name in the node's namespace until it is moved: unlike any CNI's.
         let temporary = format!("{name}x");
         if there && !inside_is_there {
-            if index(&temporary).is_err() {
+            if index(&temporary)?.is_none() {
                 let reason = "its other end is in another network namespace: an instance of \
                               another name runs here, or a proxy whose namespace was removed"
                     .to_owned();
@@ -94,7 +94,7 @@ pub(super) fn join(
                 .execute()
                 .await
                 .map_err(|e| ("make the veth pair", e))?;
-            let end = index(&temporary).unwrap_or(0);
+            let end = needed(&temporary)?;
             let end = LinkUnspec::new_with_index(end)
                 .name(INSIDE)
                 .mtu(mtu)
@@ -150,7 +150,7 @@ pub(super) fn inside(direction: Direction, node_mac: Vec<u8>) -> Result<(), Netw
                 .await
                 .map_err(|e| ("set a link up", e))?;
         }
-        let (lo, link) = (1, index(INSIDE).unwrap_or(0));
+        let (lo, link) = (1, needed(INSIDE)?);
         existing_is_fine(
             handle
                 .address()
@@ -219,10 +219,22 @@ async fn routes(
 }
 
 async fn delete(handle: &Handle, name: &str) -> Result<(), rtnetlink::Error> {
-    match index(name) {
-        Ok(index) => handle.link().del(index).execute().await,
-        Err(_) => Ok(()),
+    match index(name).map_err(|(_, error)| error)? {
+        Some(index) => handle.link().del(index).execute().await,
+        None => Ok(()),
     }
+}
+
+/// Interface index by name, in the calling thread's network namespace.
+fn index(name: &str) -> Result<Option<u32>, (&'static str, rtnetlink::Error)> {
+    let failed = |error: io::Error| rtnetlink::Error::NamespaceError(format!("`{name}`: {error}"));
+    interface::index(name).map_err(|error| ("look for a link", failed(error)))
+}
+
+/// Index of a link that has just been made.
+fn needed(name: &str) -> Result<u32, (&'static str, rtnetlink::Error)> {
+    let missing = || rtnetlink::Error::NamespaceError(format!("`{name}` is not there"));
+    index(name)?.ok_or_else(|| ("find the link", missing()))
 }
 
 async fn mac(handle: &Handle, name: &str) -> Result<Vec<u8>, rtnetlink::Error> {

@@ -24,9 +24,15 @@ pub fn path(name: &str) -> PathBuf {
 }
 
 /// The files of all named network namespaces.
-pub fn all() -> Vec<PathBuf> {
-    let entries = fs::read_dir(FOLDER).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).collect()
+///
+/// # Errors
+/// It is not known which there are.
+pub fn all() -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(FOLDER) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Opens a named network namespace, making it where it is missing.
@@ -36,7 +42,7 @@ pub fn ensure(path: &Path) -> Result<OwnedFd, NetworkError> {
         path: path.into(),
         source,
     };
-    if is_netns(path) {
+    if is_netns(path)? {
         return open(path);
     }
     host::among_mounts(|| {
@@ -48,7 +54,7 @@ pub fn ensure(path: &Path) -> Result<OwnedFd, NetworkError> {
         Ok(made.unwrap_or(Err(nix::Error::EIO))?)
     })
     .map_err(|source| failed("make it", source))?;
-    if !is_netns(path) {
+    if !is_netns(path)? {
         let reason = "it was made on the node and is not seen here: \
                       a container needs the node's /run/netns with mountPropagation HostToContainer";
         return Err(failed("find it", io::Error::other(reason)));
@@ -85,8 +91,9 @@ pub fn remove(path: &Path) -> Result<(), NetworkError> {
         path: path.into(),
         source,
     };
+    let mounted = is_netns(path)?;
     host::among_mounts(|| {
-        if is_netns(path) {
+        if mounted {
             umount2(path, MntFlags::MNT_DETACH)?;
         }
         match fs::remove_file(path) {
@@ -121,6 +128,17 @@ pub fn within<T: Send>(
 }
 
 /// Whether a network namespace has this name.
-pub fn is_netns(path: &Path) -> bool {
-    nix::sys::statfs::statfs(path).is_ok_and(|stat| stat.filesystem_type().0 == NSFS_MAGIC)
+///
+/// # Errors
+/// It is not known.
+pub fn is_netns(path: &Path) -> Result<bool, NetworkError> {
+    match nix::sys::statfs::statfs(path) {
+        Ok(stat) => Ok(stat.filesystem_type().0 == NSFS_MAGIC),
+        Err(nix::Error::ENOENT) => Ok(false),
+        Err(errno) => Err(NetworkError::Netns {
+            action: "look for it",
+            path: path.into(),
+            source: errno.into(),
+        }),
+    }
 }

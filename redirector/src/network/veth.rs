@@ -8,13 +8,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    fs, io,
+    fs::{self, File},
+    io,
     net::IpAddr,
     os::{
         fd::{AsRawFd as _, OwnedFd},
         unix::fs::MetadataExt as _,
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use futures_util::stream::{StreamExt as _, TryStreamExt as _};
@@ -30,7 +31,7 @@ use rtnetlink::{
     },
 };
 
-use super::{NetworkError, netns};
+use super::{NetworkError, interface, netns};
 
 /// Name of the interface in the calling thread's network namespace that is the other end of a
 /// pod's veth. `netns` is the name or the path of the pod's network namespace; `interface` the
@@ -52,13 +53,27 @@ pub fn host_side(netns: &str, interface: Option<&str>) -> Result<String, Network
         let what = interface.map_or_else(String::new, |name| format!(" named `{name}`"));
         failed(io::Error::other(format!("it has no veth{what}")))
     })?;
-    name(peer.index).map_err(failed)
+    let gone = || failed(io::Error::other("its other end has gone meanwhile"));
+    let name = interface::name(peer.index).map_err(failed)?;
+    name.ok_or_else(gone)
+}
+
+/// What a search for veths came to.
+#[derive(Debug, Default)]
+pub struct Search {
+    /// The node's ends of veths, by a pod's address.
+    pub found: BTreeMap<IpAddr, String>,
+    /// A place that could not be looked at, and why: what was not found may be there.
+    pub unseen: Option<String>,
 }
 
 /// The node's ends of the veths behind these addresses. Addresses that are behind none are left
 /// out, and those that several pods claim. Works on the calling thread's network namespace as the
 /// node.
-pub fn of_addresses(wanted: &BTreeSet<IpAddr>) -> io::Result<BTreeMap<IpAddr, String>> {
+///
+/// # Errors
+/// Nothing could be looked at; see also [`Search::unseen`].
+pub fn of_addresses(wanted: &BTreeSet<IpAddr>) -> io::Result<Search> {
     let mut found: BTreeMap<IpAddr, BTreeSet<u32>> = BTreeMap::new();
     for (address, index) in netlink(async |handle| routed(&handle, wanted).await)? {
         found.entry(address).or_default().insert(index);
@@ -68,60 +83,84 @@ pub fn of_addresses(wanted: &BTreeSet<IpAddr>) -> io::Result<BTreeMap<IpAddr, St
         .filter(|address| !found.contains_key(address))
         .copied()
         .collect();
+    let mut search = Search::default();
     if !missing.is_empty() {
-        for (address, index) in in_namespaces(&missing)? {
+        let (seen, unseen) = in_namespaces(&missing)?;
+        search.unseen = unseen;
+        for (address, index) in seen {
             found.entry(address).or_default().insert(index);
         }
     }
-    let mut names = BTreeMap::new();
     for (address, indices) in found {
         match indices.first() {
-            Some(index) if indices.len() == 1 => {
-                // One that is gone meanwhile does not hide the others.
-                if let Ok(name) = name(*index) {
-                    names.insert(address, name);
-                }
-            }
+            // One that is gone meanwhile does not hide the others.
+            Some(index) if indices.len() == 1 => match interface::name(*index) {
+                Ok(Some(name)) => drop(search.found.insert(address, name)),
+                Ok(None) => {}
+                Err(error) => search.unseen = Some(format!("interface {index}: {error}")),
+            },
             _ => tracing::warn!(%address, "several pods have this address: none counts"),
         }
     }
-    Ok(names)
+    Ok(search)
 }
 
 /// Looks through the network namespaces of the machine. What a pod says of its veth is not
 /// believed: it could name an interface of its choice. The node's end itself names the namespace
 /// and the interface that it leads to.
-fn in_namespaces(wanted: &BTreeSet<IpAddr>) -> io::Result<Vec<(IpAddr, u32)>> {
+///
+/// A namespace that could not be looked at is told beside what was found.
+fn in_namespaces(wanted: &BTreeSet<IpAddr>) -> io::Result<(Vec<Lead>, Option<String>)> {
     let veths = netlink(async |handle| veths(&handle).await)?;
     let own = fs::metadata("/proc/thread-self/ns/net")?.ino();
     let mut seen = HashSet::from([own]);
     let mut found = Vec::new();
+    let mut unseen = None;
     for path in namespaces()? {
-        // A process that has ended meanwhile has nothing to tell.
-        let Ok(inode) = fs::metadata(&path).map(|metadata| metadata.ino()) else {
-            continue;
-        };
-        if !seen.insert(inode) {
-            continue;
-        }
-        let Ok(opened) = netns::open(&path) else {
-            continue;
-        };
-        let Ok(Some(id)) = netlink(async |handle| id(handle, &opened).await) else {
-            continue;
-        };
-        let Ok(Ok(addresses)) = netns::within(&opened, &path, addresses) else {
-            continue;
-        };
-        for (inside, address) in addresses {
-            let of = veths.iter().filter(|veth| veth.leads_to(id, inside));
-            if wanted.contains(&address) {
-                found.extend(of.map(|veth| (address, veth.index)));
-            }
+        match in_namespace(&path, &mut seen, &veths) {
+            Ok(there) => found.extend(
+                there
+                    .into_iter()
+                    .filter(|(address, _)| wanted.contains(address)),
+            ),
+            // A process that has ended meanwhile has nothing to tell.
+            Err(error) if has_ended(&error) => {}
+            Err(error) => unseen = Some(format!("{}: {error}", path.display())),
         }
     }
+    Ok((found, unseen))
+}
+
+/// Addresses of a network namespace that was not seen yet, with the node's ends that lead there.
+fn in_namespace(path: &Path, seen: &mut HashSet<u64>, veths: &[Veth]) -> io::Result<Vec<Lead>> {
+    let inode = fs::metadata(path)?.ino();
+    if seen.contains(&inode) {
+        return Ok(Vec::new());
+    }
+    let opened = OwnedFd::from(File::open(path)?);
+    let mut found = Vec::new();
+    if let Some(id) = netlink(async |handle| id(handle, &opened).await)? {
+        let inside = netns::within(&opened, path, addresses).map_err(io::Error::other)??;
+        for (interface, address) in inside {
+            let of = veths.iter().filter(|veth| veth.leads_to(id, interface));
+            found.extend(of.map(|veth| (address, veth.index)));
+        }
+    }
+    // Only now: another path may lead to one that could not be looked at by this one.
+    seen.insert(inode);
     Ok(found)
 }
+
+/// What is said of a process, or of a name, that was there a moment ago.
+fn has_ended(error: &io::Error) -> bool {
+    let gone = [libc::ENOENT, libc::ESRCH, libc::ENOTDIR];
+    error
+        .raw_os_error()
+        .is_some_and(|errno| gone.contains(&errno))
+}
+
+/// An address, and the node's end of the veth that it is behind.
+type Lead = (IpAddr, u32);
 
 /// A veth of the node whose other end is in another network namespace.
 struct Veth {
@@ -289,20 +328,16 @@ fn is_veth(attributes: &[LinkAttribute]) -> bool {
 /// Files of the network namespaces that processes are in, and of those that container runtimes
 /// gave a name; many are the same one.
 fn namespaces() -> io::Result<Vec<PathBuf>> {
-    let processes = fs::read_dir("/proc")?.flatten();
-    let numbers = processes.filter(|entry| {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
         let name = entry.file_name();
-        name.to_string_lossy()
-            .bytes()
-            .all(|byte| byte.is_ascii_digit())
-    });
-    let of_processes = numbers.map(|entry| entry.path().join("ns/net"));
-    Ok(of_processes.chain(netns::all()).collect())
-}
-
-fn name(index: u32) -> io::Result<String> {
-    let name = nix::net::if_::if_indextoname(index)?;
-    Ok(name.to_string_lossy().into_owned())
+        if name.as_encoded_bytes().iter().all(u8::is_ascii_digit) {
+            found.push(entry.path().join("ns/net"));
+        }
+    }
+    found.extend(netns::all()?);
+    Ok(found)
 }
 
 /// Runs netlink requests in the calling thread's network namespace.

@@ -41,8 +41,10 @@ impl Agent {
         self.reconcile().await;
     }
 
-    /// Forgets a container's interface. There may be none: the plugin asks again and again.
+    /// Forgets a container's interface. There may be none: the plugin asks again and again. Until
+    /// the kernel says that the interface is gone, it denies.
     pub(super) async fn detach(&mut self, container: &str) -> Value {
+        self.known.ended(container);
         if self
             .attachments
             .retain(|known| known.container != container)
@@ -54,6 +56,7 @@ impl Agent {
 
     /// Forgets containers that the runtime no longer has (CNI GC).
     pub(super) async fn keep_attachments(&mut self, containers: &[String]) -> Value {
+        self.known.keep(containers);
         if self
             .attachments
             .retain(|known| containers.contains(&known.container))
@@ -92,10 +95,11 @@ impl Agent {
         }
     }
 
-    /// Drops attachments whose interface is gone.
+    /// Drops attachments of which the kernel says that their interface is gone.
     pub(super) fn drop_dead_attachments(&mut self) {
+        let redirector = &self.redirector;
         self.attachments
-            .retain(|known| nix::net::if_::if_nametoindex(known.interface.as_str()).is_ok());
+            .retain(|known| !matches!(redirector.is_there_by_name(&known.interface), Ok(false)));
     }
 
     fn in_force(&self, attachment: &Attachment) -> Result<(), String> {

@@ -2,11 +2,13 @@
 //! whose addresses the API does not tell yet.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
 use weir_cluster::kubernetes::Attachment;
+
+use super::stored;
 
 /// The attachments of this node.
 #[derive(Debug, Default)]
@@ -16,21 +18,15 @@ pub struct Attachments {
 }
 
 impl Attachments {
-    /// What an earlier agent knew; nothing where the file is missing or unreadable.
-    pub fn load(file: &Path) -> Self {
-        let known = match fs::read(file) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
-        };
-        let known = known.unwrap_or_else(|error| {
-            tracing::warn!(%error, file = %file.display(), "attachments are forgotten: pods are found by their addresses");
-            Vec::new()
-        });
-        Self {
+    /// What an earlier agent knew.
+    ///
+    /// # Errors
+    /// It is not known what it knew.
+    pub fn load(file: &Path) -> io::Result<Self> {
+        Ok(Self {
             file: file.to_owned(),
-            known,
-        }
+            known: stored::load(file)?,
+        })
     }
 
     /// All of them.
@@ -58,14 +54,7 @@ impl Attachments {
     }
 
     fn store(&self) {
-        let partial = self.file.with_extension("partial");
-        let written = serde_json::to_vec(&self.known)
-            .map_err(io::Error::from)
-            .and_then(|bytes| fs::write(&partial, bytes))
-            .and_then(|()| fs::rename(&partial, &self.file));
-        if let Err(error) = written {
-            tracing::warn!(%error, file = %self.file.display(), "attachments are not stored");
-        }
+        stored::store(&self.file, &self.known);
     }
 }
 
@@ -89,15 +78,16 @@ mod tests {
     fn they_outlive_the_agent() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("attachments.json");
-        let mut attachments = Attachments::load(&file);
+        let mut attachments = Attachments::load(&file).unwrap();
         attachments.add(attachment("c1", "a"));
         attachments.add(attachment("c2", "b"));
         attachments.add(attachment("c1", "c"));
-        assert_eq!(Attachments::load(&file).all(), attachments.all());
+        assert_eq!(Attachments::load(&file).unwrap().all(), attachments.all());
         assert!(attachments.retain(|known| known.container != "c2"));
         assert!(!attachments.retain(|_| true));
-        assert_eq!(Attachments::load(&file).all(), [attachment("c1", "c")]);
-        fs::write(&file, "[{").unwrap();
-        assert!(Attachments::load(&file).all().is_empty());
+        assert_eq!(
+            Attachments::load(&file).unwrap().all(),
+            [attachment("c1", "c")]
+        );
     }
 }

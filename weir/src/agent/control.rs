@@ -1,6 +1,6 @@
 //! The agent's control socket: one line of JSON asked, one answered.
 
-use std::{io, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{io, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
@@ -9,14 +9,18 @@ use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
     sync::{mpsc, oneshot},
+    time::timeout,
 };
 use weir_cluster::kubernetes::Attachment;
+use weir_gate::{Gate, Peer, descriptors::Share};
 use weir_policy::{explain::Explainer, verdict::Flow};
 
 use super::{Agent, status::status};
 
 /// A longer request is refused.
 const LONGEST: u64 = 1 << 20;
+/// Who says nothing for so long, or does not read its answer, is let go. An answer may take longer.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// What can be asked.
 #[derive(Debug, Deserialize)]
@@ -69,20 +73,26 @@ pub fn listen(path: &Path, requests: mpsc::Sender<Request>) -> Result<()> {
     let listener =
         UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    let gate = Gate::of(Share::Control);
     tokio::spawn(async move {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
+                    // Only root can connect: users need no shares.
+                    let Ok(pass) = gate.enter(Peer::Anybody) else {
+                        continue;
+                    };
                     let requests = requests.clone();
                     tokio::spawn(async move {
                         if let Err(error) = serve(stream, requests).await {
                             tracing::debug!(%error, "control connection");
                         }
+                        drop(pass);
                     });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "control connection not accepted");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         }
@@ -95,7 +105,8 @@ async fn serve(stream: UnixStream, requests: mpsc::Sender<Request>) -> io::Resul
     let mut reader = BufReader::new(reader);
     loop {
         let mut line = String::new();
-        if (&mut reader).take(LONGEST).read_line(&mut line).await? == 0 {
+        let asked = timeout(IDLE, (&mut reader).take(LONGEST).read_line(&mut line)).await??;
+        if asked == 0 {
             return Ok(());
         }
         let answer = match serde_json::from_str(&line) {
@@ -109,7 +120,8 @@ async fn serve(stream: UnixStream, requests: mpsc::Sender<Request>) -> io::Resul
             }
             Err(error) => failure(&format!("not a request: {error}")),
         };
-        writer.write_all(format!("{answer}\n").as_bytes()).await?;
+        let answer = format!("{answer}\n");
+        timeout(IDLE, writer.write_all(answer.as_bytes())).await??;
     }
 }
 

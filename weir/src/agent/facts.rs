@@ -8,7 +8,7 @@ use weir_policy::model::Direction;
 use weir_proxy::{counters::CountersSnapshot, http1::Refusal};
 use weir_redirector::{Instance, shares::Tracked};
 
-use super::Agent;
+use super::{Agent, locate::Located};
 
 /// Maps with the entries that they can hold.
 pub type Rooms = Vec<(&'static str, u64)>;
@@ -92,12 +92,22 @@ impl Agent {
             .collect()
     }
 
+    /// How often interfaces could not be looked up: each time what was in force stayed.
+    pub(super) fn lookups_failed(&self) -> u64 {
+        let searches = self.located.as_ref().map_or(0, Located::unanswered);
+        self.redirector.unanswered() + searches
+    }
+
     fn facts(&self) -> AgentFacts {
         let problems = &self.state.problems;
         let tracked = self.redirector.tracked();
         AgentFacts {
             endpoints: self.state.places.len() as u64,
             unmanaged: self.state.unmanaged.len() as u64,
+            orphans: self.state.orphans.len() as u64,
+            unowned: self.redirector.unowned() as u64,
+            lookups_failed: self.lookups_failed(),
+            gates: weir_gate::counts(),
             policies: self.state.world.policies.len() as u64,
             refused: problems.len() as u64,
             revision: self.state.snapshot.revision,

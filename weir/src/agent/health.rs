@@ -19,7 +19,12 @@ use tokio::{
     time::timeout,
 };
 
+use weir_gate::{Gate, descriptors::Share};
+
 use super::control::{Command, Request};
+
+/// A connection lives for so long; a kubelet connects for each probe.
+const LIFE: Duration = Duration::from_secs(60);
 
 /// An agent that has not answered for so long does not live. A change may take it a while.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -45,11 +50,8 @@ impl Health {
         let router = Router::new()
             .route("/livez", get(async move || live.live(&asks).await))
             .route("/readyz", get(async move || ready.answer(&agent).await));
-        tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "probes are no longer answered");
-            }
-        });
+        let gate = Gate::of(Share::Health);
+        tokio::spawn(weir_gate::http::serve(listener, gate, router, LIFE));
         Ok(health)
     }
 

@@ -16,6 +16,10 @@ pub struct Located {
     interfaces: BTreeMap<IpAddr, String>,
     /// What was looked for in vain, and when.
     missed: Option<(Instant, BTreeSet<IpAddr>)>,
+    /// What could not be looked at the last time.
+    unseen: Option<String>,
+    /// How often something could not be looked at.
+    unanswered: u64,
 }
 
 /// What was not found is looked for again after so long.
@@ -23,11 +27,13 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// The pods of this node with their interfaces, and those whose interface is not known.
 ///
-/// `find`: look for the interfaces of pods that nobody told of, by their addresses.
+/// `find`: look for the interfaces of pods that nobody told of, by their addresses. `is_gone`: the
+/// kernel says that an interface (name) is gone.
 pub fn interfaces(
     reading: &Reading,
     node: &str,
     find: Option<&mut Located>,
+    is_gone: impl Fn(&str) -> bool,
 ) -> (Vec<PodInterface>, Vec<Unmanaged>) {
     let (mut pods, mut unmanaged) = (Vec::new(), Vec::new());
     let here = reading
@@ -41,12 +47,14 @@ pub fn interfaces(
             namespace: place.namespace.clone(),
             name: place.name.clone(),
             interface,
+            index: None,
         });
     };
     let mut none = |place: &PodPlacement, reason: String| {
         unmanaged.push(Unmanaged {
             pod: format!("{}/{}", place.namespace, place.name),
             reason,
+            unknown: false,
         });
     };
     for (place, pod) in here {
@@ -56,21 +64,34 @@ pub fn interfaces(
                 Ok(interface) => found(place, interface),
                 Err(error) => none(place, format!("annotation weir.dev/netns: {error}")),
             },
-            // A pod without an address has no network yet; one that ends has none any more.
-            (None, None) if !pod.addresses.is_empty() && !place.terminating => {
-                lost.push((place, pod));
-            }
+            // A pod without an address has no network yet.
+            (None, None) if !pod.addresses.is_empty() => lost.push((place, pod)),
             (None, None) => {}
         }
     }
     let Some(located) = find else {
         return (pods, unmanaged);
     };
-    located.look(&lost);
+    // A pod that ends runs on for a while; when its network is gone another may have its address.
+    if lost.iter().any(|(place, _)| place.terminating) {
+        let pods = reading.placements.iter().zip(&reading.world.pods);
+        let staying = pods.filter(|(place, _)| !place.terminating);
+        let owned: BTreeSet<IpAddr> = staying.flat_map(|(_, pod)| pod.addresses.clone()).collect();
+        let another = |pod: &Pod| pod.addresses.iter().any(|address| owned.contains(address));
+        lost.retain(|(place, pod)| !place.terminating || !another(pod));
+    }
+    located.look(&lost, is_gone);
     for (place, pod) in lost {
-        match located.of(pod) {
-            Some(interface) => found(place, interface.clone()),
-            None => none(
+        match (located.of(pod), &located.unseen) {
+            (Some(interface), _) => found(place, interface.clone()),
+            (None, _) if place.terminating => {}
+            (None, Some(unseen)) => {
+                none(
+                    place,
+                    format!("its interface could not be looked for, tried again: {unseen}"),
+                );
+            }
+            (None, None) => none(
                 place,
                 "no interface of this node leads to its addresses: a network that is no veth, or \
                  a network namespace that the agent does not see (hostPID, /run/netns)"
@@ -82,12 +103,16 @@ pub fn interfaces(
 }
 
 impl Located {
+    /// How often something could not be looked at.
+    pub fn unanswered(&self) -> u64 {
+        self.unanswered
+    }
+
     /// Looks for pods that are not found yet, and forgets pods that are gone.
-    fn look(&mut self, pods: &[(&PodPlacement, &Pod)]) {
+    fn look(&mut self, pods: &[(&PodPlacement, &Pod)], is_gone: impl Fn(&str) -> bool) {
         let of_pods = || pods.iter().flat_map(|(_, pod)| &pod.addresses).copied();
         self.interfaces.retain(|address, interface| {
-            of_pods().any(|of_pod| of_pod == *address)
-                && nix::net::if_::if_nametoindex(interface.as_str()).is_ok()
+            of_pods().any(|of_pod| of_pod == *address) && !is_gone(interface)
         });
         let missing = pods.iter().filter(|(_, pod)| self.of(pod).is_none());
         let missing: BTreeSet<IpAddr> = missing
@@ -101,8 +126,18 @@ impl Located {
             return;
         }
         match veth::of_addresses(&missing) {
-            Ok(found) => self.interfaces.extend(found),
-            Err(error) => tracing::warn!(%error, "pods' interfaces cannot be looked for"),
+            Ok(search) => {
+                self.interfaces.extend(search.found);
+                self.unseen = search.unseen;
+            }
+            Err(error) => self.unseen = Some(error.to_string()),
+        }
+        if let Some(unseen) = &self.unseen {
+            self.unanswered += 1;
+            tracing::warn!(
+                unseen,
+                "pods' interfaces could not be looked for everywhere"
+            );
         }
         self.missed = Some((Instant::now(), missing));
     }

@@ -1,6 +1,12 @@
 //! The observer of a running agent: its options, and its start.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -24,6 +30,8 @@ use super::control::{Command, Request};
 
 /// Whoever asks for metrics waits this long for the agent's own numbers; then the last ones count.
 const FRESH: Duration = Duration::from_secs(2);
+/// The agent counts no more often.
+const EVERY: Duration = Duration::from_millis(500);
 /// Where flow logs are, unless it is said otherwise.
 const LOGS: &str = "/var/log/weir";
 
@@ -108,7 +116,8 @@ impl Observing {
         ))
         .await?;
         if let Some(address) = options.metrics {
-            let refresh = move || refresh(agent.clone());
+            let fresh = Arc::<Fresh>::default();
+            let refresh = move || refresh(agent.clone(), Arc::clone(&fresh));
             let address = http::serve(address, metrics.clone(), refresh)
                 .await
                 .with_context(|| format!("cannot serve metrics on {address}"))?;
@@ -161,8 +170,18 @@ async fn apart(begin: impl Future<Output = Result<()>> + Send + 'static) -> Resu
     begun.await.context("the observer has ended")?
 }
 
-/// Has the agent bring its own numbers up to date.
-async fn refresh(agent: mpsc::Sender<Request>) {
+/// When the agent's numbers were brought up to date last.
+type Fresh = tokio::sync::Mutex<Option<Instant>>;
+
+/// Has the agent bring its own numbers up to date; of many who ask at once, for all of them: it
+/// has other things to do than to count.
+async fn refresh(agent: mpsc::Sender<Request>, fresh: Arc<Fresh>) {
+    let Ok(mut last) = timeout(FRESH, fresh.lock()).await else {
+        return;
+    };
+    if last.is_some_and(|last| last.elapsed() < EVERY) {
+        return;
+    }
     let (sender, done) = oneshot::channel();
     let asked = async {
         if agent.send((Command::Metrics, sender)).await.is_ok() {
@@ -171,6 +190,7 @@ async fn refresh(agent: mpsc::Sender<Request>) {
         }
     };
     timeout(FRESH, asked).await.ok();
+    *last = Some(Instant::now());
 }
 
 // === impl ObserveOptions ===

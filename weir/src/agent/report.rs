@@ -154,6 +154,7 @@ mod tests {
         let pod = |reason: &str| Unmanaged {
             pod: "default/sleep".to_owned(),
             reason: reason.to_owned(),
+            unknown: false,
         };
         let told = |lost: &LostPods| lost.for_long().cloned().collect::<Vec<_>>();
         let mut lost = LostPods::default();

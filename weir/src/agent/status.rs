@@ -35,6 +35,9 @@ pub fn status(agent: &Agent) -> Value {
         "refused": agent.state.problems.len(),
         "problems": problems(&agent.state.problems),
         "unmanaged": unmanaged(&agent.state.unmanaged),
+        "orphans": agent.state.orphans,
+        "unowned": agent.redirector.unowned(),
+        "lookups_failed": agent.lookups_failed(),
         "stale": stale(agent),
         "maps": agent.fill(tracked).into_iter().map(|(map, held, room)| {
             json!({"map": map, "entries": held, "room": room})
@@ -118,6 +121,7 @@ pub fn endpoints(agent: &Agent) -> Value {
                 "interface": interface,
                 "addresses": endpoint.addresses,
                 "labels": pod.map(|pod| &pod.labels),
+                "orphan": agent.state.orphans.contains(&format!("{namespace}/{name}")),
                 "ingress": side(&set.ingress),
                 "egress": side(&set.egress),
             }))

@@ -100,6 +100,75 @@ fn policy_is_in_force_before_the_first_process_with_a_bridge() {
     policy_is_in_force_before_the_first_process("bridge");
 }
 
+/// `kubectl delete pod --force`, a finished pod: the containers run on until the runtime ends them.
+fn a_pod_outlives_its_object(kind: &'static str) {
+    on_node(async |node| {
+        prepare(node, kind);
+        node.start_agent();
+        node.start_proxy();
+        chained(node);
+        let (client, server, serving) = pair(node);
+        node.server.put(pod("other"));
+        let mut other = Sandbox::new(node, "other");
+        other.add(node).unwrap();
+        running(node, "sleep", &client);
+        running(node, "httpbin", &server);
+        let url = |path: &str| format!("http://{}{path}", server.address());
+        let judged = |node: &Node| {
+            let log = || node.log("agent");
+            assert_eq!(curl(&client.netns, &url("/ip")), "403", "{}", log());
+            assert_eq!(curl(&client.netns, &url("/headers")), "200", "{}", log());
+            assert_eq!(curl(&other.netns, &url("/headers")), "timeout", "{}", log());
+        };
+        let status = |node: &Node| node.ask(&json!({"command": "status"})).unwrap();
+        let orphans = |node: &Node, wanted: Value| {
+            wait_for("pods without an object", || {
+                (status(node)["orphans"] == wanted).then_some(())
+            });
+        };
+        judged(node);
+        node.server.delete("Pod", "default", "httpbin");
+        orphans(node, json!(["default/httpbin"]));
+        judged(node);
+        // The client has finished, says its object.
+        let mut finished = node.server.get("Pod", "default", "sleep").unwrap();
+        finished["status"]["phase"] = "Succeeded".into();
+        node.server.put(finished);
+        orphans(node, json!(["default/httpbin", "default/sleep"]));
+        judged(node);
+        node.kill_agent();
+        node.start_agent();
+        wait_for("a proxy with a policy", || {
+            status(node)["proxy"]["revision"].as_u64()
+        });
+        orphans(node, json!(["default/httpbin", "default/sleep"]));
+        judged(node);
+        // The runtime ends the container: first ours is told, then the interface goes.
+        let left = server.told_of_the_end(node);
+        assert_eq!(status(node)["unowned"], 1, "{left}");
+        assert_eq!(curl(&client.netns, &url("/headers")), "timeout");
+        orphans(node, json!(["default/sleep"]));
+        drop(serving);
+        server.del(node);
+        wait_for("no interface that nobody owns", || {
+            (status(node)["unowned"] == 0).then_some(())
+        });
+        client.del(node);
+        orphans(node, json!([]));
+        other.del(node);
+    });
+}
+
+#[test]
+fn a_pod_outlives_its_object_with_ptp() {
+    a_pod_outlives_its_object("ptp");
+}
+
+#[test]
+fn a_pod_outlives_its_object_with_a_bridge() {
+    a_pod_outlives_its_object("bridge");
+}
+
 #[test]
 fn without_an_agent_pods_wait() {
     on_node(async |node| {

@@ -70,6 +70,14 @@ impl Sandbox {
         answer.expect("a running agent")["ok"].as_bool() == Some(true)
     }
 
+    /// Has our plugin told of the container's end, and no other.
+    pub fn told_of_the_end(&self, node: &Node) -> Value {
+        let plugins = plugins(node);
+        let ours = plugins.last().unwrap();
+        self.call(node, "DEL", ours, self.result.clone(), &json!({}))
+            .unwrap()
+    }
+
     pub fn del(&self, node: &Node) {
         for plugin in plugins(node).iter().rev() {
             self.call(node, "DEL", plugin, self.result.clone(), &json!({}))
