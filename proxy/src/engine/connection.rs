@@ -1,7 +1,7 @@
 //! One client connection, request after request.
 
 mod forward;
-pub(super) mod tls;
+mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 

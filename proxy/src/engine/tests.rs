@@ -8,6 +8,7 @@ mod old;
 mod policy;
 mod property;
 mod smuggling;
+mod tls;
 
 use std::{
     net::SocketAddr,

@@ -296,6 +296,50 @@ async fn a_server_that_does_not_ask_for_the_body_never_gets_it() {
     );
 }
 
+/// A server of HTTP/1.0 does not know the expectation: the client that is most used copes.
+#[tokio::test]
+async fn curl_tries_again_without_the_expectation() {
+    let limits = Limits {
+        continue_timeout: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let lab = Lab::with(limits).await;
+    let url = format!("http://{}/ok", lab.proxy);
+    // From a mebibyte on it asks first.
+    let body = "hello".repeat(300_000);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &body).unwrap();
+    let path = file.path().to_owned();
+    let curl = tokio::task::spawn_blocking(move || {
+        std::process::Command::new("curl")
+            .args(["-q", "-sS", "--noproxy", "*", "-m", "20", "-T"])
+            .args([path.as_os_str(), url.as_ref()])
+            .output()
+            .expect("curl is installed")
+    });
+    let head = async |server: &mut Peer| {
+        let mut read = Vec::new();
+        while !read.ends_with(b"\r\n\r\n") {
+            let byte = timeout(SOON, server.0.read_u8()).await.expect("a head");
+            read.push(byte.unwrap());
+        }
+        lossy(&read)
+    };
+    let mut server = lab.accept().await;
+    assert!(head(&mut server).await.contains("Expect: 100-continue"));
+    server.expect_reset().await;
+    let mut server = lab.accept().await;
+    let again = head(&mut server).await;
+    assert!(
+        !again.contains("Expect") && again.contains("Content-Length: 1500000"),
+        "{again}"
+    );
+    server.expect(&body).await;
+    server.send(OK).await;
+    let output = curl.await.unwrap();
+    assert_eq!(lossy(&output.stdout), "ok", "{}", lossy(&output.stderr));
+}
+
 #[tokio::test]
 async fn what_is_offered_to_the_server_carries_no_requests() {
     let lab = Lab::new().await;
