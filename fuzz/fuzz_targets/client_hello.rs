@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use weir_proxy::engine::{Hello, client_hello};
+use weir_proxy::tls::{Hello, read as client_hello};
 
 // The first byte says where the message is split.
 fuzz_target!(|bytes: &[u8]| {

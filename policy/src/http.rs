@@ -1,9 +1,12 @@
 //! HTTP requests as policy sees them, and the verdict on one.
 
+pub mod doubt;
 pub mod matcher;
 pub mod normalise;
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
+
+pub use doubt::{Asked, Doubt};
 
 use crate::model::{Direction, Protocol};
 
@@ -14,10 +17,12 @@ pub struct Request<'a> {
     pub method: &'a str,
     /// Path with its query string; `None` for CONNECT, which has none.
     pub path: Option<&'a str>,
-    /// Host, with its port where the client sent one.
-    pub host: &'a str,
+    /// Host, with its port where the client sent one; `None` for HTTP/1.0 without one.
+    pub host: Option<&'a str>,
     /// Headers in order; names in any case, values without surrounding white space.
     pub headers: &'a [(&'a str, &'a [u8])],
+    /// Whether a body follows.
+    pub body: bool,
 }
 
 /// Which flow a request travels on.
@@ -43,6 +48,9 @@ pub struct RequestVerdict {
     pub allowed: bool,
     /// It goes on only because the policies that would deny it are in audit mode.
     pub audit: bool,
+    /// Why it is refused although rules allow it: it is not certain what the server would take it
+    /// for. Then it is not allowed.
+    pub doubt: Option<Doubt>,
     /// `Kind/NS/NAME` of the policies that decided.
     pub policies: Vec<String>,
     /// One sentence: the rule that allowed it, or what was missing.
@@ -95,6 +103,7 @@ impl RequestVerdict {
         Self {
             allowed,
             audit: false,
+            doubt: None,
             policies,
             reason: reason.into(),
             edits: Vec::new(),
@@ -112,34 +121,48 @@ pub trait Judge: Send + Sync {
     /// that of a DNS query.
     fn judge_name(&self, flow: RequestFlow, usage: NameUse, name: Option<&str>) -> RequestVerdict;
 
+    /// What the rules of a flow look at; nothing where none is in force.
+    fn asked(&self, flow: RequestFlow) -> Arc<Asked>;
+
     /// The verdict on one request of a flow.
     fn judge(&self, flow: RequestFlow, request: &Request<'_>) -> RequestVerdict;
 }
 
-/// Judges a request twice: its path as sent, and as a server might normalise it. Both must be
-/// allowed, because the client's bytes go on unchanged. The second verdict is given where it denies.
-pub fn judge_as_sent_and_normalised(
+/// Judges a request in every reading of its path. All must be allowed, because the client's bytes
+/// go on unchanged, whoever reads them. The first verdict that denies is given; one that allows
+/// has the header changes of all readings.
+pub fn judge_every_reading(
     request: &Request<'_>,
     mut judge: impl FnMut(&Request<'_>) -> RequestVerdict,
 ) -> RequestVerdict {
-    let verdict = judge(request);
+    let mut verdict = judge(request);
     let Some(path) = request.path else {
         return verdict;
     };
-    let normalised = normalise::normalise(path);
-    if !verdict.allowed || normalised == path {
+    if !verdict.allowed {
         return verdict;
     }
-    let mut again = judge(&Request {
-        path: Some(&normalised),
-        ..*request
-    });
-    if !again.allowed {
-        again.reason = format!(
-            "a server may take the path for `{normalised}`, and then: {}",
-            again.reason
-        );
-        return again;
+    for reading in normalise::readings(path) {
+        let mut again = judge(&Request {
+            path: Some(&reading),
+            ..*request
+        });
+        if !again.allowed {
+            again.reason = format!(
+                "a server may take the path for `{reading}`, and then: {}",
+                again.reason
+            );
+            return again;
+        }
+        for edit in again.edits {
+            if !verdict.edits.contains(&edit) {
+                verdict.edits.push(edit);
+            }
+        }
+        if again.audit && !verdict.audit {
+            verdict.audit = true;
+            verdict.reason = again.reason;
+        }
     }
     verdict
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
+    sync::Arc,
 };
 
 use ipnet::IpNet;
@@ -10,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     compile::{ClassId, DirectionSet, Segmenter, SetId, Snapshot, Verdict},
-    http::{Judge, NameUse, Request, RequestFlow, RequestVerdict, Speaks, matcher::PatternError},
+    http::{
+        Asked, Judge, NameUse, Request, RequestFlow, RequestVerdict, Speaks, matcher::PatternError,
+    },
     model::{Direction, HttpRule, L7, Protocol},
     names::NamePattern,
 };
@@ -274,6 +277,7 @@ impl L7Table {
         if port.verdict == Verdict::HttpAudit {
             verdict.audit = !verdict.allowed;
             verdict.allowed = true;
+            verdict.doubt = None;
             verdict.edits.clear();
         }
         verdict
@@ -292,6 +296,13 @@ impl Judge for L7Table {
                 anything: verdict.allowed,
                 ..Speaks::default()
             },
+        }
+    }
+
+    fn asked(&self, flow: RequestFlow) -> Arc<Asked> {
+        match self.before(flow) {
+            Ok((port, list)) if port.verdict == Verdict::Http => Arc::clone(list.asked()),
+            _ => Arc::default(),
         }
     }
 

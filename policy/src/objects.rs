@@ -12,7 +12,7 @@
 
 use serde_json::Value;
 
-use crate::model::{NamespaceScope, ObjectRef, Policy, PolicyKind, PolicySpec, Problem};
+use crate::model::{L7, NamespaceScope, ObjectRef, Policy, PolicyKind, PolicySpec, Problem};
 
 mod at_most;
 mod cidr;
@@ -31,6 +31,10 @@ use field::{Fault, Field, quoted};
 /// The annotation that says whether a policy is in force (`enforce`) or only reports what it
 /// would deny (`audit`).
 pub const MODE: &str = "weir.dev/mode";
+
+/// The annotation that lets requests have a body whose method gives it no meaning (`allow`):
+/// GET, HEAD, DELETE, OPTIONS and TRACE. Without it they are refused.
+pub const GET_BODY: &str = "weir.dev/get-body";
 
 /// The namespace of an object that names none.
 pub const DEFAULT_NAMESPACE: &str = "default";
@@ -130,16 +134,20 @@ pub fn parse(kind: PolicyKind, value: &Value) -> Result<Parsed, Box<Refused>> {
     };
     let refused = wrong_head || specs.refused;
     let audit = audit(&root, &mut faults);
+    let get_body = get_body(&root, &mut faults);
     let problems: Vec<Problem> = faults
         .into_iter()
         .map(|fault| fault.problem(&object))
         .collect();
-    let specs = if wrong_head {
+    let mut specs = if wrong_head {
         // The rest may mean something else than it says: close all of it, the good parts too.
         stand_in(kind, value, &scope)
     } else {
         specs.specs
     };
+    if get_body {
+        allow_bodies(&mut specs);
+    }
     #[cfg(test)]
     crate::schema::tests::agrees(kind, value, &problems);
     let policy = Policy {
@@ -171,21 +179,54 @@ pub fn closed(kind: PolicyKind, value: &Value) -> Policy {
 /// Whether the annotation [`MODE`] puts a policy into audit mode. One that is not understood
 /// leaves it in force.
 fn audit(root: &Field<'_>, faults: &mut Vec<Fault>) -> bool {
-    let mode = root
+    let wrong = "is neither `enforce` nor `audit`: the policy is in force";
+    annotated(root, MODE, "audit", "enforce", wrong, faults)
+}
+
+/// Whether the annotation [`GET_BODY`] is there. One that is not understood lets nothing pass.
+fn get_body(root: &Field<'_>, faults: &mut Vec<Fault>) -> bool {
+    let wrong = "is neither `allow` nor `refuse`: such requests are refused";
+    annotated(root, GET_BODY, "allow", "refuse", wrong, faults)
+}
+
+/// Whether an annotation has the value `on`; missing it is `off`, and so is any other value, which
+/// is a fault.
+fn annotated(
+    root: &Field<'_>,
+    name: &str,
+    on: &str,
+    off: &str,
+    wrong: &str,
+    faults: &mut Vec<Fault>,
+) -> bool {
+    let value = root
         .value
         .get("metadata")
         .and_then(|metadata| metadata.get("annotations"))
-        .and_then(|annotations| annotations.get(MODE));
-    match mode.map(|mode| mode.as_str().unwrap_or_default()) {
-        None | Some("enforce") => false,
-        Some("audit") => true,
+        .and_then(|annotations| annotations.get(name));
+    match value.map(|value| value.as_str().unwrap_or_default()) {
+        None => false,
+        Some(text) if text == off => false,
+        Some(text) if text == on => true,
         Some(_) => {
             let place = Field {
-                path: format!("metadata.annotations[{MODE}]"),
+                path: format!("metadata.annotations[{name}]"),
                 ..*root
             };
-            faults.push(place.fault("is neither `enforce` nor `audit`: the policy is in force"));
+            faults.push(place.fault(wrong));
             false
+        }
+    }
+}
+
+/// Tells all HTTP rules of a policy that its annotation is there.
+fn allow_bodies(specs: &mut [PolicySpec]) {
+    let rules = specs
+        .iter_mut()
+        .flat_map(|spec| spec.ingress.rules.iter_mut().chain(&mut spec.egress.rules));
+    for rule in rules {
+        if let Some(L7::Http(entries)) = &mut rule.l7 {
+            entries.iter_mut().for_each(|entry| entry.get_body = true);
         }
     }
 }

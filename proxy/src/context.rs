@@ -22,6 +22,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long a connection to a server may take.
     pub connect_timeout: Duration,
+    /// How long a server may take to ask for a body whose client waits for that (100 Continue).
+    pub continue_timeout: Duration,
     /// How long open connections may go on after the proxy was told to stop.
     pub drain: Duration,
     /// Most connections that one worker serves at once; more wait in the listen queue.
@@ -33,6 +35,7 @@ impl Default for Limits {
         Self {
             head_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
+            continue_timeout: Duration::from_secs(5),
             drain: Duration::from_secs(30),
             connections: 100_000,
         }

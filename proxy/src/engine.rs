@@ -25,6 +25,3 @@ mod splice;
 mod tests;
 
 pub use connection::serve;
-/// For the fuzz target.
-#[doc(hidden)]
-pub use connection::tls::{Hello, read as client_hello};

@@ -1,19 +1,24 @@
-//! One request, two readings of its path, one verdict.
+//! One request, every reading of its path, one verdict.
 
-use weir_policy::http::{
-    Judge, Request, RequestFlow, RequestVerdict, judge_as_sent_and_normalised,
-};
+use weir_policy::http::{Judge, Request, RequestFlow, RequestVerdict, judge_every_reading};
 
 use crate::http1::request::RequestHead;
 
-/// Judges a request as sent and, where a server might read its path differently, in that reading
-/// too. Both must be allowed; the verdict returned is the one that decided.
-pub fn judge(policy: &dyn Judge, flow: RequestFlow, head: &RequestHead<'_>) -> RequestVerdict {
+/// Judges a request as sent and, where servers might read its path differently, in those readings
+/// too. All must be allowed; the verdict returned is the one that decided. `body` is the whole
+/// body that the head announces.
+pub fn judge(
+    policy: &dyn Judge,
+    flow: RequestFlow,
+    head: &RequestHead<'_>,
+    body: bool,
+) -> RequestVerdict {
     let request = Request {
         method: head.method,
         path: head.path.as_deref(),
         host: head.host,
         headers: &head.fields,
+        body,
     };
-    judge_as_sent_and_normalised(&request, |request| policy.judge(flow, request))
+    judge_every_reading(&request, |request| policy.judge(flow, request))
 }

@@ -43,4 +43,5 @@ pub mod link;
 pub mod privileges;
 pub mod process;
 mod sys;
+pub mod tls;
 pub mod worker;

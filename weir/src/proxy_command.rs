@@ -48,6 +48,10 @@ pub struct ProxyCommand {
     #[arg(long, default_value = "10s", value_name = "TIME", value_parser = parse_time)]
     connect_timeout: Duration,
 
+    /// How long a server may take to ask for a body whose client waits for that (100 Continue)
+    #[arg(long, default_value = "5s", value_name = "TIME", value_parser = parse_time)]
+    continue_timeout: Duration,
+
     /// How long open connections may go on after SIGTERM
     #[arg(long, default_value = "30s", value_name = "TIME", value_parser = parse_time)]
     drain: Duration,
@@ -80,6 +84,7 @@ impl ProxyCommand {
         let limits = Limits {
             head_timeout: self.head_timeout,
             connect_timeout: self.connect_timeout,
+            continue_timeout: self.continue_timeout,
             drain: self.drain,
             connections: self.connections.max(1),
         };

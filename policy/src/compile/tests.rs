@@ -88,7 +88,8 @@ proptest! {
         (world, flows) in world_and_flows(60),
         method in prop::sample::select(vec!["GET", "POST", "HEAD"]),
         path in prop::sample::select(vec!["/", "/a", "/a/1", "/a/b", "/b?x=1", "/a/1?x=1"]),
-        host in prop::sample::select(vec!["h", "h:80", "other"]),
+        host in prop::sample::select(vec![Some("h"), Some("h:80"), Some("other"), None]),
+        body in any::<bool>(),
     ) {
         let snapshot = Compiler::new().compile(&world, everywhere());
         let index = |name: &str| name.strip_prefix("pod-").and_then(|n| n.parse::<u16>().ok()).map(|n| n + 1);
@@ -100,9 +101,9 @@ proptest! {
             let expected = match verdict {
                 Verdict::Allow | Verdict::Audit | Verdict::HttpAudit => true,
                 Verdict::Deny => false,
-                Verdict::Http => naive::request_allowed(&rules, method, path, host),
+                Verdict::Http => naive::request_allowed(&rules, method, path, host, body),
             };
-            let request = Request { method, path: Some(path), host, headers: &[] };
+            let request = Request { method, path: Some(path), host, headers: &[], body };
             let on = RequestFlow {
                 endpoint: flow.pod as u16 + 1,
                 direction: flow.direction,
@@ -113,7 +114,7 @@ proptest! {
             let judged = sent.judge(on, &request);
             prop_assert_eq!(judged.allowed, expected, "{:?}: {}", flow, judged.reason);
             let audited = verdict == Verdict::HttpAudit
-                && !naive::request_allowed(&rules, method, path, host);
+                && !naive::request_allowed(&rules, method, path, host, body);
             prop_assert_eq!(judged.audit, audited, "{:?}: {}", flow, judged.reason);
         }
     }

@@ -2,14 +2,13 @@
 
 use super::misses::{Miss, MissKind};
 use crate::{
-    http::{Request, matcher::Matcher, normalise::normalise},
+    http::{Request, doubt::announces_body, matcher::Matcher, normalise::readings},
     model::HttpRule,
     objects::pattern,
     verdict::Flow,
 };
 
-/// What does not fit; empty where the rule matches the request as sent and as a server may
-/// normalise it.
+/// What does not fit; empty where the rule matches the request as sent and as servers may read it.
 pub(super) fn misses(flow: &Flow, rule: &HttpRule) -> Vec<Miss> {
     let Some(request) = &flow.http else {
         return Vec::new();
@@ -26,34 +25,38 @@ pub(super) fn misses(flow: &Flow, rule: &HttpRule) -> Vec<Miss> {
     let sent = Request {
         method: &request.method,
         path: (request.method != "CONNECT").then_some(request.path.as_str()),
-        host: request.host.as_deref().unwrap_or(&flow.to),
+        host: Some(request.host.as_deref().unwrap_or(&flow.to)),
         headers: &headers,
+        body: announces_body(&headers),
     };
     let found = failures(&matcher, &sent, rule);
     if !found.is_empty() || sent.path.is_none() {
         return found;
     }
-    let normalised = normalise(&request.path);
-    let mut found = failures(
-        &matcher,
-        &Request {
-            path: Some(&normalised),
+    for reading in readings(&request.path) {
+        let read = Request {
+            path: Some(&reading),
             ..sent
-        },
-        rule,
-    );
-    for miss in &mut found {
-        miss.hint = Some(format!(
-            "a server may take `{}` for `{normalised}`",
-            request.path
-        ));
+        };
+        let mut found = failures(&matcher, &read, rule);
+        for miss in &mut found {
+            miss.hint = Some(format!(
+                "a server may take `{}` for `{reading}`",
+                request.path
+            ));
+        }
+        if !found.is_empty() {
+            return found;
+        }
     }
-    found
+    Vec::new()
 }
 
 fn failures(matcher: &Matcher, request: &Request<'_>, rule: &HttpRule) -> Vec<Miss> {
     if matcher.first_match(request).is_some() {
-        return Vec::new();
+        let doubt = matcher.asked().doubt(request);
+        let miss = doubt.map(|(_, reason)| Miss::new(MissKind::Header, reason));
+        return miss.into_iter().collect();
     }
     let failed = matcher.nearest_miss(request).map(|miss| miss.failed);
     failed
@@ -69,6 +72,7 @@ fn miss(text: &str, request: &Request<'_>, rule: &HttpRule) -> Miss {
         Some(("method", rest)) => (MissKind::Method, rest),
         Some(("path", rest)) => (MissKind::Path, rest),
         Some(("host", rest)) => (MissKind::Host, rest),
+        Some(("body", rest)) => (MissKind::Body, rest),
         _ if text.starts_with("header ") => {
             let rest = text.trim_start_matches("header ");
             return Miss::new(MissKind::Header, rest);
@@ -88,7 +92,8 @@ fn miss(text: &str, request: &Request<'_>, rule: &HttpRule) -> Miss {
         MissKind::Host => rule
             .host
             .as_deref()
-            .and_then(|wanted| host_hint(wanted, request.host)),
+            .zip(request.host)
+            .and_then(|(wanted, host)| host_hint(wanted, host)),
         _ => None,
     };
     let miss = Miss::new(kind, rest);

@@ -43,6 +43,8 @@ pub enum MissKind {
     Host,
     /// A header of the request.
     Header,
+    /// The request's body.
+    Body,
     /// Something else.
     Other,
 }
@@ -115,7 +117,7 @@ impl MissKind {
     /// A request that differs is nearer than a port, a port nearer than another peer.
     fn weight(self) -> usize {
         match self {
-            Self::Method | Self::Path | Self::Host | Self::Header => 2,
+            Self::Method | Self::Path | Self::Host | Self::Header | Self::Body => 2,
             Self::Namespace | Self::Label | Self::Port => 3,
             Self::Protocol => 4,
             Self::Cidr => 5,
@@ -136,6 +138,7 @@ impl std::fmt::Display for MissKind {
             Self::Method => "method",
             Self::Path => "path",
             Self::Host => "host",
+            Self::Body => "body",
             Self::Header => "header",
             Self::Other => "other",
         })

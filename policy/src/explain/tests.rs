@@ -53,6 +53,50 @@ fn a_request_that_misses_by_its_path_is_told_so() {
     ));
 }
 
+/// What the proxy refuses because of the flow's rules, asked offline.
+#[test]
+fn what_servers_may_take_otherwise_is_refused_as_by_the_proxy() {
+    let rules = json!([{"path": "/a.*", "headers": ["X-User"]}]);
+    let ask = |policy: &Value, path: &str, headers: Value| {
+        let mut flow = get(path);
+        flow["http"]["headers"] = headers;
+        let told = explain(&Sample::workshop().policy(policy), flow);
+        let miss = told.ingress.nearest_miss.map(|miss| miss.misses[0].kind);
+        (told.verdict, told.ingress.side.reason, miss)
+    };
+    let plain = headers_policy(rules.clone());
+    let good = json!({"X-User": "a", "Content-Length": "0", "Connection": "close"});
+    assert_eq!(ask(&plain, "/a", good).0, Outcome::Allow);
+    let body = json!({"x-user": "a", "content-length": "5"});
+    let (verdict, reason, miss) = ask(&plain, "/a", body.clone());
+    assert_eq!((verdict, miss), (Outcome::HttpDeny, Some(MissKind::Body)));
+    assert_eq!(
+        reason,
+        "refused with 400: a server may take the body of GET for the next request; \
+         `weir.dev/get-body: allow` on the policy lets it pass"
+    );
+    let hidden = json!({"X-User": "a", "Connection": "keep-alive, x-user"});
+    let (verdict, reason, miss) = ask(&plain, "/a", hidden);
+    assert_eq!((verdict, miss), (Outcome::HttpDeny, Some(MissKind::Header)));
+    assert!(
+        reason.starts_with("refused with 400: `Connection` names `x-user`"),
+        "{reason}"
+    );
+    let lookalike = json!({"X-User": "a", "X_User": "b"});
+    assert_eq!(ask(&plain, "/a", lookalike).0, Outcome::HttpDeny);
+    let (verdict, reason, miss) = ask(&plain, "/a/%252e%252e/b", json!({"X-User": "a"}));
+    assert_eq!((verdict, miss), (Outcome::HttpDeny, Some(MissKind::Path)));
+    assert!(
+        reason.starts_with("a server may take the path for `/b`"),
+        "{reason}"
+    );
+    let mut lenient = plain;
+    lenient["metadata"]["annotations"] = json!({"weir.dev/get-body": "allow"});
+    assert_eq!(ask(&lenient, "/a", body.clone()).0, Outcome::Allow);
+    lenient["metadata"]["annotations"] = json!({"weir.dev/get-body": "refuse"});
+    assert_eq!(ask(&lenient, "/a", body).0, Outcome::HttpDeny);
+}
+
 #[test]
 fn the_rule_that_decided_is_named_and_services_lead_to_their_pods() {
     let explanation = explain(&workshop(), get("/headers"));
@@ -299,6 +343,7 @@ proptest! {
         (world, flows) in world_and_flows(40),
         path in prop::option::of(prop::sample::select(vec!["/", "/a", "/a/1", "/b?x=1", "/a/../b"])),
         method in prop::sample::select(vec!["GET", "POST", "HEAD"]),
+        length in prop::option::of(prop::sample::select(vec!["0", "5"])),
     ) {
         let mut simulator = Simulator::new(&world);
         let mut explainer = Explainer::new(&world);
@@ -308,7 +353,7 @@ proptest! {
                 method: method.into(),
                 path: path.into(),
                 host: Some("h".into()),
-                ..HttpRequest::default()
+                headers: length.map(|length| ("content-length".into(), length.into())).into_iter().collect(),
             });
             let question = Flow { from, to, protocol: flow.protocol, port: Some(flow.port), http };
             let verdict = simulator.judge(&question).expect("a verdict");

@@ -9,12 +9,12 @@
 
 mod compiled;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use rustc_hash::FxHashMap;
 
 use self::compiled::{Compiled, Pattern, beginning, has_value};
-use super::{HeaderEdit, Request};
+use super::{Asked, HeaderEdit, Request};
 use crate::model::{HttpRule, Mismatch};
 
 /// Rules that are looked at for the nearest miss, of those that begin like the request and of the
@@ -34,6 +34,8 @@ pub struct Matcher {
     others: Vec<usize>,
     /// Whether some rule does something to headers.
     header_actions: bool,
+    /// What all of them look at.
+    asked: Arc<Asked>,
 }
 
 /// Which field of a rule a request failed.
@@ -88,8 +90,10 @@ impl Matcher {
             .iter()
             .flat_map(|rule| &rule.rule.header_rules)
             .any(|header| header.mismatch.is_some());
+        let asked = Asked::of(rules.iter().map(|rule| &rule.rule));
         Ok(Self {
             header_actions,
+            asked: Arc::new(asked),
             beginning_lengths: beginnings.keys().map(String::len).collect(),
             rules,
             literals,
@@ -107,6 +111,11 @@ impl Matcher {
             }
         });
         first
+    }
+
+    /// What the rules look at, beside method and path.
+    pub fn asked(&self) -> &Arc<Asked> {
+        &self.asked
     }
 
     /// Whether some rule does something to headers.

@@ -1,11 +1,14 @@
 //! The rules that decide on the flows of one port: requests, server names, DNS queries.
 
+use std::sync::Arc;
+
 use crate::{
     http::{
-        NameUse, Request, RequestVerdict, Speaks,
+        Asked, Doubt, NameUse, Request, RequestVerdict, Speaks,
         matcher::{Matcher, PatternError},
     },
     names::NamePattern,
+    objects::GET_BODY,
 };
 
 use super::{Allowed, OwnedRule};
@@ -69,6 +72,11 @@ impl RuleList {
         })
     }
 
+    /// What the rules look at of a request.
+    pub fn asked(&self) -> &Arc<Asked> {
+        self.http.asked()
+    }
+
     /// What the rules are about.
     pub fn speaks(&self) -> Speaks {
         self.speaks
@@ -78,6 +86,9 @@ impl RuleList {
     pub fn judge(&self, request: &Request<'_>) -> RequestVerdict {
         if let Some(index) = self.http.first_match(request) {
             let (policy, place) = self.rule(index);
+            if let Some((doubt, reason)) = self.http.asked().doubt(request) {
+                return refused(doubt, policy, &reason);
+            }
             let mut verdict = RequestVerdict::new(
                 true,
                 vec![policy.to_owned()],
@@ -87,6 +98,19 @@ impl RuleList {
                 (verdict.edits, verdict.noted) = self.http.header_actions(request);
             }
             return verdict;
+        }
+        let without = Request {
+            body: false,
+            ..*request
+        };
+        if request.body
+            && let Some(index) = self.http.first_match(&without)
+        {
+            let reason = format!(
+                "a server may take the body of {} for the next request; `{GET_BODY}: allow` on the policy lets it pass",
+                request.method
+            );
+            return refused(Doubt::Body, self.rule(index).0, &reason);
         }
         let reason = match self.http.nearest_miss(request) {
             Some(miss) => {
@@ -141,6 +165,18 @@ impl RuleList {
         (
             self.owners.get(index).map_or("", String::as_str),
             self.http.rule(index).map_or("", |rule| rule.place.as_str()),
+        )
+    }
+}
+
+/// The verdict on a request that a policy's rule allows and that is refused all the same.
+fn refused(doubt: Doubt, policy: &str, reason: &str) -> RequestVerdict {
+    RequestVerdict {
+        doubt: Some(doubt),
+        ..RequestVerdict::new(
+            false,
+            vec![policy.to_owned()],
+            format!("refused with 400: {reason}"),
         )
     }
 }

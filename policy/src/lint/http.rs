@@ -3,11 +3,15 @@
 use super::{
     Report,
     context::Context,
-    registry::{GET_WITHOUT_HEAD, METHOD_CASE, PATH_LIKE_PREFIX, PATH_WITHOUT_QUERY},
+    registry::{BODY_ON_GET, GET_WITHOUT_HEAD, METHOD_CASE, PATH_LIKE_PREFIX, PATH_WITHOUT_QUERY},
 };
-use crate::{model::HttpRule, objects::pattern};
+use crate::{
+    model::HttpRule,
+    objects::{GET_BODY, pattern},
+};
 
 pub(super) fn check(context: &Context<'_>, report: &mut Report) {
+    bodies(context, report);
     for rule in context.rules() {
         let entries = rule.rule.http().unwrap_or_default();
         for entry in entries {
@@ -15,6 +19,21 @@ pub(super) fn check(context: &Context<'_>, report: &mut Report) {
             method(entry, entries, report);
             case(entry, report);
         }
+    }
+}
+
+/// Bodies on methods that give them no meaning.
+fn bodies(context: &Context<'_>, report: &mut Report) {
+    let entries = context
+        .rules()
+        .flat_map(|rule| rule.rule.http().unwrap_or_default());
+    if entries.into_iter().any(|entry| entry.get_body) {
+        report.add(
+            &BODY_ON_GET,
+            format!("metadata.annotations[{GET_BODY}]"),
+            "a server that does not read the body of GET takes it for the next request, which no rule has judged",
+            "leave it out, unless every server behind these rules reads such bodies (Elasticsearch does)",
+        );
     }
 }
 

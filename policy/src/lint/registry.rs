@@ -80,6 +80,8 @@ lints! {
         "The annotation weir.dev/lint-ignore names a lint that does not exist.";
     METHOD_CASE "W018" "method-case" Warning
         "A method is written in lower case, and methods are upper case: it matches no request.";
+    BODY_ON_GET "W019" "body-on-get" Warning
+        "The annotation weir.dev/get-body lets GET and its like have a body, which a server that does not read it takes for the next request.";
 }
 
 // === impl Severity ===

@@ -74,6 +74,11 @@ fn cases() -> Vec<(&'static str, &'static str, Value, Value)> {
             json!({"endpointSelector": {"matchLabels": {"app": "httpbin"}}, "ingress": [rule]}),
         )
     };
+    let bodies = |text: &str| {
+        let mut value = get("/_search");
+        value["metadata"]["annotations"] = json!({"weir.dev/get-body": text});
+        value
+    };
     let annotated = |text: &str| {
         let mut value = ingress(json!([sleep_pods]));
         value["metadata"]["annotations"] = json!({"weir.dev/lint-ignore": text});
@@ -257,6 +262,12 @@ fn cases() -> Vec<(&'static str, &'static str, Value, Value)> {
             "spec.ingress[0].toPorts[0].rules.http[0].method",
             headers_policy(json!([{"method": "get|head", "path": "/a"}])),
             headers_policy(json!([{"method": "GET|HEAD", "path": "/a"}])),
+        ),
+        (
+            "W019",
+            "metadata.annotations[weir.dev/get-body]",
+            bodies("allow"),
+            bodies("refuse"),
         ),
     ]
 }

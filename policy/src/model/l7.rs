@@ -34,6 +34,10 @@ pub struct HttpRule {
     pub headers: Vec<HeaderMatch>,
     /// Headers that must have a value, and what to do where one has not.
     pub header_rules: Vec<HeaderRule>,
+    /// Matches requests with a body whose method gives it no meaning, too (annotation
+    /// `weir.dev/get-body: allow`).
+    #[serde(default)]
+    pub get_body: bool,
 }
 
 /// A header that should have a value (`headerMatches`).

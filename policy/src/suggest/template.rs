@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::http::normalise::normalise;
+use crate::http::normalise::readings;
 
 /// One segment of any text.
 const ANY: &str = "[^/]+";
@@ -26,9 +26,9 @@ pub(super) fn patterns(
 ) -> BTreeMap<String, BTreeSet<String>> {
     let mut templates = Templates::new();
     for (method, path) in requests {
-        let normal = normalise(path);
-        // A path is judged as sent and as a server may read it; both must be allowed.
-        for path in [path.as_str(), &normal] {
+        // A path is judged as sent and as servers may read it; all readings must be allowed.
+        for path in std::iter::once(path.clone()).chain(readings(path)) {
+            let path = path.as_str();
             let (plain, queried) = match path.split_once('?') {
                 Some((plain, _)) => (plain, true),
                 None => (path, false),

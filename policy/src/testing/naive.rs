@@ -103,16 +103,29 @@ fn judge_some<'a>(
     }
 }
 
-/// Whether one of these rules lets a request pass.
-pub fn request_allowed(rules: &[&HttpRule], method: &str, path: &str, host: &str) -> bool {
+/// Whether one of these rules lets a request pass whose path has one reading. `body`: one follows.
+pub fn request_allowed(
+    rules: &[&HttpRule],
+    method: &str,
+    path: &str,
+    host: Option<&str>,
+    body: bool,
+) -> bool {
+    let strange = body && ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"].contains(&method);
+    if host.is_none() && rules.iter().any(|rule| rule.host.is_some()) {
+        return false;
+    }
     let fits = |pattern: &Option<String>, value: &str| {
         pattern.as_ref().is_none_or(|pattern| {
             regex::Regex::new(&format!("^(?:{pattern})$")).is_ok_and(|regex| regex.is_match(value))
         })
     };
-    rules
-        .iter()
-        .any(|rule| fits(&rule.method, method) && fits(&rule.path, path) && fits(&rule.host, host))
+    rules.iter().any(|rule| {
+        fits(&rule.method, method)
+            && fits(&rule.path, path)
+            && host.is_none_or(|host| fits(&rule.host, host))
+            && (!strange || rule.get_body)
+    })
 }
 
 fn subject<'a>(world: &'a World, pod: &'a Pod) -> Subject<'a> {

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     compile::{DirectionSet, PeerMatch, PolicyId, Slot, Snapshot, Verdict},
-    http::{Request, RequestVerdict, judge_as_sent_and_normalised},
+    http::{Request, RequestVerdict, doubt::announces_body, judge_every_reading},
     l7::{self, RuleList},
     model::{Direction, Pod, Protocol},
 };
@@ -186,10 +186,11 @@ fn judge_request(
     let request = Request {
         method: &request.method,
         path: (request.method != "CONNECT").then_some(request.path.as_str()),
-        host: request.host.as_deref().unwrap_or(&flow.to),
+        host: Some(request.host.as_deref().unwrap_or(&flow.to)),
         headers: &headers,
+        body: announces_body(&headers),
     };
-    judge_as_sent_and_normalised(&request, |request| list.judge(request))
+    judge_every_reading(&request, |request| list.judge(request))
 }
 
 /// What the rule that comes nearest lacks.

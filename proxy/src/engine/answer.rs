@@ -1,6 +1,6 @@
 //! The answers that the proxy gives itself.
 
-use crate::http1::Refusal;
+use crate::http1::{Refusal, response::ResponseFault};
 
 /// An answer of the proxy's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub enum Answer {
     /// The server could not be reached.
     Unreachable,
     /// The server's response was malformed or ambiguous.
-    BadResponse,
+    BadResponse(ResponseFault),
     /// The request was refused.
     Refused(Refusal),
 }
@@ -21,7 +21,7 @@ impl Answer {
         match self {
             Self::Denied => 403,
             Self::Unreachable => 503,
-            Self::BadResponse => 502,
+            Self::BadResponse(_) => 502,
             Self::Refused(refusal) => refusal.status(),
         }
     }
@@ -35,10 +35,11 @@ impl Answer {
                 "Service Unavailable",
                 "upstream connect failed\r\n".to_owned(),
             ),
-            Self::BadResponse => ("Bad Gateway", "bad upstream response\r\n".to_owned()),
+            Self::BadResponse(fault) => ("Bad Gateway", format!("{fault}\r\n")),
             Self::Refused(refusal) => {
                 let reason = match refusal.status() {
                     408 => "Request Timeout",
+                    417 => "Expectation Failed",
                     431 => "Request Header Fields Too Large",
                     _ => "Bad Request",
                 };

@@ -1,7 +1,7 @@
 //! One client connection, request after request.
 
 mod forward;
-pub(super) mod tls;
+mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
@@ -20,7 +20,10 @@ use crate::{
     datapath::ConnectFault,
     dns,
     flow::{FlowKey, L7Flow, Outcome},
-    http1::{Refusal, head::HeadScanner, request::RequestHead, response::Asked, rewrite::rewrite},
+    http1::{
+        Refusal, body::Body, head::HeadScanner, request::RequestHead, response::Asked,
+        rewrite::rewrite,
+    },
     judge::judge,
 };
 
@@ -94,7 +97,10 @@ impl Connection {
     async fn run(mut self) {
         let how = loop {
             let after = match self.next_head().await {
-                Ok(length) => self.request(length).await,
+                Ok((start, end)) => {
+                    self.client.reader().consume(start);
+                    self.request(end - start).await
+                }
                 Err(after) => after,
             };
             if let After::Finish(how) = after {
@@ -104,14 +110,16 @@ impl Connection {
         finish(how, self.client, self.server).await;
     }
 
-    /// Waits for a complete head; watches the idle server meanwhile.
-    async fn next_head(&mut self) -> Result<usize, After> {
+    /// Waits for a complete head; watches the idle server meanwhile. Returns where it begins and
+    /// ends in what is held.
+    async fn next_head(&mut self) -> Result<(usize, usize), After> {
         let mut scanner = HeadScanner::default();
         let mut deadline = None;
         let mut draining = self.context.draining.clone();
         loop {
             let held = self.client.filled();
-            let idle = held.is_empty();
+            // Some clients end a body with an empty line that belongs to nothing.
+            let idle = held.is_empty() || held == b"\r\n";
             if !idle {
                 if self.requests == 0
                     && let Some(reason) = foreign(held)
@@ -119,7 +127,7 @@ impl Connection {
                     return Err(self.not_http(reason).await);
                 }
                 match scanner.scan(held) {
-                    Ok(Some(length)) => return Ok(length),
+                    Ok(Some(end)) => return Ok((scanner.start(), end)),
                     Ok(None) => {}
                     Err(refusal) => return Err(self.refuse(refusal).await),
                 }
@@ -180,13 +188,26 @@ impl Connection {
             Ok(head) => head,
             Err(refusal) => return self.refuse(refusal).await,
         };
+        let flow = self.key.request_flow();
+        let has_body = head.body != Body::EMPTY;
+        if let Body::Chunked(decoder) = &mut head.body {
+            decoder.forbid(policy.asked(flow));
+        }
         // A body whose beginning is malformed must not reach the server even in part.
         let ready = match head.body.take(rest) {
             Ok(ready) => length + ready,
             Err(refusal) => return self.refuse(refusal).await,
         };
-        let verdict = judge(&*policy, self.key.request_flow(), &head);
-        let outcome = Outcome::of(verdict.allowed, verdict.audit);
+        let mut verdict = judge(&*policy, flow, &head, has_body);
+        let refusal = verdict.doubt.map(Refusal::from);
+        let outcome = match refusal {
+            Some(_) => Outcome::Refused,
+            None => Outcome::of(verdict.allowed, verdict.audit),
+        };
+        let unjudged = !head.withdrawal.is_empty() && policy.speaks(flow).anything;
+        if !unjudged {
+            verdict.edits.append(&mut head.withdrawal);
+        }
         let rewritten = (!verdict.edits.is_empty()).then(|| rewrite(head_bytes, &verdict.edits));
         let mut reason = verdict.reason;
         if !verdict.noted.is_empty() {
@@ -195,7 +216,7 @@ impl Connection {
         let record = L7Flow {
             method: head.method.to_owned(),
             path: head.path.as_deref().unwrap_or_default().to_owned(),
-            host: head.host.to_owned(),
+            host: head.host.or(head.authority).unwrap_or_default().to_owned(),
             policies: verdict.policies,
             minor_version: head.minor_version,
             headers: self.context.flows.wanted(&head.fields),
@@ -207,13 +228,23 @@ impl Connection {
             rewritten,
             body: head.body,
             close: head.close,
-            expects_continue: head.expects_continue,
+            // Without a body there is nothing to wait for.
+            expects_continue: head.expects_continue && has_body,
+            continue_timeout: self.context.limits.continue_timeout,
             asked: Asked {
+                unjudged,
                 head: head.method == "HEAD",
                 connect: head.method == "CONNECT",
                 offers: std::mem::take(&mut head.offers),
             },
         };
+        if let Some(refusal) = refusal {
+            self.context.counters.refuse(refusal);
+            let answer = Answer::Refused(refusal);
+            let status = Some(answer.status());
+            self.context.record(L7Flow { status, ..record }, self.since);
+            return self.last_answer(answer, facts.asked.head).await;
+        }
         if !verdict.allowed {
             self.context.counters.requests_denied.add();
             return self.answer(Answer::Denied, facts, record).await;

@@ -1,5 +1,7 @@
 //! One allowed request and its response, moving at the same time.
 
+mod response;
+
 use std::{
     future,
     pin::pin,
@@ -8,6 +10,10 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::Notify;
+
+use response::forward_response;
+
 use super::{
     peer::{End, Gone, Peer, Reader, Writer},
     splice::{TAIL, WORTH},
@@ -15,13 +21,8 @@ use super::{
 use crate::http1::{
     Refusal,
     body::Body,
-    head::HeadScanner,
-    response::{Asked, Next, ResponseFault, ResponseHead},
+    response::{Asked, ResponseFault},
 };
-
-/// How long the end of a response waits for the FIN that the server announced, so that both go to
-/// the client in one piece (see [`Writer::send`]).
-const FIN_WAIT: Duration = Duration::from_millis(2);
 
 /// What is remembered of a request once its bytes may move.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Facts {
     pub rewritten: Option<Vec<u8>>,
     /// What is left of the body after that.
     pub body: Body,
+    /// How long the server may take to ask for a body that it is to ask for.
+    pub continue_timeout: Duration,
     /// The client wants the connection to end after this request.
     pub close: bool,
     /// The client waits for `100 Continue` before it sends the body.
@@ -49,8 +52,10 @@ pub struct Progress {
     pub sent: AtomicBool,
     /// Bytes of the final response went to the client: no other answer is possible any more.
     pub answered: AtomicBool,
-    /// An interim response went to the client.
+    /// The server asked for the body (100 Continue).
     pub continued: AtomicBool,
+    /// Wakes who waits for that.
+    pub go: Notify,
 }
 
 /// Why forwarding a request stopped. There is no success: after the last byte the client is
@@ -61,7 +66,7 @@ pub enum RequestStop {
     ClientReset,
     /// The server does not take any more. It may have answered before.
     ServerGone,
-    /// The body turned out to be malformed.
+    /// The body turned out to be malformed, or was never asked for.
     Refused(Refusal),
 }
 
@@ -167,20 +172,31 @@ pub async fn exchange(
     }
 }
 
-/// Forwards a request: its head and what was checked of its body, then the rest of the body. Then reads ahead, to pass on a FIN and to notice a reset in time.
+/// Forwards a request: its head and what was checked of its body, then the rest of the body; of one
+/// that the server is to ask for nothing before it did. Then reads ahead, to pass on a FIN and to
+/// notice a reset in time.
 pub async fn forward_request(
     client: &mut Reader<'_>,
     server: &mut Writer<'_>,
     facts: &Facts,
     progress: &Progress,
 ) -> RequestStop {
-    let (mut ready, mut body) = (facts.ready, facts.body);
+    let (mut ready, mut body) = (facts.ready, facts.body.clone());
     let mut sent = 0;
-    if let Some(head) = &facts.rewritten {
+    if facts.rewritten.is_some() || facts.expects_continue {
+        let head = match &facts.rewritten {
+            Some(head) => head,
+            None => client.filled().get(..facts.head).unwrap_or_default(),
+        };
         if server.send(head, false).await.is_err() {
             return RequestStop::ServerGone;
         }
         sent = facts.head;
+    }
+    if facts.expects_continue
+        && let Err(stop) = asked_for(client, facts, progress).await
+    {
+        return stop;
     }
     loop {
         let bytes = client.filled().get(sent..ready).unwrap_or_default();
@@ -228,108 +244,29 @@ pub async fn forward_request(
     }
 }
 
-/// Forwards interim responses and the final one.
-///
-/// # Errors
-/// See [`ResponseStop`]; whether the client got a part of it is in `progress.answered`.
-pub async fn forward_response(
-    server: &mut Reader<'_>,
-    client: &mut Writer<'_>,
-    asked: &Asked,
-    request_closes: bool,
+/// Waits until the server asks for the body. A server that answered instead may take what follows
+/// for a request, so it gets none of it.
+async fn asked_for(
+    client: &mut Reader<'_>,
+    facts: &Facts,
     progress: &Progress,
-) -> Result<ResponseEnd, ResponseStop> {
-    loop {
-        let length = response_head(server).await?;
-        let bytes = server.filled().get(..length).unwrap_or_default();
-        let head = ResponseHead::parse(bytes, asked).map_err(ResponseStop::Fault)?;
-        match head.next {
-            Next::Interim => {
-                progress.continued.store(true, Relaxed);
-                client.send(bytes, false).await?;
-                server.consume(length);
-            }
-            Next::Tunnel => {
-                if !progress.sent.load(Relaxed) {
-                    // Bytes of the request would end up inside the other protocol.
-                    return Err(ResponseStop::Fault(ResponseFault::NotOffered));
+) -> Result<(), RequestStop> {
+    let deadline = tokio::time::Instant::now() + facts.continue_timeout;
+    while !progress.continued.load(Relaxed) {
+        tokio::select! {
+            () = progress.go.notified() => {}
+            // The client may send it all the same, or go.
+            () = client.fill() => {
+                if client.end() == Some(End::Reset) {
+                    return Err(RequestStop::ClientReset);
                 }
-                progress.answered.store(true, Relaxed);
-                client.send(bytes, false).await?;
-                server.consume(length);
-                return Ok(ResponseEnd {
-                    status: head.status,
-                    close: false,
-                    tunnel: true,
-                });
             }
-            Next::Body(body) => {
-                let close = head.close || request_closes;
-                let ended = forward_body(server, client, length, body, close, progress).await?;
-                return Ok(ResponseEnd {
-                    status: head.status,
-                    close: close || ended,
-                    tunnel: false,
-                });
+            () = tokio::time::sleep_until(deadline) => {
+                return Err(RequestStop::Refused(Refusal::NoContinue));
             }
         }
     }
-}
-
-/// The length of the next complete head held.
-async fn response_head(server: &mut Reader<'_>) -> Result<usize, ResponseStop> {
-    let mut scanner = HeadScanner::default();
-    loop {
-        match scanner.scan(server.filled()) {
-            Ok(Some(length)) => return Ok(length),
-            Ok(None) => {}
-            Err(_) => return Err(ResponseStop::Fault(ResponseFault::Syntax)),
-        }
-        match server.end() {
-            None => server.fill().await,
-            Some(End::Reset) => return Err(ResponseStop::ServerReset),
-            Some(End::Eof) if server.filled().is_empty() => return Err(ResponseStop::Silent),
-            Some(End::Eof) => return Err(ResponseStop::Fault(ResponseFault::Truncated)),
-        }
-    }
-}
-
-/// Forwards a head of `head` bytes and its body. Returns whether the server ended the connection.
-async fn forward_body(
-    server: &mut Reader<'_>,
-    client: &mut Writer<'_>,
-    head: usize,
-    mut body: Body,
-    close: bool,
-    progress: &Progress,
-) -> Result<bool, ResponseStop> {
-    let fault = |refusal| ResponseStop::Fault(ResponseFault::Ambiguous(refusal));
-    let rest = server.filled().get(head..).unwrap_or_default();
-    let mut ready = head + body.take(rest).map_err(fault)?;
-    loop {
-        let done = body.is_done();
-        if done && close && server.end().is_none() && server.filled().len() == ready {
-            // Elapsed is fine: then the FIN goes on when it comes.
-            let _waited = tokio::time::timeout(FIN_WAIT, server.fill()).await;
-        }
-        let eof = server.end() == Some(End::Eof);
-        let bytes = server.filled().get(..ready).unwrap_or_default();
-        let end = eof && (done || server.filled().len() == ready);
-        progress.answered.store(true, Relaxed);
-        client.send(bytes, end).await?;
-        server.consume(ready);
-        match server.end() {
-            _ if done => return Ok(eof),
-            Some(End::Reset) => return Err(ResponseStop::ServerReset),
-            Some(End::Eof) => {
-                // The end of the body, or cut short: the client learns it as it would directly.
-                client.end();
-                return Ok(true);
-            }
-            None => more(server, client, &mut body).await?,
-        }
-        ready = body.take(server.filled()).map_err(fault)?;
-    }
+    Ok(())
 }
 
 /// Waits for more of a body. The middle of a large one is moved on at once, inside the kernel.

@@ -92,6 +92,11 @@ impl Peer {
         self.buffer.filled()
     }
 
+    /// Whether nothing more can be read before some of that is consumed.
+    pub fn is_full(&self) -> bool {
+        self.buffer.is_full()
+    }
+
     /// How the peer's direction ended, if it did.
     pub fn end(&self) -> Option<End> {
         self.end

@@ -3,8 +3,12 @@
 mod bodies;
 mod ends;
 mod heads;
+mod lenient;
+mod old;
 mod policy;
 mod property;
+mod smuggling;
+mod tls;
 
 use std::{
     net::SocketAddr,
@@ -22,7 +26,7 @@ use tokio::{
     time::timeout,
 };
 use weir_policy::{
-    http::{Judge, NameUse, Request, RequestFlow, RequestVerdict, Speaks},
+    http::{Asked, Judge, NameUse, Request, RequestFlow, RequestVerdict, Speaks},
     model::Direction,
 };
 
@@ -54,9 +58,14 @@ impl Judge for Prefix {
         RequestVerdict::new(false, Vec::new(), "no names here")
     }
 
+    fn asked(&self, _: RequestFlow) -> Arc<Asked> {
+        Arc::default()
+    }
+
     fn judge(&self, _flow: RequestFlow, request: &Request<'_>) -> RequestVerdict {
         RequestVerdict {
             audit: false,
+            doubt: None,
             edits: Vec::new(),
             noted: Vec::new(),
             allowed: request.path.is_none_or(|path| path.starts_with(self.0)),

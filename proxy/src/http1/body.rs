@@ -3,7 +3,7 @@
 use super::{Refusal, chunked::ChunkDecoder};
 
 /// What is left of a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     /// This many bytes.
     Length(u64),

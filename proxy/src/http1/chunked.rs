@@ -3,7 +3,10 @@
 //! The decoder never releases part of a line: a chunk head, and the last chunk with all its
 //! trailers, count as read only once they are complete and valid.
 
+use std::sync::Arc;
+
 use memchr::memchr;
+use weir_policy::http::Asked;
 
 use super::{Refusal, head::is_token};
 
@@ -13,28 +16,30 @@ pub const MAX_CHUNK_HEAD: usize = 256;
 pub const MAX_TRAILERS: usize = 8 * 1024;
 
 /// Where a chunked body stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChunkDecoder {
     state: State,
+    /// What rules look at in the head, so that it must not come behind the body.
+    asked: Option<Arc<Asked>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum State {
+    #[default]
     Head,
     Data(u64),
     DataEnd,
     Done,
 }
 
-impl Default for ChunkDecoder {
-    fn default() -> Self {
-        Self { state: State::Head }
-    }
-}
-
 impl ChunkDecoder {
+    /// Refuses trailers of names that rules look at: a server may take them for headers.
+    pub fn forbid(&mut self, asked: Arc<Asked>) {
+        self.asked = Some(asked);
+    }
+
     /// Whether the body is complete.
-    pub fn is_done(self) -> bool {
+    pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
@@ -72,7 +77,7 @@ impl ChunkDecoder {
                     None => return Ok(read),
                     Some((0, head)) => {
                         let after = rest.get(head..).unwrap_or_default();
-                        let Some(trailers) = trailers(after)? else {
+                        let Some(trailers) = trailers(after, self.asked.as_deref())? else {
                             return Ok(read);
                         };
                         read += head + trailers;
@@ -161,7 +166,7 @@ fn end_of_quoted(mut input: &[u8]) -> Result<&[u8], Refusal> {
 }
 
 /// The length of a trailer section with its empty line, once it is complete.
-fn trailers(input: &[u8]) -> Result<Option<usize>, Refusal> {
+fn trailers(input: &[u8], asked: Option<&Asked>) -> Result<Option<usize>, Refusal> {
     let mut read = 0;
     loop {
         let rest = input.get(read..).unwrap_or_default();
@@ -182,7 +187,7 @@ fn trailers(input: &[u8]) -> Result<Option<usize>, Refusal> {
         if line.is_empty() {
             return Ok(Some(read));
         }
-        trailer(line)?;
+        trailer(line, asked)?;
     }
 }
 
@@ -199,7 +204,7 @@ const FORBIDDEN_TRAILERS: [&[u8]; 9] = [
     b"expect",
 ];
 
-fn trailer(line: &[u8]) -> Result<(), Refusal> {
+fn trailer(line: &[u8], asked: Option<&Asked>) -> Result<(), Refusal> {
     let colon = memchr(b':', line).ok_or(Refusal::Trailer)?;
     let (name, value) = line.split_at_checked(colon).ok_or(Refusal::Trailer)?;
     let folded: Vec<u8> = name
@@ -218,7 +223,15 @@ fn trailer(line: &[u8]) -> Result<(), Refusal> {
         && value
             .iter()
             .all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..));
-    if good { Ok(()) } else { Err(Refusal::Trailer) }
+    if !good {
+        return Err(Refusal::Trailer);
+    }
+    let named = std::str::from_utf8(name).is_ok_and(|name| asked.is_some_and(|a| a.names(name)));
+    if named {
+        Err(Refusal::RuleTrailer)
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

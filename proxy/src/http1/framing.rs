@@ -47,7 +47,7 @@ pub fn framing<'a>(
 }
 
 /// Digits only, and small enough to be a file offset anywhere.
-fn plain_number(value: &[u8]) -> Option<u64> {
+pub(super) fn plain_number(value: &[u8]) -> Option<u64> {
     if value.is_empty() || value.len() > 19 {
         return None;
     }

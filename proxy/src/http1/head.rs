@@ -12,6 +12,12 @@ pub const MAX_FIELDS: usize = 256;
 /// Where the scan of a growing head stands. One scanner serves one head.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct HeadScanner {
+    /// It is a response's: servers are read leniently, see [`HeadScanner::response`].
+    lenient: bool,
+    /// Some line ended with a bare line feed.
+    bare: bool,
+    /// Where the first line begins: behind an empty line that is skipped.
+    start: usize,
     /// Start of the line that is not complete yet.
     line: usize,
     /// Bytes that hold no line feed, counted from the head's start.
@@ -19,32 +25,60 @@ pub struct HeadScanner {
 }
 
 impl HeadScanner {
-    /// The length of the head including its empty line, or `None` while it is incomplete.
+    /// A scanner for a response's head, whose lines may end with a bare line feed: what the
+    /// client gets is made strict.
+    pub fn response() -> Self {
+        Self {
+            lenient: true,
+            ..Self::default()
+        }
+    }
+
+    /// Where a complete head begins: one empty line before a request is no part of it (RFC 9112
+    /// section 2.2).
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Whether some line so far ended with a bare line feed.
+    pub fn has_bare_feed(&self) -> bool {
+        self.bare
+    }
+
+    /// Where the head ends, its empty line included, or `None` while it is incomplete.
     ///
     /// `buffer` starts at the head and only grows between calls.
     ///
     /// # Errors
-    /// A bare line feed, an empty first line, or a head over [`MAX_HEAD`]. A bare carriage
-    /// return is left to the head parser, which refuses it.
+    /// A bare line feed in a request, an empty line at the beginning (the second one, in a
+    /// request), or a head over [`MAX_HEAD`]. A bare carriage return is left to the head parser,
+    /// which refuses it.
     pub fn scan(&mut self, buffer: &[u8]) -> Result<Option<usize>, Refusal> {
         while let Some(found) = memchr(b'\n', buffer.get(self.scanned..).unwrap_or_default()) {
             let feed = self.scanned + found;
             let line = buffer.get(self.line..feed).unwrap_or_default();
-            let Some((b'\r', text)) = line.split_last() else {
-                return Err(Refusal::BareLineFeed);
+            let text = match line.split_last() {
+                Some((b'\r', text)) => text,
+                _ if self.lenient => {
+                    self.bare = true;
+                    line
+                }
+                _ => return Err(Refusal::BareLineFeed),
             };
-            let first = self.line == 0;
+            let first = self.line == self.start;
             self.line = feed + 1;
             self.scanned = feed + 1;
             if self.scanned > MAX_HEAD {
                 return Err(Refusal::HeadTooLarge);
             }
             if text.is_empty() {
-                return if first {
-                    Err(Refusal::EmptyLine)
-                } else {
-                    Ok(Some(self.scanned))
-                };
+                if !first {
+                    return Ok(Some(self.scanned));
+                }
+                if self.lenient || self.start > 0 {
+                    return Err(Refusal::EmptyLine);
+                }
+                self.start = self.scanned;
             }
         }
         self.scanned = buffer.len();
@@ -85,7 +119,35 @@ mod tests {
             Err(Refusal::BareLineFeed)
         );
         assert_eq!(scan(b"\n"), Err(Refusal::BareLineFeed));
-        assert_eq!(scan(b"\r\nGET"), Err(Refusal::EmptyLine));
+        assert_eq!(scan(b"\r\n\r\nGET"), Err(Refusal::EmptyLine));
+        assert_eq!(scan(b"\r\n\n"), Err(Refusal::BareLineFeed));
+    }
+
+    #[test]
+    fn one_empty_line_before_a_request_is_no_part_of_it() {
+        let head = b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\nrest";
+        for split in 0..head.len() {
+            let mut scanner = HeadScanner::default();
+            let first = scanner.scan(&head[..split]).unwrap();
+            let end = first.or_else(|| scanner.scan(head).unwrap());
+            assert_eq!((scanner.start(), end), (2, Some(29)), "split at {split}");
+        }
+    }
+
+    #[test]
+    fn lines_of_a_response_may_end_with_a_bare_feed() {
+        for (head, bare) in [
+            (&b"HTTP/1.0 200 OK\nA: b\n\nrest"[..], true),
+            (b"HTTP/1.0 200 OK\r\nA: b\n\r\nrest", true),
+            (b"HTTP/1.0 200 OK\r\nA: b\r\n\nrest", true),
+            (b"HTTP/1.0 200 OK\r\nA: b\r\n\r\nrest", false),
+        ] {
+            let mut scanner = HeadScanner::response();
+            assert_eq!(scanner.scan(head), Ok(Some(head.len() - 4)));
+            assert_eq!(scanner.has_bare_feed(), bare);
+        }
+        let scan = |bytes: &[u8]| HeadScanner::response().scan(bytes);
+        assert_eq!(scan(b"\r\nHTTP/1.0 200 OK\r\n"), Err(Refusal::EmptyLine));
     }
 
     #[test]

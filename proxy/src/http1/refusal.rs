@@ -1,6 +1,7 @@
-//! Why a request is refused before any rule is asked.
+//! Why a request is refused, whatever rules say.
 
 use thiserror::Error;
+use weir_policy::http::Doubt;
 
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident => $reason:literal, $status:literal;)*) => {
@@ -30,8 +31,9 @@ macro_rules! refusals {
 refusals! {
     /// A line feed without a carriage return (RFC 9112 section 2.2 lets recipients differ).
     BareLineFeed => "bare line feed", 400;
-    /// Empty lines before the request line.
-    EmptyLine => "empty line before the request", 400;
+    /// More than one empty line before the request line (RFC 9112 section 2.2 asks for one to be
+    /// skipped).
+    EmptyLine => "empty lines before the request", 400;
     /// The connection ended inside a head.
     Truncated => "head cut short", 400;
     /// Not a request line.
@@ -58,13 +60,13 @@ refusals! {
     NonAscii => "non-ascii target", 400;
     /// A percent sign without two hex digits, or an encoded NUL, in the path.
     Escape => "bad escape in path", 400;
-    /// No Host field.
+    /// No Host field: never on HTTP/1.1, on HTTP/1.0 where a rule asks for a host.
     NoHost => "no host", 400;
     /// More than one Host field.
     ManyHosts => "many hosts", 400;
     /// A Host or authority that is empty, has user information, or is not a host.
     Host => "bad host", 400;
-    /// The target's authority is not the Host field's.
+    /// The target's authority is not the Host field's, the default port set aside.
     HostDisagrees => "host disagrees with target", 400;
     /// Content-Length together with Transfer-Encoding.
     LengthAndChunked => "length and chunked", 400;
@@ -74,10 +76,24 @@ refusals! {
     TransferEncoding => "bad transfer-encoding", 400;
     /// A name that some servers read as a framing field (`Content_Length`).
     Lookalike => "field name like a framing field", 400;
+    /// A tab beside the value of a field that frames or routes the request: not every server takes
+    /// it for white space.
+    Tab => "tab in a framing field", 400;
     /// Connection names a field that frames or routes the request.
     ConnectionOption => "connection names a framing field", 400;
     /// CONNECT with a body.
     ConnectBody => "connect with a body", 400;
+    /// A body on a method that gives it no meaning, which no policy allows.
+    MethodBody => "body on a method without one", 400;
+    /// Connection names a header that a rule of the flow names.
+    RuleOption => "connection names a header of a rule", 400;
+    /// A name that some servers read as a header that a rule of the flow names.
+    RuleLookalike => "field name like a header of a rule", 400;
+    /// An expectation other than `100-continue` (RFC 9110 section 10.1.1).
+    Expectation => "unknown expectation", 417;
+    /// The server neither answered nor asked for the body that it is to ask for. A client tries
+    /// again without the expectation (RFC 9110 section 15.5.18).
+    NoContinue => "no 100 from the server", 417;
     /// A chunk size that is not plain hex, or too large.
     ChunkSize => "bad chunk size", 400;
     /// A chunk extension that is malformed or too long.
@@ -86,6 +102,19 @@ refusals! {
     ChunkEnd => "bad chunk end", 400;
     /// Trailers that are malformed, too large, or that frame or route the message.
     Trailer => "bad trailer", 400;
+    /// A trailer of a name that a rule of the flow looks at in the head.
+    RuleTrailer => "trailer of a rule's name", 400;
+}
+
+impl From<Doubt> for Refusal {
+    fn from(doubt: Doubt) -> Self {
+        match doubt {
+            Doubt::Body => Self::MethodBody,
+            Doubt::NoHost => Self::NoHost,
+            Doubt::ConnectionOption => Self::RuleOption,
+            Doubt::Lookalike => Self::RuleLookalike,
+        }
+    }
 }
 
 impl Refusal {

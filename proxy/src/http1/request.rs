@@ -2,13 +2,17 @@
 
 use std::{borrow::Cow, mem::MaybeUninit};
 
+use memchr::memchr;
+use weir_policy::http::HeaderEdit;
+
 use super::{
     Refusal,
     body::Body,
     chunked::ChunkDecoder,
     framing::{Framing, framing},
     head::{MAX_FIELDS, is_token},
-    target::{check_host, target},
+    target::{check_host, same_host, target},
+    upgrade::{carries_requests, withdrawal},
 };
 
 /// A request head that every careful parser reads alike.
@@ -20,8 +24,11 @@ pub struct RequestHead<'a> {
     pub minor_version: u8,
     /// Path with query; `None` for CONNECT.
     pub path: Option<Cow<'a, str>>,
-    /// Where the request is for: the target's own authority, else the Host field.
-    pub host: &'a str,
+    /// The Host field (of CONNECT: the target), which a target's own authority agrees with. Only
+    /// HTTP/1.0 may have none.
+    pub host: Option<&'a str>,
+    /// The target's own authority.
+    pub authority: Option<&'a str>,
     /// All fields in order, values without surrounding white space.
     pub fields: Vec<(&'a str, &'a [u8])>,
     /// The body that follows.
@@ -30,8 +37,10 @@ pub struct RequestHead<'a> {
     pub close: bool,
     /// Whether the client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
-    /// Protocols that the client offers to switch to, lower case.
+    /// Protocols that the client offers to switch to and that carry no requests, lower case.
     pub offers: Vec<String>,
+    /// What takes all other protocols out of the offer.
+    pub withdrawal: Vec<HeaderEdit>,
 }
 
 impl<'a> RequestHead<'a> {
@@ -59,15 +68,26 @@ impl<'a> RequestHead<'a> {
             .collect();
 
         let target = target(method, parsed.path.ok_or(Refusal::Target)?)?;
-        let host = one_host(&fields)?;
-        let host = match target.authority {
-            Some(own) if !own.eq_ignore_ascii_case(host) => return Err(Refusal::HostDisagrees),
-            Some(own) => own,
-            None => host,
+        if has_framing_tab(head) {
+            return Err(Refusal::Tab);
+        }
+        let connect = method == "CONNECT";
+        let host = match (one_host(&fields)?, target.authority) {
+            // The port is all that CONNECT is about.
+            (Some(host), Some(own)) if connect && !host.eq_ignore_ascii_case(own) => {
+                return Err(Refusal::HostDisagrees);
+            }
+            (Some(host), Some(own)) if !same_host(own, host) => {
+                return Err(Refusal::HostDisagrees);
+            }
+            (Some(host), _) => Some(host),
+            (None, _) if version > 0 => return Err(Refusal::NoHost),
+            // A server of HTTP/1.0 may not know any other target with an authority.
+            (None, authority) => authority.filter(|_| connect),
         };
         let body = match framing(fields.iter().copied())? {
             Framing::Unframed => Body::EMPTY,
-            _ if method == "CONNECT" => return Err(Refusal::ConnectBody),
+            _ if connect => return Err(Refusal::ConnectBody),
             Framing::Length(length) => Body::Length(length),
             Framing::Chunked if version == 0 => return Err(Refusal::TransferEncoding),
             Framing::Chunked => Body::Chunked(ChunkDecoder::default()),
@@ -81,14 +101,15 @@ impl<'a> RequestHead<'a> {
             minor_version: version,
             path: target.path,
             host,
+            authority: target.authority,
             body,
             close: connection.close || (version == 0 && !connection.keep_alive),
-            expects_continue: fields.iter().any(|(name, value)| {
-                name.eq_ignore_ascii_case("expect") && value.eq_ignore_ascii_case(b"100-continue")
-            }),
+            expects_continue: expects_continue(&fields)?,
             offers: tokens(&fields, "upgrade")
                 .map(str::to_ascii_lowercase)
+                .filter(|offer| !carries_requests(offer))
                 .collect(),
+            withdrawal: withdrawal(&fields),
             fields,
         })
     }
@@ -105,17 +126,54 @@ fn refusal(error: httparse::Error) -> Refusal {
     }
 }
 
-fn one_host<'a>(fields: &[(&'a str, &'a [u8])]) -> Result<&'a str, Refusal> {
+/// Whether the client waits for `100 Continue`. A server may answer any other expectation as it
+/// likes (RFC 9110 section 10.1.1), or do as if it were this one.
+fn expects_continue(fields: &[(&str, &[u8])]) -> Result<bool, Refusal> {
+    let mut expects = false;
+    for (_, value) in fields
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("expect"))
+    {
+        if expects || !value.eq_ignore_ascii_case(b"100-continue") {
+            return Err(Refusal::Expectation);
+        }
+        expects = true;
+    }
+    Ok(expects)
+}
+
+/// Fields that must not have a tab beside their value.
+const FRAMING: [&[u8]; 6] = [
+    b"content-length",
+    b"transfer-encoding",
+    b"host",
+    b"expect",
+    b"connection",
+    b"upgrade",
+];
+
+/// Whether a field that frames or routes the message has a tab in its line.
+fn has_framing_tab(head: &[u8]) -> bool {
+    memchr(b'\t', head).is_some()
+        && head.split(|byte| *byte == b'\n').any(|line| {
+            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+            line.contains(&b'\t') && FRAMING.iter().any(|f| name.eq_ignore_ascii_case(f))
+        })
+}
+
+fn one_host<'a>(fields: &[(&'a str, &'a [u8])]) -> Result<Option<&'a str>, Refusal> {
     let mut hosts = fields
         .iter()
         .filter(|(name, _)| name.eq_ignore_ascii_case("host"));
-    let (_, host) = hosts.next().ok_or(Refusal::NoHost)?;
+    let Some((_, host)) = hosts.next() else {
+        return Ok(None);
+    };
     if hosts.next().is_some() {
         return Err(Refusal::ManyHosts);
     }
     let host = std::str::from_utf8(host).map_err(|_| Refusal::Host)?;
     check_host(host)?;
-    Ok(host)
+    Ok(Some(host))
 }
 
 /// What the Connection field says that matters to the proxy.

@@ -11,6 +11,7 @@ use super::{
     framing::{Framing, framing},
     head::MAX_FIELDS,
     request::{connection_options, tokens},
+    upgrade::carries_requests,
 };
 
 /// What the proxy remembers of the request that a response answers.
@@ -20,8 +21,10 @@ pub struct Asked {
     pub head: bool,
     /// The method was CONNECT: a 2xx opens a tunnel.
     pub connect: bool,
-    /// Protocols that the client offered to switch to, lower case.
+    /// Protocols that the server was offered to switch to, lower case.
     pub offers: Vec<String>,
+    /// No rule is in force, so that the server may switch to whatever it likes.
+    pub unjudged: bool,
 }
 
 /// What a response head announces.
@@ -36,7 +39,7 @@ pub struct ResponseHead {
 }
 
 /// What follows a response head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
     /// An interim response: another head.
     Interim,
@@ -49,12 +52,23 @@ pub enum Next {
 /// A response that is not forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ResponseFault {
-    /// Not a response head.
-    #[error("malformed response head")]
-    Syntax,
-    /// Framing that a client could read in two ways, or a bad chunk.
-    #[error("ambiguous response: {0}")]
-    Ambiguous(Refusal),
+    /// Not a response head, from this line on (the status line is 1).
+    #[error("malformed response head, line {0}")]
+    Syntax(usize),
+    /// The head does not end within the proxy's limit.
+    #[error("response head too large")]
+    TooLarge,
+    /// Framing that a client could read in two ways.
+    #[error("ambiguous response: {what}, line {line} of the head")]
+    Ambiguous {
+        /// Why.
+        what: Refusal,
+        /// The line; the status line is 1.
+        line: usize,
+    },
+    /// A body that is not what its head says.
+    #[error("malformed response body: {0}")]
+    Body(Refusal),
     /// 101 although the client offered nothing, or another protocol than it offered.
     #[error("switch to a protocol that was not offered")]
     NotOffered,
@@ -77,25 +91,29 @@ impl ResponseHead {
         let config = httparse::ParserConfig::default();
         match config.parse_response_with_uninit_headers(&mut parsed, head, &mut space) {
             Ok(httparse::Status::Complete(length)) if length == head.len() => {}
-            _ => return Err(ResponseFault::Syntax),
+            _ => return Err(ResponseFault::Syntax(bad_line(head))),
         }
         let (Some(status @ 100..=999), Some(version)) = (parsed.code, parsed.version) else {
-            return Err(ResponseFault::Syntax);
+            return Err(ResponseFault::Syntax(1));
         };
         let fields: Vec<(&str, &[u8])> = parsed
             .headers
             .iter()
             .map(|field| (field.name, field.value))
             .collect();
-        let framing = framing(fields.iter().copied()).map_err(ResponseFault::Ambiguous)?;
-        if framing == Framing::Chunked && version == 0 {
-            return Err(ResponseFault::Ambiguous(Refusal::TransferEncoding));
-        }
+        let found = framing(fields.iter().copied()).and_then(|framing| match framing {
+            Framing::Chunked if version == 0 => Err(Refusal::TransferEncoding),
+            good => Ok(good),
+        });
+        let framing = found.map_err(|what| ResponseFault::Ambiguous {
+            what,
+            line: framing_line(&fields),
+        })?;
         let options = connection_options(&fields);
         let close = options.close || (version == 0 && !options.keep_alive);
         let next = match (status, framing) {
             (101, _) => {
-                check_switch(tokens(&fields, "upgrade"), &asked.offers)?;
+                check_switch(tokens(&fields, "upgrade"), asked)?;
                 Next::Tunnel
             }
             (100..=199, _) => Next::Interim,
@@ -114,20 +132,49 @@ impl ResponseHead {
     }
 }
 
+/// The first line of a head that is not one on its own.
+fn bad_line(head: &[u8]) -> usize {
+    let lines = head.split_inclusive(|byte| *byte == b'\n');
+    let bad = lines.enumerate().position(|(number, line)| {
+        let alone = [line, b"\r\n"].concat();
+        let mut space = [httparse::EMPTY_HEADER; 1];
+        match number {
+            0 => !httparse::Response::new(&mut space)
+                .parse(&alone)
+                .is_ok_and(|status| status.is_complete()),
+            _ => !httparse::parse_headers(&alone, &mut space).is_ok_and(|s| s.is_complete()),
+        }
+    });
+    // Where each is one on its own they are too many.
+    bad.map_or(MAX_FIELDS + 2, |place| place + 1)
+}
+
+/// The line of the first field that makes the framing of a response ambiguous.
+fn framing_line(fields: &[(&str, &[u8])]) -> usize {
+    let good = |count: &usize| framing(fields.iter().take(*count).copied()).is_ok();
+    let bad = (1..=fields.len()).find(|count| !good(count));
+    let coded = |(name, _): &(&str, &[u8])| name.eq_ignore_ascii_case("transfer-encoding");
+    let bad = bad.or_else(|| Some(fields.iter().position(coded)? + 1));
+    // Behind the status line.
+    bad.map_or(1, |count| count + 1)
+}
+
 /// A switch is let through only to protocols that the client offered and that carry no HTTP.
 fn check_switch<'a>(
     chosen: impl Iterator<Item = &'a str>,
-    offers: &[String],
+    asked: &Asked,
 ) -> Result<(), ResponseFault> {
     let mut any = false;
     for protocol in chosen {
         any = true;
         let protocol = protocol.to_ascii_lowercase();
-        let family = protocol.split('/').next().unwrap_or_default();
-        if matches!(family, "h2c" | "h2" | "h3" | "http" | "tls") {
+        if asked.unjudged {
+            continue;
+        }
+        if carries_requests(&protocol) {
             return Err(ResponseFault::Unjudgeable);
         }
-        if !offers.contains(&protocol) {
+        if !asked.offers.contains(&protocol) {
             return Err(ResponseFault::NotOffered);
         }
     }
@@ -228,6 +275,51 @@ mod tests {
         ] {
             assert!(parse(bad, &Asked::default()).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_fault_names_its_line() {
+        let fault = |text: &str| parse(text, &Asked::default()).unwrap_err().to_string();
+        for (head, said) in [
+            (
+                "HTTP/1.1 2xx OK\r\nA: b\r\n\r\n",
+                "malformed response head, line 1",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nA: b\r\nB\r\nC: d\r\n\r\n",
+                "malformed response head, line 3",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+                "malformed response head, line 3",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n",
+                "malformed response head, line 2",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: b\r\nContent-Length: 3\r\n\r\n",
+                "ambiguous response: bad content-length, line 4 of the head",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n",
+                "ambiguous response: length and chunked, line 3 of the head",
+            ),
+            (
+                "HTTP/1.0 200 OK\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "ambiguous response: bad transfer-encoding, line 3 of the head",
+            ),
+        ] {
+            assert_eq!(fault(head), said, "{head:?}");
+        }
+        let many = format!(
+            "HTTP/1.1 200 OK\r\n{}\r\n",
+            "A: b\r\n".repeat(MAX_FIELDS + 1)
+        );
+        assert_eq!(
+            fault(&many),
+            format!("malformed response head, line {}", MAX_FIELDS + 2)
+        );
     }
 
     proptest! {

@@ -124,6 +124,15 @@ pub fn check_host(host: &str) -> Result<(), Refusal> {
     }
 }
 
+/// Whether two checked hosts are one: case does not count, nor the default port (RFC 9110 section
+/// 4.2.3).
+pub fn same_host(one: &str, other: &str) -> bool {
+    let bare = |host: &'_ str| host.strip_suffix(":80").map_or(host.len(), str::len);
+    let (one, other) = (one.get(..bare(one)), other.get(..bare(other)));
+    one.zip(other)
+        .is_some_and(|(one, other)| one.eq_ignore_ascii_case(other))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,6 +183,22 @@ mod tests {
             ("CONNECT", "u@h:1", Host),
         ] {
             assert_eq!(parts(method, text), Err(why), "{method} {text}");
+        }
+    }
+
+    #[test]
+    fn the_default_port_does_not_tell_hosts_apart() {
+        for (one, other, same) in [
+            ("web", "WEB", true),
+            ("web:80", "web", true),
+            ("web", "web:80", true),
+            ("[::1]:80", "[::1]", true),
+            ("web:8080", "web", false),
+            ("web:80", "web:8080", false),
+            ("web", "web2", false),
+            ("[::80]", "[::]", false),
+        ] {
+            assert_eq!(same_host(one, other), same, "{one} {other}");
         }
     }
 

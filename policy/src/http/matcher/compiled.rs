@@ -6,9 +6,9 @@ use regex::Regex;
 
 use super::PatternError;
 use crate::{
-    http::Request,
+    http::{Request, doubt::gives_body_no_meaning},
     model::{HeaderRule, HttpRule},
-    objects::pattern,
+    objects::{GET_BODY, pattern},
 };
 
 #[derive(Debug)]
@@ -64,16 +64,22 @@ impl Compiled {
             (Some(pattern), Some(path)) => pattern.matches(path),
             (Some(_), None) => false,
         };
-        path && self
-            .method
-            .as_ref()
-            .is_none_or(|method| method.matches(request.method))
+        path && self.takes_body(request)
+            && self
+                .method
+                .as_ref()
+                .is_none_or(|method| method.matches(request.method))
             && self
                 .host
                 .as_ref()
-                .is_none_or(|host| host.matches(request.host))
+                .is_none_or(|host| request.host.is_some_and(|sent| host.matches(sent)))
             && self.missing_headers(request).next().is_none()
             && self.wrong_headers(request).next().is_none()
+    }
+
+    /// A body needs a method that gives it a meaning, or a policy that says that servers read it.
+    fn takes_body(&self, request: &Request<'_>) -> bool {
+        !request.body || self.rule.get_body || !gives_body_no_meaning(request.method)
     }
 
     fn missing_headers<'a>(
@@ -124,7 +130,13 @@ impl Compiled {
             Some(request.method),
         );
         field("path", &self.path, &self.rule.path, request.path);
-        field("host", &self.host, &self.rule.host, Some(request.host));
+        field("host", &self.host, &self.rule.host, request.host);
+        if !self.takes_body(request) {
+            failed.push(format!(
+                "body: {} gives a body no meaning (`{GET_BODY}: allow` on the policy lets it pass)",
+                request.method
+            ));
+        }
         for header in self.missing_headers(request) {
             failed.push(match &header.value {
                 Some(_) => format!("header `{}`: missing or another value", header.name),

@@ -14,8 +14,9 @@ fn request<'a>(method: &'a str, path: &'a str) -> Request<'a> {
     Request {
         method,
         path: Some(path),
-        host: "httpbin:8000",
+        host: Some("httpbin:8000"),
         headers: &[],
+        body: false,
     }
 }
 

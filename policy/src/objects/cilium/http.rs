@@ -24,6 +24,7 @@ pub(super) fn rule(field: &Field<'_>) -> Result<HttpRule, Fault> {
             .iter()
             .map(header_rule)
             .collect::<Result<_, _>>()?,
+        get_body: false,
     })
 }
 

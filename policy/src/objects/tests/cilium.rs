@@ -50,8 +50,34 @@ fn the_http_policy_of_the_workshop() {
             host: None,
             headers: vec![header("x-team", Some("blue")), header("x-any", None)],
             header_rules: Vec::new(),
+            get_body: false,
         }]))
     );
+}
+
+#[test]
+fn bodies_of_get_pass_only_where_the_annotation_says_so() {
+    let with = |annotation: Value| {
+        let mut value = cnp(with_rule(
+            json!({"toPorts": [{"ports": [{"port": "80", "protocol": "TCP"}],
+                                "rules": {"http": [{}]}}]}),
+        ));
+        value["metadata"]["annotations"] = json!({GET_BODY: annotation});
+        let parsed = parse(PolicyKind::CiliumNetworkPolicy, &value).expect("a policy");
+        let Some(L7::Http(entries)) = &parsed.policy.specs[0].ingress.rules[0].l7 else {
+            panic!("HTTP rules");
+        };
+        let problems: Vec<String> = parsed.problems.iter().map(ToString::to_string).collect();
+        (entries[0].get_body, problems)
+    };
+    assert_eq!(with(json!("allow")), (true, vec![]));
+    assert_eq!(with(json!("refuse")), (false, vec![]));
+    for wrong in [json!("yes"), json!(true), json!("Allow")] {
+        let (get_body, problems) = with(wrong);
+        assert!(!get_body);
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].contains("weir.dev/get-body"), "{problems:?}");
+    }
 }
 
 #[test]

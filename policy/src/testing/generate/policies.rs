@@ -135,14 +135,16 @@ fn http_rule() -> impl Strategy<Value = HttpRule> {
         option::of(select(vec!["GET", "POST", "GET|HEAD"])),
         option::of(select(vec!["/", "/a", "/a/.*", "/a/[0-9]+", ".*\\?x=1"])),
         option::of(select(vec!["h", "h(:[0-9]+)?"])),
+        prop::bool::weighted(0.3),
     )
-        .prop_map(|(method, path, host)| HttpRule {
+        .prop_map(|(method, path, host, get_body)| HttpRule {
             place: String::new(),
             method: method.map(Into::into),
             path: path.map(Into::into),
             host: host.map(Into::into),
             headers: Vec::new(),
             header_rules: Vec::new(),
+            get_body,
         })
 }
 

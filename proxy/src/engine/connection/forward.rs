@@ -106,7 +106,7 @@ impl Connection {
             ResponseStop::Fault(fault) => {
                 self.context.counters.response_faults.add();
                 record.reason = fault.to_string();
-                self.fail(Answer::BadResponse, facts, progress, record)
+                self.fail(Answer::BadResponse(fault), facts, progress, record)
                     .await
             }
         }

@@ -182,10 +182,20 @@ async fn responses_without_a_body() {
 const UPGRADE: &str =
     "GET /ok HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket, h2c\r\n\r\n";
 
+/// A client that asked for an upgrade, and the server that was offered what is judged.
+async fn offered(lab: &Lab) -> (Peer, Peer) {
+    let mut client = lab.client().await;
+    client.send(UPGRADE).await;
+    let mut server = lab.accept().await;
+    let offer = "GET /ok HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+    server.expect(offer).await;
+    (client, server)
+}
+
 #[tokio::test]
 async fn an_upgrade_becomes_a_pipe() {
     let lab = Lab::new().await;
-    let (mut client, mut server) = asked(&lab, UPGRADE).await;
+    let (mut client, mut server) = offered(&lab).await;
     client.send("early").await;
     let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
     server.send(format!("{switch}hi")).await;
@@ -205,7 +215,7 @@ async fn an_upgrade_becomes_a_pipe() {
 async fn an_upgrade_to_http_is_refused() {
     let lab = Lab::new().await;
     for protocol in ["h2c", "HTTP/2.0", "TLS/1.3", "other", ""] {
-        let (mut client, mut server) = asked(&lab, UPGRADE).await;
+        let (mut client, mut server) = offered(&lab).await;
         server
             .send(format!(
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: {protocol}\r\n\r\n"
@@ -222,7 +232,7 @@ async fn an_upgrade_to_http_is_refused() {
 #[tokio::test]
 async fn a_declined_upgrade_stays_http() {
     let lab = Lab::new().await;
-    let (mut client, mut server) = asked(&lab, UPGRADE).await;
+    let (mut client, mut server) = offered(&lab).await;
     client.send(get("/denied")).await;
     server.send(OK).await;
     client.expect(format!("{OK}{DENIED}")).await;
@@ -256,7 +266,7 @@ async fn ambiguous_responses_get_502() {
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxx\r\n",
-        "HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+        "HTTP/1.1 200 OK\nContent-Length: 2\nContent-Length: 3\n\nok",
         "hello\r\n\r\n",
     ] {
         let (mut client, mut server) = asked(&lab, &get("/ok")).await;

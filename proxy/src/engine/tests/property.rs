@@ -28,7 +28,7 @@ fn bytes((number, (allowed, kind)): (usize, &(bool, Kind))) -> String {
     } else {
         format!("/denied/{number}")
     };
-    let host = "hOST:\t h:80 \r\nX-Odd:   spaces  and\ttabs \r\n";
+    let host = "hOST:  h:80 \r\nX-Odd:   spaces  and\ttabs \r\n";
     match kind {
         Kind::Get => format!("GET {path} HTTP/1.1\r\n{host}\r\n"),
         Kind::Head => format!("HEAD {path} HTTP/1.1\r\n{host}\r\n"),
