@@ -5,6 +5,8 @@ pub mod normalise;
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Direction, Protocol};
 
 /// The parts of a request that rules look at, exactly as the client sent them.
@@ -21,7 +23,7 @@ pub struct Request<'a> {
 }
 
 /// Which flow a request travels on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RequestFlow {
     /// The endpoint whose rules decide, by its index in the snapshot.
     pub endpoint: u16,

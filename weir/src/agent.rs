@@ -12,6 +12,7 @@ mod control;
 mod facts;
 mod flows;
 mod health;
+mod learning;
 mod locate;
 mod names;
 mod observe;
@@ -42,10 +43,7 @@ use weir_policy::{
     l7::L7Table,
     model::World,
 };
-use weir_proxy::{
-    dns::learn::Learned,
-    link::{agent::AgentEnd, trust::Trusted},
-};
+use weir_proxy::link::{agent::AgentEnd, trust::Trusted};
 use weir_redirector::{Instance, Places, Redirector, Unmanaged};
 
 use attach::Waiting;
@@ -64,6 +62,8 @@ pub use source::Origin;
 
 /// How often addresses of names are looked through for those whose time is over.
 const EXPIRY: Duration = Duration::from_secs(5);
+/// How often learnt names are written down, where they have changed.
+const STORING: Duration = Duration::from_secs(1);
 /// How often calls of the CNI plugin are looked at that wait for their pod.
 const SETTLING: Duration = Duration::from_millis(500);
 /// How often pods are looked for whose interface was not found.
@@ -98,6 +98,8 @@ pub struct Agent {
     basis: watch::Sender<Arc<check::Basis>>,
     checks: Arc<check::Counts>,
     learnt: names::Names,
+    /// What the proxy was sent last, which tells whose answers count.
+    table: Arc<L7Table>,
     /// The objects as they were read last.
     reading: Reading,
     state: State,
@@ -178,7 +180,11 @@ impl Agent {
             rooms: facts::rooms(&instance),
             basis,
             checks,
-            learnt: names::Names::load(&instance.run_dir().join("names.json")),
+            learnt: names::Names::load(
+                &instance.run_dir().join("state/names.json"),
+                SystemTime::now(),
+            ),
+            table: Arc::default(),
             reading,
             state: State::default(),
         };
@@ -209,6 +215,8 @@ impl Agent {
         let mut every_few_seconds = interval(EXPIRY);
         every_few_seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut settling, mut searching) = (interval(SETTLING), interval(SEARCH));
+        let mut storing = interval(STORING);
+        storing.set_missed_tick_behavior(MissedTickBehavior::Delay);
         settling.set_missed_tick_behavior(MissedTickBehavior::Delay);
         searching.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -226,6 +234,7 @@ impl Agent {
                     self.note_losses();
                     self.hear_proxy();
                 }
+                _ = storing.tick(), if self.learnt.changed() => self.learnt.store(),
                 _ = settling.tick(), if !self.waiting.is_empty() => self.settle(),
                 _ = searching.tick(), if self.located.is_some() => {
                     self.drop_dead_attachments();
@@ -241,6 +250,7 @@ impl Agent {
                 self.learn().await;
             }
         }
+        self.learnt.store();
         tracing::info!("stopping; what is in force stays in force");
         Ok(())
     }
@@ -254,51 +264,6 @@ impl Agent {
         self.put_in_force().await;
         self.settle();
         self.report();
-    }
-
-    /// Takes in what the proxy has learnt of names. Its answers wait for this.
-    async fn learn(&mut self) {
-        let learnt = std::mem::take(&mut self.proxy.learnt);
-        let patterns = names::patterns(&self.reading.world.policies);
-        let (mut new, mut any) = (false, false);
-        for Learned {
-            name, addresses, ..
-        } in &learnt
-        {
-            if patterns.iter().any(|pattern| pattern.matches(name)) {
-                new |= self.learnt.learn(name, addresses, SystemTime::now());
-                any = true;
-            }
-        }
-        if any {
-            self.learnt.store();
-        }
-        if new {
-            self.put_in_force().await;
-        }
-        for learned in learnt {
-            self.link.enforced(learned.ticket);
-        }
-    }
-
-    /// Lets go of addresses whose time is over, unless a connection still uses them.
-    async fn forget_names(&mut self) {
-        let now = SystemTime::now();
-        if !self.learnt.has_expired(now) {
-            return;
-        }
-        let in_use = tokio::task::block_in_place(|| self.redirector.remotes());
-        if self.learnt.expire(now, &in_use) {
-            self.learnt.store();
-            self.put_in_force().await;
-        }
-    }
-
-    async fn put_in_force(&mut self) {
-        let mut reading = std::mem::take(&mut self.reading);
-        reading.world.names = self.learnt.world();
-        self.apply(&reading).await;
-        self.reading = reading;
     }
 
     async fn apply(&mut self, reading: &Reading) {
@@ -336,6 +301,7 @@ impl Agent {
         if let Err(error) = self.link.send_snapshot(&table) {
             return self.failed(format!("the proxy's snapshot: {error}"));
         }
+        self.table = Arc::new(table);
         self.proxy
             .wait_for(snapshot.revision, &mut self.link, &mut self.redirector)
             .await;
