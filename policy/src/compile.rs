@@ -281,6 +281,23 @@ impl Snapshot {
         })
     }
 
+    /// Whether what an endpoint sends there passes without that anything looks into it.
+    pub fn passes_unread(
+        &self,
+        endpoint: &Endpoint,
+        to: IpAddr,
+        protocol: Protocol,
+        port: u16,
+    ) -> bool {
+        let set = self.sets.get(&endpoint.set);
+        let entry = self.address(to);
+        let atoms = entry.and_then(|entry| self.classes.get(&entry.class));
+        set.zip(atoms).is_some_and(|(set, atoms)| {
+            let decision = set.egress.decide(atoms, Slot::of(protocol), port);
+            !set.egress.enforced() || matches!(decision.verdict, Verdict::Allow | Verdict::Audit)
+        })
+    }
+
     /// The endpoint of this pod.
     pub fn endpoint(&self, namespace: &str, name: &str) -> Option<&Endpoint> {
         let place = self

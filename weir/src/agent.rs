@@ -22,7 +22,7 @@ mod source;
 mod status;
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -250,7 +250,9 @@ impl Agent {
                 self.learn().await;
             }
         }
-        self.learnt.store();
+        if self.learnt.changed() {
+            self.learnt.store();
+        }
         tracing::info!("stopping; what is in force stays in force");
         Ok(())
     }
@@ -268,12 +270,7 @@ impl Agent {
 
     async fn apply(&mut self, reading: &Reading) {
         let noticed = Instant::now();
-        if reading.problems != self.state.problems {
-            for problem in &reading.problems {
-                tracing::warn!(%problem, "not in force as written");
-            }
-        }
-        self.state.problems.clone_from(&reading.problems);
+        self.tell_problems(reading);
         let located = self.located.as_mut();
         let (pods, mut unmanaged) =
             tokio::task::block_in_place(|| interfaces(reading, &self.node, located));
@@ -332,10 +329,22 @@ impl Agent {
         self.observing.metrics.agent().enforced(noticed.elapsed());
         self.state.world = world;
         self.state.snapshot = snapshot;
+        self.tell_problems(reading);
         self.state.places = places;
         self.state.unmanaged = unmanaged;
         self.state.failure = None;
         self.supersede();
+    }
+
+    /// Tells what is not in force as written, of the objects and of what they say together. What was told
+    /// already is not logged again.
+    fn tell_problems(&mut self, reading: &Reading) {
+        let mut problems = reading.problems.clone();
+        problems.extend(self.state.snapshot.contested.iter().map(contested));
+        for problem in problems.iter().filter(|p| !self.state.problems.contains(p)) {
+            tracing::warn!(%problem, "not in force as written");
+        }
+        self.state.problems = problems;
     }
 
     /// Removes what agents of other versions left, once this one is in charge.
@@ -362,6 +371,23 @@ impl Agent {
         tracing::error!(reason, "the change is not in force");
         self.observing.metrics.agent().failed();
         self.state.failure = Some(reason);
+    }
+}
+
+/// An address that more than one have, as a problem of the one that came last.
+fn contested((address, owners): (&IpAddr, &Vec<String>)) -> SourceProblem {
+    let (last, others) = owners
+        .split_last()
+        .map_or(("", &[][..]), |(last, others)| (last, others));
+    SourceProblem {
+        place: String::new(),
+        object: last.to_owned(),
+        field: "status.podIPs".to_owned(),
+        reason: format!(
+            "{address} is of {} too: as long as it is, no rule that allows holds for it",
+            others.join(" and ")
+        ),
+        fatal: false,
     }
 }
 

@@ -109,10 +109,12 @@ mod tests {
 
     use crate::{
         compile::{Compiler, Local, Slot, Snapshot, Verdict},
+        http::RequestFlow,
+        l7::L7Table,
         model::{
-            Action, NamespaceScope, ObjectRef, Peer, Peers, Pod, PodSelector, Policy, PolicyKind,
-            PolicySpec, Requirement, Rule, Section, Selector, Tier, World, selector::Key,
-            selector::Operator,
+            Action, Direction, L7, NamespaceScope, ObjectRef, Peer, Peers, Pod, PodSelector,
+            Policy, PolicyKind, PolicySpec, Port, PortMatch, Protocol, Requirement, Rule, Section,
+            Selector, Tier, World, selector::Key, selector::Operator,
         },
         names::NamePattern,
     };
@@ -169,6 +171,71 @@ mod tests {
         let atoms = &snapshot.classes[&entry.class];
         let set = &snapshot.sets[&endpoint.set];
         set.egress.decide(atoms, Slot::Tcp, 80).verdict == Verdict::Allow
+    }
+
+    #[test]
+    fn only_servers_that_a_dns_rule_names_teach() {
+        let mut rules = policy("a");
+        let dns = Rule {
+            place: "dns".into(),
+            action: Action::Allow,
+            peers: Peers::OneOf(vec![Peer::Cidr {
+                cidr: "192.0.2.53/32".parse().unwrap(),
+                except: Vec::new(),
+                cluster_too: false,
+            }]),
+            ports: vec![PortMatch {
+                protocol: Protocol::Udp,
+                port: Port::Range(53, 53),
+            }],
+            l7: Some(L7::Dns(vec![NamePattern::new("*.test").unwrap()])),
+        };
+        rules.specs[0].egress.rules.push(dns);
+        let mut world = World {
+            pods: vec![pod("client", "a", 1)],
+            policies: vec![rules],
+            ..World::default()
+        };
+        let compiled =
+            |world: &World| Compiler::new().compile(world, Local::Everywhere { node: "n" });
+        let table = |world: &World| L7Table::new(&compiled(world), |_, _| Some(1));
+        let passes = |world: &World| {
+            let (snapshot, server) = (compiled(world), "192.0.2.53".parse().unwrap());
+            let client = snapshot.endpoint("x", "client").unwrap();
+            snapshot.passes_unread(client, server, Protocol::Udp, 53)
+        };
+        let flow = |server: &str, port, direction| RequestFlow {
+            endpoint: 1,
+            direction,
+            peer: server.parse().unwrap(),
+            protocol: Protocol::Udp,
+            port,
+        };
+        let good = flow("192.0.2.53", 53, Direction::Egress);
+        let now = table(&world);
+        assert!(now.teaches(good, "a.test"));
+        assert!(!passes(&world), "it is looked into");
+        for (other, name) in [
+            (flow("192.0.2.54", 53, Direction::Egress), "a.test"),
+            (flow("192.0.2.53", 54, Direction::Egress), "a.test"),
+            (flow("192.0.2.53", 53, Direction::Ingress), "a.test"),
+            (
+                RequestFlow {
+                    endpoint: 2,
+                    ..good
+                },
+                "a.test",
+            ),
+            (good, "a.other"),
+            (good, r"a\046b.test"),
+        ] {
+            assert!(!now.teaches(other, name), "{other:?} {name}");
+        }
+        // A rule that opens the server whole: nothing is learnt there any more.
+        world.policies[0].specs[0].egress.rules[1].l7 = None;
+        assert!(!table(&world).teaches(good, "a.test") && passes(&world));
+        world.policies[0].specs[0].egress.rules.pop();
+        assert!(!table(&world).teaches(good, "a.test") && !passes(&world));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     os::{fd::OwnedFd, unix::fs::PermissionsExt},
     path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -31,6 +31,8 @@ use crate::{
 const QUEUE: usize = 4096;
 /// The most links at once: a proxy, the one that takes over from it, and some that come again.
 const LINKS: usize = 16;
+/// Between two lines that say that a link was refused at once.
+const CALM: Duration = Duration::from_secs(1);
 /// How long a connected process may take to say Hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -200,17 +202,25 @@ async fn accept(listener: UnixListener, shared: Shared, words: broadcast::Sender
     // Dropped, and every link with it, when the agent's end is dropped.
     let mut links = tokio::task::JoinSet::new();
     let mut number = 0;
+    // Whoever may connect again and again shall not fill the log.
+    let mut said: Option<Instant> = None;
+    let mut refused = |error: &dyn std::fmt::Display| {
+        if said.is_none_or(|said| said.elapsed() > CALM) {
+            said = Some(Instant::now());
+            tracing::warn!(%error, "proxy link refused");
+        }
+    };
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(_) if links.len() >= LINKS => {
-                    tracing::warn!(links = LINKS, "proxy link refused: too many");
+                    refused(&format_args!("more than {LINKS} links"));
                 }
                 Ok((stream, _)) => {
                     // Before a single byte is read.
                     let user = stream.peer_cred().map_err(LinkError::from);
                     if let Err(error) = user.and_then(|user| Trusted::user(user.uid())) {
-                        tracing::warn!(%error, "proxy link refused");
+                        refused(&error);
                         continue;
                     }
                     number += 1;

@@ -122,13 +122,24 @@ impl Agent {
     /// Forgets what pods may no longer ask for, and what pods asked that are gone. Each round takes
     /// away, so it ends.
     fn forget_unasked(&mut self) -> bool {
-        let (table, places, world) = (&self.table, &self.state.places, &self.state.world);
+        let (table, snapshot) = (&self.table, &self.state.snapshot);
+        let (places, world) = (&self.state.places, &self.state.world);
+        // A name may resolve to the address of its own server, which a rule about the name opens whole.
+        let passes = |namespace: &str, name: &str, asked: &Question| {
+            let endpoint = snapshot.endpoint(namespace, name);
+            endpoint.is_some_and(|endpoint| {
+                snapshot.passes_unread(endpoint, asked.server, asked.protocol, asked.port)
+            })
+        };
         self.learnt.judge(|pod, question| {
             let Some((namespace, name)) = pod.split_once('/') else {
                 return false;
             };
             match places.get(namespace, name) {
-                Some(place) => table.teaches(question.flow(place.index), &question.name),
+                Some(place) => {
+                    table.teaches(question.flow(place.index), &question.name)
+                        || passes(namespace, name, question)
+                }
                 // Its interface is not found yet, or for good.
                 None => world
                     .pods

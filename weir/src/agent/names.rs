@@ -26,6 +26,9 @@ const OF_NAME: usize = 512;
 /// The share of one pod, in addresses of all its names; those that end first go.
 const OF_POD: usize = 4096;
 
+/// Lines that are logged of one pod's answers in a minute; the metric counts all.
+const LINES: u32 = 10;
+
 /// A question, and the server that answered it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Question {
@@ -49,6 +52,8 @@ pub struct Names {
     /// The file is older than what is known.
     changed: bool,
     refused: HashMap<&'static str, u64>,
+    /// Lines logged of each pod, and since when.
+    logged: HashMap<String, (SystemTime, u32)>,
 }
 
 /// Why an answer, or an address in it, is not learnt.
@@ -115,15 +120,27 @@ impl Names {
                 wrong => {
                     let why = wrong.err().map(|error| error.to_string());
                     let why = why.unwrap_or_else(|| format!("{address} is the cluster's"));
-                    tracing::warn!(
-                        pod, name = question.name, server = %question.server, why,
-                        "an address of a DNS answer is not learnt"
-                    );
+                    if self.may_log(pod, now) {
+                        tracing::warn!(
+                            pod, name = question.name, server = %question.server, why,
+                            "an address of a DNS answer is not learnt"
+                        );
+                    }
                     self.refuse(Refused::Address);
                 }
             }
         }
         self.keep(pod, question, &good)
+    }
+
+    /// Servers choose what they answer: it shall not fill the log.
+    fn may_log(&mut self, pod: &str, now: SystemTime) -> bool {
+        let logged = self.logged.entry(pod.to_owned()).or_insert((now, 0));
+        if now.duration_since(logged.0).unwrap_or_default() > Duration::from_secs(60) {
+            *logged = (now, 0);
+        }
+        logged.1 += 1;
+        logged.1 <= LINES
     }
 
     /// Counts something that is not learnt.
@@ -198,6 +215,7 @@ impl Names {
             answers.retain(|_, addresses| !addresses.is_empty());
         }
         self.known.retain(|_, answers| !answers.is_empty());
+        self.logged.retain(|pod, _| self.known.contains_key(pod));
         self.changed |= gone;
         gone
     }

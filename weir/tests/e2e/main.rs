@@ -15,6 +15,7 @@ mod language;
 mod leaves_nothing;
 mod live;
 mod misuse;
+mod names;
 mod observe;
 mod protocols;
 mod relay;
