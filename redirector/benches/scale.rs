@@ -122,8 +122,9 @@ fn verdicts(node: &mut Node) {
         let request = Request {
             method: "GET",
             path: Some(&path),
-            host: "h",
+            host: Some("h"),
             headers: &[],
+            body: false,
         };
         assert!(table.judge(flow, &request).allowed);
         let best = (0..10).map(|_| {
