@@ -55,7 +55,7 @@ def check_privileges(node, agent, proxy):
     expected = {"CapEff": bits(["NET_RAW"]), "CapBnd": bits([]), "CapInh": bits([]), "NoNewPrivs": "1", "Seccomp": "2"}
     for field, value in expected.items():
         need(seen[field] == value, f"proxy: {field} is {seen[field]}, not {value}")
-    need(seen["Uid"].split() == ["65534"] * 4, f"proxy: it runs as {seen['Uid']}")
+    need(seen["Uid"].split() == ["65523"] * 4, f"proxy: it runs as {seen['Uid']}")
     print("privileges of agent and proxy: as the chart says; the proxy kept NET_RAW only")
 
 

@@ -7,6 +7,9 @@
 //!  proxy ── Flow, Counters, Draining ──▶ agent
 //! ```
 //!
+//! A process that says Hello has shown by its listeners that it is a proxy of this instance, before it
+//! is told anything ([`trust`]).
+//!
 //! Each message is one frame: a little-endian `u32` length and that many bytes of JSON. The
 //! listener sockets travel as SCM_RIGHTS with the first byte of Hello. The link may break and come
 //! back at any time: the proxy keeps serving with the last snapshot and says Hello again.
@@ -15,6 +18,7 @@ pub mod agent;
 pub mod frame;
 pub mod protocol;
 pub mod proxy;
+pub mod trust;
 
 #[cfg(test)]
 mod tests;

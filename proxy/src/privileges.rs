@@ -12,8 +12,10 @@ use thiserror::Error;
 
 use crate::sys;
 
-/// User and group of a running proxy (`nobody`).
-pub const NOBODY: u32 = 65534;
+/// User and group of a running proxy: nobody else's. Neither Debian (65000 to 65533 are reserved) nor
+/// systemd (65520 to 65533 are never given out) uses it, no entry in a user database is needed, and
+/// it is not `nobody` (65534), which is every second container's.
+pub const USER: u32 = 65523;
 /// What stays: IP_TRANSPARENT, and SO_MARK (Linux 5.17 and later), need it.
 const KEPT: Capability = Capability::CAP_NET_RAW;
 
@@ -80,7 +82,7 @@ pub fn drop_thread() -> Result<(), PrivilegeError> {
     }
     // Without it the change of user would clear the permitted set.
     prctl::set_keepcaps(true).map_err(call("keep capabilities"))?;
-    sys::set_thread_ids(NOBODY, NOBODY).map_err(call("change user"))?;
+    sys::set_thread_ids(USER, USER).map_err(call("change user"))?;
     let kept = CapsHashSet::from([KEPT]);
     caps::clear(None, CapSet::Inheritable)?;
     caps::set(None, CapSet::Permitted, &kept)?;
@@ -102,7 +104,7 @@ pub fn check_all_threads() -> Result<(), PrivilegeError> {
     for thread in threads {
         let status = fs::read_to_string(thread.path().join("status"))
             .map_err(call("read a thread's status"))?;
-        let id = NOBODY.to_string();
+        let id = USER.to_string();
         let only_kept = format!("{:016x}", KEPT.bitmask());
         for line in status.lines() {
             let Some((name, value)) = line.split_once(':') else {

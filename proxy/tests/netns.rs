@@ -27,7 +27,10 @@ use weir_policy::{l7::L7Table, model::Direction};
 use weir_proxy::{
     context::Limits,
     flow::{L7Flow, Outcome},
-    link::agent::{AgentEnd, EventKind},
+    link::{
+        agent::{AgentEnd, EventKind},
+        trust::Trusted,
+    },
     process::{self, ProxyConfig},
 };
 
@@ -219,7 +222,7 @@ async fn test() {
     // The proxy's user must be able to reach the socket.
     sh(&format!("chmod 755 {}", folder.path().display()));
     let path = folder.path().join("weirt/proxy.sock");
-    let mut agent = AgentEnd::bind(&path).unwrap();
+    let mut agent = AgentEnd::bind(&path, Trusted::of_instance("weirt").unwrap()).unwrap();
     let proxy = Command::new(env::current_exe().unwrap())
         .env("WEIR_TEST_PROXY", &path)
         .spawn()
@@ -257,7 +260,7 @@ async fn test() {
                 .unwrap()
                 .to_owned()
         };
-        assert_eq!(line("Uid:"), "Uid:\t65534\t65534\t65534\t65534");
+        assert_eq!(line("Uid:"), "Uid:\t65523\t65523\t65523\t65523");
         assert_eq!(line("Groups:").trim_end(), "Groups:");
         assert_eq!(line("CapEff:"), "CapEff:\t0000000000002000");
         assert_eq!(line("CapBnd:"), "CapBnd:\t0000000000000000");

@@ -47,7 +47,10 @@ use weir_policy::{
     l7::L7Table,
     model::{Pod, World},
 };
-use weir_proxy::{dns::learn::Learned, link::agent::AgentEnd};
+use weir_proxy::{
+    dns::learn::Learned,
+    link::{agent::AgentEnd, trust::Trusted},
+};
 use weir_redirector::{Instance, Places, Redirector, RedirectorError, Unmanaged};
 
 use addresses::Addresses;
@@ -157,7 +160,9 @@ impl Agent {
         let mut redirector = tokio::task::block_in_place(|| Redirector::open(&instance))?;
         let compiler = Compiler::after(redirector.last_id(), redirector.revision()?.into());
         let recorded = observe.recorded();
-        let link = AgentEnd::bind_recording(&instance.proxy_socket(), &recorded)
+        let proxies = Trusted::of_instance(instance.name())
+            .context("cannot enter the proxy's network namespaces")?;
+        let link = AgentEnd::bind_recording(&instance.proxy_socket(), proxies, &recorded)
             .with_context(|| format!("cannot listen on {}", instance.proxy_socket().display()))?;
         let (basis, checked_against) = watch::channel(Arc::default());
         let checks = Arc::<check::Counts>::default();

@@ -20,12 +20,12 @@ use weir_policy::l7::L7Table;
 use super::{
     frame::{self, FromProxy, LinkError},
     protocol::{Hello, PROTOCOL, ToAgent, ToProxyRef},
+    trust::Trusted,
 };
 use crate::{
     counters::CountersSnapshot,
     dns::learn::Learned,
     flow::{L7Flow, Recorded},
-    privileges::NOBODY,
 };
 
 /// Events that wait for the agent before proxies are made to wait.
@@ -100,27 +100,31 @@ pub struct AgentEnd {
 }
 
 impl AgentEnd {
-    /// Listens at a path, such as `/run/weir/weir/proxy.sock`. Makes the folder (0755) and lets
-    /// every user connect, because the proxy has none of root's rights by then; who may speak is
-    /// decided by the peer's credentials: root, the proxy's user, or our own.
+    /// Listens at a path, such as `/run/weir/weir/proxy.sock`. Makes the folder, which only root can
+    /// list (0711), and lets every user connect, because the proxy has none of root's rights by
+    /// then; who may speak is decided by `trusted`.
     ///
     /// Needs a tokio runtime.
     ///
     /// # Errors
     /// Whatever making the folder or the socket says.
-    pub fn bind(path: &Path) -> Result<Self, LinkError> {
-        Self::bind_recording(path, &Recorded::default())
+    pub fn bind(path: &Path, trusted: Trusted) -> Result<Self, LinkError> {
+        Self::bind_recording(path, trusted, &Recorded::default())
     }
 
     /// The same, with proxies that tell of requests what is wanted.
     ///
     /// # Errors
     /// See [`bind`](Self::bind).
-    pub fn bind_recording(path: &Path, recorded: &Recorded) -> Result<Self, LinkError> {
+    pub fn bind_recording(
+        path: &Path,
+        trusted: Trusted,
+        recorded: &Recorded,
+    ) -> Result<Self, LinkError> {
         let record: Arc<[u8]> = frame::encode(&ToProxyRef::Record(recorded))?.into();
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
-            fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o711))?;
         }
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
@@ -131,7 +135,13 @@ impl AgentEnd {
         let (snapshot, snapshots) = watch::channel(None);
         let (sender, events) = mpsc::channel(QUEUE);
         let (words, _) = broadcast::channel(QUEUE);
-        let accepting = tokio::spawn(accept(listener, record, snapshots, words.clone(), sender));
+        let shared = Shared {
+            trusted,
+            record,
+            snapshots,
+            events: sender,
+        };
+        let accepting = tokio::spawn(accept(listener, shared, words.clone()));
         Ok(Self {
             snapshot,
             words,
@@ -176,13 +186,16 @@ impl Drop for AgentEnd {
     }
 }
 
-async fn accept(
-    listener: UnixListener,
+/// What every link has.
+#[derive(Debug, Clone)]
+struct Shared {
+    trusted: Trusted,
     record: Arc<[u8]>,
     snapshots: watch::Receiver<Option<Arc<Vec<u8>>>>,
-    words: broadcast::Sender<Word>,
     events: mpsc::Sender<Event>,
-) {
+}
+
+async fn accept(listener: UnixListener, shared: Shared, words: broadcast::Sender<Word>) {
     // Dropped, and every link with it, when the agent's end is dropped.
     let gate = Gate::of(Share::Link);
     let mut links = tokio::task::JoinSet::new();
@@ -191,15 +204,21 @@ async fn accept(
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    // Everybody may connect; who may speak is told by the hello.
-                    let uid = stream.peer_cred().map(|peer| peer.uid());
-                    let Ok(pass) = gate.enter(uid.map_or(Peer::Anybody, Peer::User)) else {
+                    // Before a single byte is read, and before it takes anybody's place.
+                    let user = stream.peer_cred().map_err(LinkError::from);
+                    let user = user.and_then(|user| Trusted::user(user.uid()).map(|()| user.uid()));
+                    let user = match user {
+                        Ok(user) => user,
+                        Err(error) => {
+                            tracing::warn!(%error, "proxy link refused");
+                            continue;
+                        }
+                    };
+                    let Ok(pass) = gate.enter(Peer::User(user)) else {
                         continue;
                     };
                     number += 1;
-                    let words = words.subscribe();
-                    let record = Arc::clone(&record);
-                    let link = serve(ProxyId(number), stream, record, snapshots.clone(), words, events.clone());
+                    let link = serve(ProxyId(number), stream, shared.clone(), words.subscribe());
                     links.spawn(async move {
                         link.await;
                         drop(pass);
@@ -218,12 +237,16 @@ async fn accept(
 async fn serve(
     proxy: ProxyId,
     mut stream: UnixStream,
-    record: Arc<[u8]>,
-    snapshots: watch::Receiver<Option<Arc<Vec<u8>>>>,
+    shared: Shared,
     mut words: broadcast::Receiver<Word>,
-    events: mpsc::Sender<Event>,
 ) {
-    let hello = tokio::time::timeout(HELLO_TIMEOUT, hello(&mut stream)).await;
+    let Shared {
+        trusted,
+        record,
+        snapshots,
+        events,
+    } = shared;
+    let hello = tokio::time::timeout(HELLO_TIMEOUT, hello(&mut stream, &trusted)).await;
     let (hello, listeners) = match hello.unwrap_or(Err(LinkError::Timeout)) {
         Ok(hello) => hello,
         Err(error) => {
@@ -296,11 +319,11 @@ async fn serve(
     let _told = report(EventKind::Disconnected).await;
 }
 
-async fn hello(stream: &mut UnixStream) -> Result<(Hello, Vec<OwnedFd>), LinkError> {
-    let uid = stream.peer_cred()?.uid();
-    if uid != 0 && uid != NOBODY && uid != nix::unistd::geteuid().as_raw() {
-        return Err(LinkError::Untrusted { uid });
-    }
+/// The first message, of a process that has shown that it is a proxy.
+async fn hello(
+    stream: &mut UnixStream,
+    trusted: &Trusted,
+) -> Result<(Hello, Vec<OwnedFd>), LinkError> {
     let (message, sockets) = frame::read_with_sockets(stream).await?;
     let ToAgent::Hello(hello) = message else {
         return Err(LinkError::Unexpected { what: "no hello" });
@@ -310,10 +333,6 @@ async fn hello(stream: &mut UnixStream) -> Result<(Hello, Vec<OwnedFd>), LinkErr
             what: "another protocol version",
         });
     }
-    if hello.listeners.len() != sockets.len() {
-        return Err(LinkError::Unexpected {
-            what: "listeners without their sockets",
-        });
-    }
+    trusted.proxy(&hello, &sockets)?;
     Ok((hello, sockets))
 }

@@ -18,6 +18,8 @@ use crate::flow::L7Flow;
 
 /// The largest frame, in bytes.
 pub const MAX_FRAME: usize = 64 << 20;
+/// The largest first message, in bytes: whoever sends it has shown nothing yet.
+pub const MAX_HELLO: usize = 64 << 10;
 /// The most sockets that come with a frame.
 pub const MAX_SOCKETS: usize = 8;
 
@@ -28,7 +30,7 @@ pub enum LinkError {
     /// The socket failed, or the other end closed it.
     #[error("link socket: {0}")]
     Io(#[from] io::Error),
-    /// A frame over [`MAX_FRAME`].
+    /// A frame over [`MAX_FRAME`], or a first one over [`MAX_HELLO`].
     #[error("frame of {length} bytes is too large")]
     TooLarge {
         /// Its length.
@@ -107,7 +109,7 @@ pub async fn read_from_proxy(from: &mut (impl AsyncRead + Unpin)) -> Result<From
     if length & FLOWS == 0 {
         return Ok(FromProxy::Message(read_rest(from, prefix).await?));
     }
-    let body = read_body(from, (length & !FLOWS) as usize).await?;
+    let body = read_body(from, (length & !FLOWS) as usize, MAX_FRAME).await?;
     Ok(FromProxy::Flows(postcard::from_bytes(&body)?))
 }
 
@@ -127,15 +129,16 @@ async fn read_rest<M: DeserializeOwned>(
     from: &mut (impl AsyncRead + Unpin),
     prefix: [u8; 4],
 ) -> Result<M, LinkError> {
-    let body = read_body(from, u32::from_le_bytes(prefix) as usize).await?;
+    let body = read_body(from, u32::from_le_bytes(prefix) as usize, MAX_FRAME).await?;
     Ok(serde_json::from_slice(&body)?)
 }
 
 async fn read_body(
     from: &mut (impl AsyncRead + Unpin),
     length: usize,
+    most: usize,
 ) -> Result<Vec<u8>, LinkError> {
-    if length > MAX_FRAME {
+    if length > most {
         return Err(LinkError::TooLarge { length });
     }
     // Grows with what arrives, not with what is announced.
@@ -181,7 +184,7 @@ pub async fn send_with_sockets(
     Ok(())
 }
 
-/// Reads one message with the sockets attached to its first byte.
+/// Reads a first message, of at most [`MAX_HELLO`], with the sockets attached to its first byte.
 ///
 /// # Errors
 /// See [`LinkError`].
@@ -206,7 +209,8 @@ pub async fn read_with_sockets<M: DeserializeOwned>(
     stream
         .read_exact(prefix.get_mut(count..).unwrap_or_default())
         .await?;
-    Ok((read_rest(stream, prefix).await?, sockets))
+    let body = read_body(stream, u32::from_le_bytes(prefix) as usize, MAX_HELLO).await?;
+    Ok((serde_json::from_slice(&body)?, sockets))
 }
 
 #[allow(unsafe_code, reason = "descriptors received are owned by nobody yet")]

@@ -6,7 +6,7 @@ use weir_policy::{l7::L7Table, model::Direction};
 use crate::{counters::CountersSnapshot, dns::learn::Learned, flow::Recorded};
 
 /// Version of these messages. A proxy and an agent of different versions do not talk.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 
 /// From the proxy to the agent. Flow records, of which there are many, go beside these as frames of
 /// their own: see [`super::frame::encode_flows`].

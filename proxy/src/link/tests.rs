@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::fd::OwnedFd,
     path::Path,
     time::Duration,
 };
@@ -18,6 +19,7 @@ use super::{
     agent::{AgentEnd, Event, EventKind},
     frame::{self, LinkError, MAX_FRAME},
     protocol::{Hello, PROTOCOL, ToAgent},
+    trust::Trusted,
 };
 use crate::{
     context::Limits,
@@ -130,7 +132,7 @@ async fn a_proxy_serves_once_it_has_a_snapshot_and_reports() {
         requests: true,
         headers: vec!["x-id".to_owned(), "authorization".to_owned()],
     };
-    let mut agent = AgentEnd::bind_recording(&socket, &asked).unwrap();
+    let mut agent = AgentEnd::bind_recording(&socket, Trusted::here().unwrap(), &asked).unwrap();
     let proxy = Running::start(&socket, server.local_addr().unwrap());
 
     let hello = connected(&mut agent).await;
@@ -204,7 +206,7 @@ async fn a_proxy_serves_once_it_has_a_snapshot_and_reports() {
             .unwrap()
             .starts_with("HTTP/1.1 403 ")
     );
-    let mut agent = AgentEnd::bind(&socket).unwrap();
+    let mut agent = AgentEnd::bind(&socket, Trusted::here().unwrap()).unwrap();
     agent.send_snapshot(&L7Table::default()).unwrap();
     assert_eq!(connected(&mut agent).await, hello);
     acked(&mut agent).await;
@@ -225,11 +227,26 @@ async fn a_proxy_serves_once_it_has_a_snapshot_and_reports() {
     );
 }
 
+/// A listener for each direction, as a proxy brings them.
+fn listeners() -> (Vec<super::protocol::ListenerInfo>, Vec<OwnedFd>) {
+    let listener = |direction| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let info = super::protocol::ListenerInfo {
+            direction,
+            v6: false,
+            udp: false,
+            port: listener.local_addr().unwrap().port(),
+        };
+        (info, OwnedFd::from(listener))
+    };
+    Direction::BOTH.into_iter().map(listener).unzip()
+}
+
 #[tokio::test]
 async fn what_does_not_speak_the_protocol_is_turned_away() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("proxy.sock");
-    let mut agent = AgentEnd::bind(&socket).unwrap();
+    let mut agent = AgentEnd::bind(&socket, Trusted::here().unwrap()).unwrap();
     let hello = |protocol, listeners| {
         frame::encode(&ToAgent::Hello(Hello {
             protocol,
@@ -250,6 +267,9 @@ async fn what_does_not_speak_the_protocol_is_turned_away() {
         hello(PROTOCOL + 1, vec![]),
         hello(PROTOCOL, vec![info]),
         frame::encode(&ToAgent::Draining).unwrap(),
+        // Nothing that a proxy alone has.
+        hello(PROTOCOL, vec![]),
+        (frame::MAX_HELLO as u32 + 1).to_le_bytes().to_vec(),
         u32::MAX.to_le_bytes().to_vec(),
         b"\x02\0\0\0{}".to_vec(),
     ] {
@@ -264,7 +284,11 @@ async fn what_does_not_speak_the_protocol_is_turned_away() {
     }
     // A good one gets through; only it was ever told about.
     let mut proxy = UnixStream::connect(&socket).await.unwrap();
-    proxy.write_all(&hello(PROTOCOL, vec![])).await.unwrap();
+    let (infos, listeners) = listeners();
+    let good = hello(PROTOCOL, infos);
+    frame::send_with_sockets(&mut proxy, &good, &listeners)
+        .await
+        .unwrap();
     assert!(matches!(
         next(&mut agent).await.kind,
         EventKind::Connected { .. }
