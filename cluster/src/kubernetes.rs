@@ -70,7 +70,8 @@ pub struct Attachment {
     pub interface: String,
     /// The pod's network namespace, a path.
     pub netns: String,
-    /// The pod's addresses.
+    /// The pod's addresses, in their one form.
+    #[serde(deserialize_with = "weir_policy::model::address::deserialize_list")]
     pub addresses: Vec<IpAddr>,
 }
 

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 use weir_policy::{
-    model::{Labels, Namespace, Node, Policy, PolicyKind, Problem, Protocol},
+    model::{Labels, Namespace, Node, Policy, PolicyKind, Problem, Protocol, address},
     objects::{self as policies, DEFAULT_NAMESPACE},
 };
 
@@ -285,13 +285,9 @@ fn namespace(key: &ObjectKey, raw: Raw<Value, Value>) -> Result<Object, Fault> {
     Ok(Object::Namespace(Namespace { labels }))
 }
 
+/// The one form of an address, whatever an object writes.
 fn address(text: &str, field: impl FnOnce() -> String) -> Result<std::net::IpAddr, Fault> {
-    text.parse().map_err(|_| {
-        (
-            field(),
-            format!("`{}` is not an address", text.escape_debug()),
-        )
-    })
+    address::parse(text).map_err(|error| (field(), error.to_string()))
 }
 
 /// `TCP` where an object names none.

@@ -1,14 +1,10 @@
 //! What the numbers and addresses of events mean at one revision.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use weir_policy::{
     compile::{Owner, Snapshot},
-    model::{Pod, World},
+    model::{Answers, Pod, World},
 };
 
 use crate::api::flow;
@@ -141,11 +137,14 @@ impl Names {
     }
 }
 
-fn by_address(names: &BTreeMap<String, BTreeSet<IpAddr>>) -> HashMap<IpAddr, Vec<String>> {
+fn by_address(answers: &Answers) -> HashMap<IpAddr, Vec<String>> {
     let mut found: HashMap<IpAddr, Vec<String>> = HashMap::new();
-    for (name, addresses) in names {
+    for (name, addresses) in answers.values().flatten() {
         for address in addresses {
-            found.entry(*address).or_default().push(name.clone());
+            let names = found.entry(*address).or_default();
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
         }
     }
     found

@@ -16,11 +16,12 @@ mod decide;
 mod identity;
 mod ids;
 mod intern;
+mod names;
 mod segmenter;
 mod sets;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry as BTreeEntry, hash_map::Entry},
     net::IpAddr,
     sync::Arc,
 };
@@ -31,7 +32,10 @@ pub use decide::{Decision, Segment, Slot, Verdict};
 pub use segmenter::Segmenter;
 pub use sets::{CompiledPort, CompiledRule, DirectionSet, PeerMatch, PolicySet};
 
-use crate::model::{Labels, Peer, Pod, Protocol, World, selector::Subject};
+use crate::{
+    model::{Labels, Peer, Pod, Protocol, World, selector::Subject},
+    names::NamePattern,
+};
 use identity::{Identities, Identity};
 use ids::PolicyIds;
 use intern::Interner;
@@ -39,18 +43,25 @@ use intern::Interner;
 /// One thing that policies tell addresses apart by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Atom {
-    /// The address is this peer.
+    /// The address is this peer; never a [`Peer::Name`].
     Peer(Peer),
+    /// Pods of this group have got the address as an answer for such a name.
+    Name(NamePattern, GroupId),
     /// The address is a pod whose container port of this name and protocol has this number.
     NamedPort(String, Protocol, u16),
 }
 
 /// Number of an atom.
 pub type AtomId = u32;
+/// Holds for an address that has more than one owner, beside what holds for each of them: no rule that
+/// allows holds for it, and those that deny do. No other atom has this number.
+pub const CONTESTED: AtomId = 0;
 /// Number of a peer class.
 pub type ClassId = u32;
 /// Number of a policy set.
 pub type SetId = u32;
+/// Number of a group: the pods that the same parts of policies select.
+pub type GroupId = u32;
 /// Number of a policy, as events carry it; 0 is none.
 pub type PolicyId = u32;
 
@@ -102,6 +113,9 @@ pub struct Snapshot {
     pub endpoints: Vec<Endpoint>,
     /// Addresses by longest prefix; both default routes are always there.
     pub addresses: BTreeMap<IpNet, AddressEntry>,
+    /// Addresses that more than one claim, which are nobody's, with those who claim them
+    /// (`Pod/NS/NAME`, `a node`, `a service`).
+    pub contested: BTreeMap<IpAddr, Vec<String>>,
     /// The atoms of each class in use, sorted.
     pub classes: BTreeMap<ClassId, Arc<[AtomId]>>,
     /// The policy sets in use.
@@ -118,6 +132,7 @@ pub struct Compiler {
     atoms: Interner<Atom>,
     classes: Interner<Arc<[AtomId]>>,
     sets: Interner<sets::SetKey>,
+    groups: names::Groups,
     policies: PolicyIds,
     identities: Identities,
     built: HashMap<SetId, Arc<PolicySet>>,
@@ -154,6 +169,7 @@ impl Compiler {
             atoms: Interner::after(last),
             classes: Interner::after(last),
             sets: Interner::after(last),
+            groups: names::Groups::after(last),
             policies: PolicyIds::after(last),
             ..Self::default()
         }
@@ -164,8 +180,17 @@ impl Compiler {
         self.revision += 1;
         let policies = self.policies.of(&world.policies);
         let sets = sets::Builder::new(&policies);
+        let mut keys: HashMap<Identity, (sets::SetKey, GroupId)> = HashMap::new();
+        for pod in world.pods.iter().filter(|pod| local.owns(pod)) {
+            if let Entry::Vacant(place) = keys.entry(Identity::of(pod)) {
+                let key = sets.key(world, pod);
+                let group = self.groups.of(key.parts());
+                place.insert((key, group));
+            }
+        }
+        let of_groups = keys.values().map(|(key, group)| (key, *group));
         let mut atoms: BTreeMap<AtomId, Atom> = BTreeMap::new();
-        for atom in sets.atoms(world) {
+        for atom in sets.atoms(world).into_iter().chain(sets.names(of_groups)) {
             atoms.insert(self.atoms.id(&atom), atom);
         }
         let current: BTreeSet<AtomId> = atoms.keys().copied().collect();
@@ -178,23 +203,22 @@ impl Compiler {
             revision: self.revision,
             ..Snapshot::default()
         };
+        let named = self.groups.named(world, &sets, &atoms);
         self.identities.begin(world, &atoms);
-        self.place_addresses(world, local, &atoms, &mut snapshot);
+        self.place_addresses(world, local, &atoms, &named, &mut snapshot);
         self.identities.end();
-        let mut set_of: HashMap<Identity, SetId> = HashMap::new();
         for pod in world.pods.iter().filter(|pod| local.owns(pod)) {
-            let id = *set_of.entry(Identity::of(pod)).or_insert_with(|| {
-                let key = sets.key(world, pod);
-                let id = self.sets.id(&key);
-                if let Entry::Vacant(place) = snapshot.sets.entry(id) {
-                    let built = match self.built.get(&id) {
-                        Some(built) if !built.names_ports_of_peers() => Arc::clone(built),
-                        _ => Arc::new(sets.build(&key, &mut self.atoms)),
-                    };
-                    place.insert(built);
-                }
-                id
-            });
+            let Some((key, group)) = keys.get(&Identity::of(pod)) else {
+                continue;
+            };
+            let id = self.sets.id(key);
+            if let BTreeEntry::Vacant(place) = snapshot.sets.entry(id) {
+                let built = match self.built.get(&id) {
+                    Some(built) if !built.names_ports_of_peers() => Arc::clone(built),
+                    _ => Arc::new(sets.build(key, *group, &mut self.atoms)),
+                };
+                place.insert(built);
+            }
             snapshot.endpoints.push(Endpoint {
                 namespace: pod.namespace.clone(),
                 name: pod.name.clone(),
@@ -225,6 +249,7 @@ impl Compiler {
         self.atoms.forget();
         self.classes.forget();
         self.sets.forget();
+        self.groups.forget();
     }
 }
 
@@ -259,6 +284,23 @@ impl Snapshot {
         })
     }
 
+    /// Whether what an endpoint sends there passes without that anything looks into it.
+    pub fn passes_unread(
+        &self,
+        endpoint: &Endpoint,
+        to: IpAddr,
+        protocol: Protocol,
+        port: u16,
+    ) -> bool {
+        let set = self.sets.get(&endpoint.set);
+        let entry = self.address(to);
+        let atoms = entry.and_then(|entry| self.classes.get(&entry.class));
+        set.zip(atoms).is_some_and(|(set, atoms)| {
+            let decision = set.egress.decide(atoms, Slot::of(protocol), port);
+            !set.egress.enforced() || matches!(decision.verdict, Verdict::Allow | Verdict::Audit)
+        })
+    }
+
     /// The endpoint of this pod.
     pub fn endpoint(&self, namespace: &str, name: &str) -> Option<&Endpoint> {
         let place = self
@@ -268,10 +310,10 @@ impl Snapshot {
     }
 }
 
-fn holding(atoms: &BTreeMap<AtomId, Atom>, holds: impl Fn(&Atom) -> bool) -> Vec<AtomId> {
+fn holding(atoms: &BTreeMap<AtomId, Atom>, holds: impl Fn(AtomId, &Atom) -> bool) -> Vec<AtomId> {
     atoms
         .iter()
-        .filter(|(_, atom)| holds(atom))
+        .filter(|(id, atom)| holds(**id, atom))
         .map(|(id, _)| *id)
         .collect()
 }

@@ -8,6 +8,8 @@ use std::{net::IpAddr, sync::Arc};
 
 pub use doubt::{Asked, Doubt};
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Direction, Protocol};
 
 /// The parts of a request that rules look at, exactly as the client sent them.
@@ -26,7 +28,7 @@ pub struct Request<'a> {
 }
 
 /// Which flow a request travels on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RequestFlow {
     /// The endpoint whose rules decide, by its index in the snapshot.
     pub endpoint: u16,

@@ -207,6 +207,16 @@ impl L7Table {
         Some(&self.data.endpoints.get(*place)?.name)
     }
 
+    /// Whether an answer to this query may teach the endpoint what the name resolves to: a DNS rule
+    /// of its own lets it ask this server for it.
+    pub fn teaches(&self, flow: RequestFlow, name: &str) -> bool {
+        flow.direction == Direction::Egress
+            && self.before(flow).is_ok_and(|(_, list)| {
+                let verdict = list.judge_name(NameUse::Dns, Some(name));
+                verdict.allowed
+            })
+    }
+
     fn class(&self, address: IpAddr) -> Option<ClassId> {
         let lengths = &self.prefix_lengths[usize::from(address.is_ipv6())];
         lengths.iter().find_map(|length| {

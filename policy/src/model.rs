@@ -3,6 +3,7 @@
 //! NetworkPolicy and CiliumNetworkPolicy become the same [`Policy`]; what differs between them
 //! (whether a CIDR reaches pods, which protocol a missing one means) is settled while parsing.
 
+pub mod address;
 pub mod cluster;
 pub mod l7;
 pub mod peer;
@@ -20,4 +21,4 @@ pub use policy::{
     Protocol, Rule, Section, Tier,
 };
 pub use selector::{Key, Labels, NamespaceScope, Operator, PodSelector, Requirement, Selector};
-pub use world::{ContainerPort, Namespace, Node, Pod, Service, ServicePort, World};
+pub use world::{Answers, ContainerPort, Namespace, Node, Pod, Service, ServicePort, World};

@@ -1,7 +1,10 @@
 //! DNS names with wildcards: TLS server names, DNS queries, and peers by name.
 //!
-//! Compared without case and without a final dot (RFC 4343). `*` stands for any part of one label,
-//! a leading `**.` for one label or more, and `**` alone for every name.
+//! Names are labels of bytes, compared label by label without ASCII case (RFC 4343). `*` stands for
+//! any part of one label, a leading `**.` for one label or more, and `**` alone for every name. A
+//! label that has a dot in it is only a part of `**`: as text it would look like two labels.
+
+mod name;
 
 use std::fmt;
 
@@ -29,7 +32,9 @@ pub enum NameError {
     Stars,
 }
 
-/// The longest name.
+pub use name::Name;
+
+/// The longest name, in characters of its usual text.
 const MAX: usize = 255;
 
 impl NamePattern {
@@ -54,7 +59,7 @@ impl NamePattern {
     /// # Errors
     /// [`NameError`].
     pub fn new(text: &str) -> Result<Self, NameError> {
-        let name = normal(text);
+        let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         if name.is_empty() {
             return Err(NameError::Empty);
         }
@@ -78,22 +83,21 @@ impl NamePattern {
     }
 
     /// Whether a name is meant.
-    pub fn matches(&self, name: &str) -> bool {
-        let name = normal(name);
+    pub fn matches(&self, name: &Name) -> bool {
         if self.0 == "**" {
             return true;
         }
+        let names = name.labels();
+        if names.iter().any(|label| label.contains(&b'.')) {
+            return false;
+        }
         match self.0.strip_prefix("**.") {
-            None => labels(&self.0, &name),
+            None => labels(&self.0, names),
             Some(rest) => {
-                let mut from = name.as_str();
-                while let Some((label, after)) = from.split_once('.') {
-                    if !label.is_empty() && labels(rest, after) {
-                        return true;
-                    }
-                    from = after;
-                }
-                false
+                let count = rest.split('.').count();
+                let from = names.len().checked_sub(count).filter(|from| *from > 0);
+                from.and_then(|from| names.get(from..))
+                    .is_some_and(|names| labels(rest, names))
             }
         }
     }
@@ -105,21 +109,13 @@ impl fmt::Display for NamePattern {
     }
 }
 
-/// A name as names are compared.
-pub fn normal(name: &str) -> String {
-    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
-}
-
 /// Label by label.
-fn labels(pattern: &str, name: &str) -> bool {
-    let (mut patterns, mut names) = (pattern.split('.'), name.split('.'));
-    loop {
-        match (patterns.next(), names.next()) {
-            (None, None) => return true,
-            (Some(pattern), Some(name)) if label(pattern.as_bytes(), name.as_bytes()) => {}
-            _ => return false,
-        }
-    }
+fn labels(pattern: &str, names: &[Box<[u8]>]) -> bool {
+    let patterns = pattern.split('.');
+    patterns.clone().count() == names.len()
+        && patterns
+            .zip(names)
+            .all(|(pattern, name)| label(pattern.as_bytes(), name))
 }
 
 /// One label; on a mismatch the last `*` takes one character more.
@@ -154,7 +150,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn matches(pattern: &str, name: &str) -> bool {
-        NamePattern::new(pattern).expect("a pattern").matches(name)
+        let name = Name::parse(name);
+        name.is_some_and(|name| NamePattern::new(pattern).expect("a pattern").matches(&name))
     }
 
     #[test]
@@ -181,6 +178,28 @@ mod tests {
     }
 
     #[test]
+    fn a_label_with_a_dot_is_no_two_labels() {
+        let odd = Name::new([&b"a.evil"[..], b"test"]).expect("a name");
+        for pattern in [
+            "*.evil.test",
+            "a.evil.test",
+            "**.test",
+            "*.test",
+            "**.evil.test",
+        ] {
+            let pattern = NamePattern::new(pattern).expect("a pattern");
+            assert!(!pattern.matches(&odd), "{pattern}");
+        }
+        assert!(NamePattern::every().matches(&odd));
+        let bytes = Name::new([&b"\xc3\xa9 \\"[..], b"TEST"]).expect("a name");
+        assert!(
+            NamePattern::new("*.test")
+                .expect("a pattern")
+                .matches(&bytes)
+        );
+    }
+
+    #[test]
     fn what_is_no_pattern() {
         assert_eq!(NamePattern::new("."), Err(NameError::Empty));
         assert_eq!(NamePattern::new("a/b"), Err(NameError::Character('/')));
@@ -193,7 +212,7 @@ mod tests {
         #[test]
         fn patterns_agree_with_regular_expressions(
             pattern in "(\\*\\*\\.)?[ab*]{1,4}(\\.[ab*]{1,3}){0,2}",
-            name in "[ab]{0,3}(\\.[ab]{0,3}){0,3}",
+            name in "[abAB]{1,3}(\\.[ab]{1,3}){0,3}\\.?",
         ) {
             prop_assume!(pattern != "**" && NamePattern::new(&pattern).is_ok());
             let (lead, rest) = match pattern.strip_prefix("**.") {
@@ -202,7 +221,7 @@ mod tests {
             };
             let rest = rest.replace('.', "\\.").replace('*', "[^.]*");
             let regex = regex::Regex::new(&format!("^(?:{lead}{rest})$")).expect("a regex");
-            let naive = regex.is_match(&normal(&name));
+            let naive = regex.is_match(name.strip_suffix('.').unwrap_or(&name).to_lowercase().as_str());
             prop_assert_eq!(matches(&pattern, &name), naive, "{} {}", pattern, name);
         }
     }

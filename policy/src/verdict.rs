@@ -15,7 +15,7 @@ pub(crate) use side::{kind, slot};
 
 use crate::{
     compile::{Compiler, Local, Snapshot},
-    model::{Direction, Pod, Protocol, World},
+    model::{Direction, Pod, Protocol, World, address},
 };
 
 /// A flow to be judged.
@@ -215,7 +215,7 @@ impl<'a> Simulator<'a> {
                 protocol: flow.protocol,
             });
         }
-        let service = flow.to.parse().ok().and_then(|address: IpAddr| {
+        let service = address::parse(&flow.to).ok().and_then(|address| {
             let backends = self.backends(address, flow.protocol, port)?;
             Some((address, backends))
         });
@@ -359,7 +359,7 @@ impl<'a> Simulator<'a> {
     }
 
     fn find(&self, field: &'static str, name: &str) -> Result<Found<'a>, FlowError> {
-        if let Ok(address) = name.parse() {
+        if let Ok(address) = address::parse(name) {
             let pod = self
                 .owners
                 .get(&address)

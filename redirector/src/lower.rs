@@ -114,7 +114,11 @@ pub fn lower(
         }
     }
     for (prefix, entry) in &snapshot.addresses {
-        let endpoint = owners.get(&prefix.addr()).copied().unwrap_or(0);
+        // One that two have is nobody's: else a pod that claims it would be taken for its owner, and
+        // what goes there for what a pod sends to itself.
+        let contested = snapshot.contested.contains_key(&prefix.addr());
+        let owner = owners.get(&prefix.addr()).filter(|_| !contested);
+        let endpoint = owner.copied().unwrap_or(0);
         let whole = prefix.prefix_len() == prefix.max_prefix_len();
         desired.addresses.insert(
             trie_prefix(*prefix),
@@ -376,6 +380,38 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_address_that_two_pods_have_is_no_endpoints() {
+        use weir_policy::{
+            compile::{Compiler, Local},
+            model::{Pod, World},
+        };
+        let pod = |name: &str, last| Pod {
+            namespace: "x".into(),
+            name: name.into(),
+            addresses: vec![[10, 244, 0, last].into(), [10, 244, 0, 9].into()],
+            ..Pod::default()
+        };
+        let world = World {
+            pods: vec![pod("a", 1), pod("b", 2)],
+            ..World::default()
+        };
+        let snapshot = Compiler::new().compile(&world, Local::Node("n"));
+        let place = |_: &str, name: &str| {
+            let index = if name == "a" { 1 } else { 2 };
+            Some(Placement {
+                index,
+                interface: index.into(),
+            })
+        };
+        let lowered = lower(&snapshot, &[], place).addresses;
+        let endpoint = |last: u8| {
+            let address: IpAddr = [10, 244, 0, last].into();
+            lowered[&trie_prefix(address.into())].endpoint
+        };
+        assert_eq!([1, 2, 9].map(endpoint), [1, 2, 0]);
     }
 
     #[test]

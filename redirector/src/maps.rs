@@ -86,14 +86,14 @@ impl Maps {
             .collect()
     }
 
-    /// The other ends of tracked TCP connections that have not ended.
-    pub fn remotes(&self) -> HashSet<IpAddr> {
+    /// Endpoints with the other ends of their tracked TCP connections that have not ended.
+    pub fn remotes(&self) -> HashSet<(u16, IpAddr)> {
         self.conntrack
             .iter()
             .filter_map(Result::ok)
             .filter(|(key, _)| key.protocol == protocol::TCP && key.kind != TRANSLATION)
             .filter(|(_, connection)| !connection.is_closed() && connection.flags & DENIED == 0)
-            .map(|(key, _)| address(key.remote))
+            .map(|(key, _)| (key.endpoint, address(key.remote)))
             .collect()
     }
 

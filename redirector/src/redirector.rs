@@ -357,8 +357,8 @@ impl Redirector {
         self.maps.tracked(monotonic())
     }
 
-    /// The other ends of tracked TCP connections that have not ended.
-    pub fn remotes(&self) -> HashSet<IpAddr> {
+    /// Endpoints (by index) with the other ends of their tracked TCP connections that have not ended.
+    pub fn remotes(&self) -> HashSet<(u16, IpAddr)> {
         self.maps.remotes()
     }
 

@@ -14,6 +14,7 @@ mod facts;
 mod flows;
 mod health;
 mod known;
+mod learning;
 mod locate;
 mod names;
 mod observe;
@@ -25,7 +26,7 @@ mod stored;
 
 use std::{
     borrow::Cow,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -47,10 +48,7 @@ use weir_policy::{
     l7::L7Table,
     model::{Pod, World},
 };
-use weir_proxy::{
-    dns::learn::Learned,
-    link::{agent::AgentEnd, trust::Trusted},
-};
+use weir_proxy::link::{agent::AgentEnd, trust::Trusted};
 use weir_redirector::{Instance, Places, Redirector, RedirectorError, Unmanaged};
 
 use addresses::Addresses;
@@ -71,6 +69,8 @@ pub use source::Origin;
 
 /// How often addresses of names are looked through for those whose time is over.
 const EXPIRY: Duration = Duration::from_secs(5);
+/// How often learnt names are written down, where they have changed.
+const STORING: Duration = Duration::from_secs(1);
 /// How often calls of the CNI plugin are looked at that wait for their pod.
 const SETTLING: Duration = Duration::from_millis(500);
 /// How often pods are looked for whose interface was not found.
@@ -108,6 +108,8 @@ pub struct Agent {
     basis: watch::Sender<Arc<check::Basis>>,
     checks: Arc<check::Counts>,
     learnt: names::Names,
+    /// What the proxy was sent last, which tells whose answers count.
+    table: Arc<L7Table>,
     /// The objects as they were read last.
     reading: Reading,
     state: State,
@@ -197,7 +199,11 @@ impl Agent {
             rooms: facts::rooms(&instance),
             basis,
             checks,
-            learnt: names::Names::load(&instance.run_dir().join("names.json")),
+            learnt: names::Names::load(
+                &instance.run_dir().join("state/names.json"),
+                SystemTime::now(),
+            ),
+            table: Arc::default(),
             reading,
             state: State::default(),
         };
@@ -228,6 +234,8 @@ impl Agent {
         let mut every_few_seconds = interval(EXPIRY);
         every_few_seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut settling, mut searching) = (interval(SETTLING), interval(SEARCH));
+        let mut storing = interval(STORING);
+        storing.set_missed_tick_behavior(MissedTickBehavior::Delay);
         settling.set_missed_tick_behavior(MissedTickBehavior::Delay);
         searching.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -250,6 +258,7 @@ impl Agent {
                     self.note_losses();
                     self.hear_proxy();
                 }
+                _ = storing.tick(), if self.learnt.changed() => self.learnt.store(),
                 _ = settling.tick(), if !self.waiting.is_empty() => self.settle(),
                 _ = searching.tick(), if self.located.is_some() => {
                     self.drop_dead_attachments();
@@ -264,6 +273,9 @@ impl Agent {
             while !self.proxy.learnt.is_empty() {
                 self.learn().await;
             }
+        }
+        if self.learnt.changed() {
+            self.learnt.store();
         }
         tracing::info!("stopping; what is in force stays in force");
         Ok(())
@@ -289,60 +301,9 @@ impl Agent {
         }
     }
 
-    /// Takes in what the proxy has learnt of names. Its answers wait for this.
-    async fn learn(&mut self) {
-        let learnt = std::mem::take(&mut self.proxy.learnt);
-        let patterns = names::patterns(&self.reading.world.policies);
-        let (mut new, mut any) = (false, false);
-        for Learned {
-            name, addresses, ..
-        } in &learnt
-        {
-            if patterns.iter().any(|pattern| pattern.matches(name)) {
-                new |= self.learnt.learn(name, addresses, SystemTime::now());
-                any = true;
-            }
-        }
-        if any {
-            self.learnt.store();
-        }
-        if new {
-            self.put_in_force().await;
-        }
-        for learned in learnt {
-            self.link.enforced(learned.ticket);
-        }
-    }
-
-    /// Lets go of addresses whose time is over, unless a connection still uses them.
-    async fn forget_names(&mut self) {
-        let now = SystemTime::now();
-        if !self.learnt.has_expired(now) {
-            return;
-        }
-        let in_use = tokio::task::block_in_place(|| self.redirector.remotes());
-        if self.learnt.expire(now, &in_use) {
-            self.learnt.store();
-            self.put_in_force().await;
-        }
-    }
-
-    async fn put_in_force(&mut self) {
-        let mut reading = std::mem::take(&mut self.reading);
-        reading.world.names = self.learnt.world();
-        self.addresses.put_into(&mut reading.world, &self.node);
-        self.apply(&reading).await;
-        self.reading = reading;
-    }
-
     async fn apply(&mut self, reading: &Reading) {
         let noticed = Instant::now();
-        if reading.problems != self.state.problems {
-            for problem in &reading.problems {
-                tracing::warn!(%problem, "not in force as written");
-            }
-        }
-        self.state.problems.clone_from(&reading.problems);
+        self.tell_problems(reading);
         let placed = tokio::task::block_in_place(|| self.place(reading));
         let (places, mut unmanaged, orphans) = match placed {
             Ok(placed) => placed,
@@ -374,6 +335,7 @@ impl Agent {
         if let Err(error) = self.link.send_snapshot(&table) {
             return self.failed(format!("the proxy's snapshot: {error}"));
         }
+        self.table = Arc::new(table);
         self.proxy
             .wait_for(snapshot.revision, &mut self.link, &mut self.redirector)
             .await;
@@ -404,6 +366,7 @@ impl Agent {
         self.observing.metrics.agent().enforced(noticed.elapsed());
         self.state.world = world;
         self.state.snapshot = snapshot;
+        self.tell_problems(reading);
         self.state.places = places;
         self.state.unmanaged = unmanaged;
         self.state.failure = None;
@@ -435,6 +398,17 @@ impl Agent {
         Ok((places, unmanaged, completion.orphans))
     }
 
+    /// Tells what is not in force as written, of the objects and of what they say together. What was told
+    /// already is not logged again.
+    fn tell_problems(&mut self, reading: &Reading) {
+        let mut problems = reading.problems.clone();
+        problems.extend(self.state.snapshot.contested.iter().map(contested));
+        for problem in problems.iter().filter(|p| !self.state.problems.contains(p)) {
+            tracing::warn!(%problem, "not in force as written");
+        }
+        self.state.problems = problems;
+    }
+
     /// Removes what agents of other versions left, once this one is in charge.
     fn supersede(&mut self) {
         // While an interface has only their programs, they stay.
@@ -463,6 +437,23 @@ impl Agent {
         tracing::error!(reason, "the change is not in force");
         self.observing.metrics.agent().failed();
         self.state.failure = Some(reason);
+    }
+}
+
+/// An address that more than one have, as a problem of the one that came last.
+fn contested((address, owners): (&IpAddr, &Vec<String>)) -> SourceProblem {
+    let (last, others) = owners
+        .split_last()
+        .map_or(("", &[][..]), |(last, others)| (last, others));
+    SourceProblem {
+        place: String::new(),
+        object: last.to_owned(),
+        field: "status.podIPs".to_owned(),
+        reason: format!(
+            "{address} is of {} too: as long as it is, no rule that allows holds for it",
+            others.join(" and ")
+        ),
+        fatal: false,
     }
 }
 

@@ -52,6 +52,8 @@ pub struct AgentFacts {
     pub proxy: Option<ProxyFacts>,
     /// Records now.
     pub records: u64,
+    /// Answers of DNS servers that were not learnt, by reason.
+    pub names_refused: Vec<(&'static str, u64)>,
     /// Verdicts of the kernel that were derived once more, and those that came out otherwise.
     pub checked: (u64, u64),
 }
@@ -128,6 +130,7 @@ pub struct AgentMetrics {
     records_dropped: Counter,
     queries_dropped: Family<IntCounterVec>,
     names_late: Counter,
+    names_refused: Family<IntCounterVec>,
     port_fallbacks: Counter,
     accept_errors: Counter,
 }
@@ -182,6 +185,7 @@ impl AgentMetrics {
             records_dropped: all.counter("weir_proxy_records_dropped_total", "Records of requests that the agent did not take in time."),
             queries_dropped: all.counters("weir_dns_queries_dropped_total", "DNS queries that nobody answered: malformed, or too many at once.", &["reason"]),
             names_late: all.counter("weir_dns_names_late_total", "DNS answers given before the kernel enforced them, because that took too long."),
+            names_refused: all.counters("weir_dns_names_refused_total", "DNS answers, and addresses in them, that were not learnt: the pod may not ask that server for the name, or the address is special or the cluster's own.", &["reason"]),
             port_fallbacks: all.counter("weir_proxy_port_fallbacks_total", "Connections to a server that could not keep the client's port."),
             accept_errors: all.counter("weir_proxy_accept_errors_total", "Connections that the proxy could not accept: mostly for want of file descriptors."),
         }
@@ -216,6 +220,9 @@ impl AgentMetrics {
             self.packets.set(&[result], *count);
         }
         self.records.set(facts.records);
+        for (reason, count) in &facts.names_refused {
+            self.names_refused.set(&[reason], *count);
+        }
         self.checked.set(facts.checked.0);
         self.mismatches.set(facts.checked.1);
         self.link.set(facts.proxy.is_some().into());

@@ -12,8 +12,8 @@ use std::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
-    AddressEntry, Atom, AtomId, ClassId, Compiler, Identity, Local, Owner, Snapshot, holding,
-    identity,
+    AddressEntry, Atom, AtomId, CONTESTED, ClassId, Compiler, Identity, Local, Owner, Snapshot,
+    holding, identity, names::Named,
 };
 use crate::model::{Entity, Peer, Place, ServiceSelector, World, place::LINK_LOCAL};
 
@@ -26,6 +26,7 @@ impl Compiler {
         world: &World,
         local: Local<'_>,
         atoms: &BTreeMap<AtomId, Atom>,
+        named: &Named,
         snapshot: &mut Snapshot,
     ) {
         let mut place = |prefix: IpNet, owner: Owner, atoms: Vec<AtomId>| {
@@ -49,16 +50,6 @@ impl Compiler {
         let by_service = atoms
             .values()
             .any(|atom| matches!(atom, Atom::Peer(Peer::Service(_))));
-        let mut named: HashSet<(IpNet, &Peer)> = HashSet::new();
-        for atom in atoms.values() {
-            let Atom::Peer(peer @ Peer::Name(pattern)) = atom else {
-                continue;
-            };
-            let matching = world.names.iter().filter(|(name, _)| pattern.matches(name));
-            named.extend(
-                matching.flat_map(|(_, found)| found.iter().map(|a| (IpNet::from(*a), peer))),
-            );
-        }
         prefixes.extend(named.iter().map(|(prefix, _)| *prefix));
         for service in &world.services {
             if by_service || service.is_apiserver() {
@@ -68,13 +59,11 @@ impl Compiler {
         }
         for prefix in prefixes {
             let of = places.of_prefix(prefix);
-            let holds = |atom: &Atom| match (atom, of) {
+            let holds = |id: AtomId, atom: &Atom| match (atom, of) {
                 (Atom::NamedPort(..), _) => false,
+                (Atom::Name(..), of) => of == Place::Outside && named.contains(&(prefix, id)),
                 (Atom::Peer(peer), Place::Node { local }) => node_is(peer, prefix, local, world),
                 (Atom::Peer(peer), Place::Unknown) => unknown_is(peer, prefix, world),
-                (Atom::Peer(peer @ Peer::Name(_)), Place::Outside) => {
-                    named.contains(&(prefix, peer))
-                }
                 (Atom::Peer(peer), Place::Outside) => outside_is(peer, prefix, world),
             };
             let owner = match of {
@@ -89,9 +78,10 @@ impl Compiler {
             .filter(|(_, atom)| identity::by_address(atom))
             .filter_map(|(id, atom)| match atom {
                 Atom::Peer(peer) => Some((*id, peer)),
-                Atom::NamedPort(..) => None,
+                Atom::Name(..) | Atom::NamedPort(..) => None,
             })
             .collect();
+        let fronts: HashSet<IpAddr> = world.services.iter().flat_map(Service::fronts).collect();
         let mut class_of: HashMap<Arc<Identity>, ClassId> = HashMap::new();
         for (index, pod) in world.pods.iter().enumerate() {
             // The addresses of a host-network pod are its node's.
@@ -121,11 +111,69 @@ impl Compiler {
                     }
                 };
                 let owner = Owner::Pod(index);
+                let claims = Claim { class, index };
+                let class = self.contest(*address, claims, world, &fronts, snapshot);
                 let entry = AddressEntry { class, owner };
                 snapshot.addresses.insert((*address).into(), entry);
             }
         }
     }
+
+    /// The class of a pod's address: that of the pod, or, where something else has the address too,
+    /// one of both in which nothing is allowed.
+    fn contest(
+        &mut self,
+        address: IpAddr,
+        claim: Claim,
+        world: &World,
+        fronts: &HashSet<IpAddr>,
+        snapshot: &mut Snapshot,
+    ) -> ClassId {
+        let name = |index: usize| {
+            let pod = world.pods.get(index);
+            pod.map_or_else(String::new, |pod| format!("Pod/{}", pod.full_name()))
+        };
+        let before = snapshot.addresses.get(&IpNet::from(address));
+        let before = before.filter(|entry| match entry.owner {
+            // A pod that names its address twice is one owner.
+            Owner::Pod(index) => index != claim.index || snapshot.contested.contains_key(&address),
+            Owner::Node { .. } => true,
+            Owner::Unknown | Owner::Outside => false,
+        });
+        let is_front = fronts.contains(&address);
+        if before.is_none() && !is_front {
+            return claim.class;
+        }
+        let owners = snapshot.contested.entry(address).or_insert_with(|| {
+            let first = before.map(|entry| match entry.owner {
+                Owner::Pod(index) => name(index),
+                _ => "a node".to_owned(),
+            });
+            let front = is_front.then(|| "a service".to_owned());
+            first.into_iter().chain(front).collect()
+        });
+        let own = name(claim.index);
+        if !owners.contains(&own) {
+            owners.push(own);
+        }
+        let classes = [Some(claim.class), before.map(|entry| entry.class)];
+        let atoms = classes
+            .iter()
+            .flatten()
+            .filter_map(|class| snapshot.classes.get(class));
+        let mut all: BTreeSet<AtomId> = atoms.flat_map(|atoms| atoms.iter().copied()).collect();
+        all.insert(CONTESTED);
+        let all: Arc<[AtomId]> = all.into_iter().collect();
+        let class = self.classes.id(&all);
+        snapshot.classes.insert(class, all);
+        class
+    }
+}
+
+/// A pod, by its place in the world, with the class that an address of it has.
+struct Claim {
+    class: ClassId,
+    index: usize,
 }
 
 /// Whose addresses are that no pod has: [`World::place`] for many prefixes.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::model::{Action, Protocol, Tier};
 
 use super::{
-    AtomId,
+    AtomId, CONTESTED,
     sets::{CompiledPort, CompiledRule, DirectionSet, PeerMatch},
 };
 
@@ -107,11 +107,14 @@ impl DirectionSet {
     }
 
     fn decide_with(&self, atoms: &[AtomId], slot: Slot, port: u16, audit: bool) -> Decision {
+        // Nobody knows whose the address is: only what denies one of its owners holds.
+        let contested = atoms.first() == Some(&CONTESTED);
         let matching = |wanted: &dyn Fn(&CompiledRule) -> bool| -> Vec<usize> {
             self.rules
                 .iter()
                 .enumerate()
                 .filter(|(_, rule)| audit || !rule.audit)
+                .filter(|(_, rule)| !contested || rule.action == Action::Deny)
                 .filter(|(_, rule)| wanted(rule) && rule.matches(atoms, slot, port))
                 .map(|(index, _)| index)
                 .collect()

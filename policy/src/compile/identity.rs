@@ -82,7 +82,7 @@ impl Identity {
         match atom {
             Atom::Peer(Peer::Pods(selector)) => selector.matches(subject),
             Atom::Peer(Peer::Entity(entity)) => matches!(entity, Entity::All | Entity::Cluster),
-            Atom::Peer(_) => false,
+            Atom::Peer(_) | Atom::Name(..) => false,
             Atom::NamedPort(name, protocol, number) => {
                 sets::named_port(&self.ports, name, *protocol) == Some(*number)
             }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    AtomId, DirectionSet, Segment,
+    AtomId, CONTESTED, DirectionSet, Segment,
     sets::{CompiledPort, PeerMatch},
 };
 
@@ -22,7 +22,7 @@ pub struct Segmenter<'a> {
 impl<'a> Segmenter<'a> {
     /// A segmenter of a direction.
     pub fn new(side: &'a DirectionSet) -> Self {
-        let mut named = HashSet::new();
+        let mut named = HashSet::from([CONTESTED]);
         for rule in &side.rules {
             if let PeerMatch::OneOf(atoms) = &rule.peers {
                 named.extend(atoms);

@@ -1,23 +1,33 @@
 //! Policy sets: what selects an endpoint, ready to judge.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
 use crate::model::{
-    Action, ContainerPort, Direction, L7, Peers, Pod, Policy, Port, Protocol, Rule, Tier, World,
-    selector::Labels,
+    Action, ContainerPort, Direction, L7, Peer, Peers, Pod, Policy, Port, Protocol, Rule, Tier,
+    World, selector::Labels,
 };
 
-use super::{Atom, AtomId, PolicyId, intern::Interner, subject};
+use super::{Atom, AtomId, GroupId, PolicyId, intern::Interner, subject};
 
 /// What determines a policy set: the parts of policies that select the endpoint, and the numbers
 /// behind the named ports that their ingress rules use.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SetKey {
-    parts: Vec<(PolicyId, usize)>,
+    parts: Parts,
     named: Vec<(String, Protocol, u16)>,
+}
+
+/// The parts of policies that select a pod: number of the policy, place of the spec.
+pub(super) type Parts = Vec<(PolicyId, usize)>;
+
+impl SetKey {
+    /// What selects the endpoint.
+    pub(super) fn parts(&self) -> &Parts {
+        &self.parts
+    }
 }
 
 /// What selects an endpoint.
@@ -94,7 +104,8 @@ impl PolicySet {
 /// Builds policy sets of one world.
 pub(super) struct Builder<'a> {
     policies: &'a [(PolicyId, Arc<Policy>)],
-    names: std::collections::HashMap<PolicyId, Arc<str>>,
+    /// Each with its `Kind/NS/NAME`.
+    by_id: HashMap<PolicyId, (&'a Policy, Arc<str>)>,
     /// (name, protocol) of the named ports that egress rules use, with every number that some
     /// pod gives them.
     egress_ports: std::cell::RefCell<BTreeSet<(String, Protocol, u16)>>,
@@ -104,15 +115,15 @@ impl<'a> Builder<'a> {
     pub(super) fn new(policies: &'a [(PolicyId, Arc<Policy>)]) -> Self {
         Self {
             policies,
-            names: policies
+            by_id: policies
                 .iter()
-                .map(|(id, policy)| (*id, policy.object.to_string().into()))
+                .map(|(id, policy)| (*id, (&**policy, policy.object.to_string().into())))
                 .collect(),
             egress_ports: Default::default(),
         }
     }
 
-    /// Every atom that the policies use.
+    /// Every atom that the policies use, but for names.
     pub(super) fn atoms(&self, world: &World) -> HashSet<Atom> {
         let mut atoms = HashSet::new();
         let mut names: BTreeSet<(&str, Protocol)> = BTreeSet::new();
@@ -121,7 +132,8 @@ impl<'a> Builder<'a> {
                 for direction in Direction::BOTH {
                     for rule in &spec.section(direction).rules {
                         if let Peers::OneOf(peers) = &rule.peers {
-                            atoms.extend(peers.iter().cloned().map(Atom::Peer));
+                            let peers = peers.iter().filter(|p| !matches!(p, Peer::Name(_)));
+                            atoms.extend(peers.cloned().map(Atom::Peer));
                         }
                         if direction == Direction::Egress {
                             names.extend(named(rule));
@@ -143,6 +155,31 @@ impl<'a> Builder<'a> {
                 .iter()
                 .map(|(name, protocol, number)| Atom::NamedPort(name.clone(), *protocol, *number)),
         );
+        atoms
+    }
+
+    /// The names that the rules of these groups are about.
+    pub(super) fn names<'k>(
+        &self,
+        groups: impl Iterator<Item = (&'k SetKey, GroupId)>,
+    ) -> HashSet<Atom> {
+        let mut atoms = HashSet::new();
+        let mut done = HashSet::new();
+        for (key, group) in groups.filter(|(_, group)| done.insert(*group)) {
+            for (id, index) in &key.parts {
+                let policy = self.by_id.get(id);
+                let spec = policy.and_then(|(policy, _)| policy.specs.get(*index));
+                let sections = spec.map(|spec| [&spec.ingress, &spec.egress]);
+                for rule in sections.into_iter().flatten().flat_map(|of| &of.rules) {
+                    if let Peers::OneOf(peers) = &rule.peers {
+                        atoms.extend(peers.iter().filter_map(|peer| match peer {
+                            Peer::Name(pattern) => Some(Atom::Name(pattern.clone(), group)),
+                            _ => None,
+                        }));
+                    }
+                }
+            }
+        }
         atoms
     }
 
@@ -171,16 +208,20 @@ impl<'a> Builder<'a> {
         }
     }
 
-    pub(super) fn build(&self, key: &SetKey, atoms: &mut Interner<Atom>) -> PolicySet {
+    pub(super) fn build(
+        &self,
+        key: &SetKey,
+        group: GroupId,
+        atoms: &mut Interner<Atom>,
+    ) -> PolicySet {
         let mut set = PolicySet::default();
         for (id, index) in &key.parts {
-            let Some((_, policy)) = self.policies.iter().find(|(other, _)| other == id) else {
+            let Some((policy, object)) = self.by_id.get(id) else {
                 continue;
             };
             let Some(spec) = policy.specs.get(*index) else {
                 continue;
             };
-            let object = self.names.get(id).cloned().unwrap_or_default();
             for direction in Direction::BOTH {
                 let section = spec.section(direction);
                 let side = match direction {
@@ -203,7 +244,7 @@ impl<'a> Builder<'a> {
                         action: rule.action,
                         tier: spec.tier,
                         audit: policy.audit,
-                        peers: peers(&rule.peers, atoms),
+                        peers: peers(&rule.peers, group, atoms),
                         ports: self.ports(rule, direction, key, atoms),
                         l7: rule.l7.clone().map(Arc::new),
                     });
@@ -254,15 +295,16 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn peers(peers: &Peers, atoms: &mut Interner<Atom>) -> PeerMatch {
+fn peers(peers: &Peers, group: GroupId, atoms: &mut Interner<Atom>) -> PeerMatch {
+    let atom = |peer: &Peer| match peer {
+        Peer::Name(pattern) => Atom::Name(pattern.clone(), group),
+        other => Atom::Peer(other.clone()),
+    };
     match peers {
         Peers::Any => PeerMatch::Any,
-        Peers::OneOf(peers) => PeerMatch::OneOf(
-            peers
-                .iter()
-                .map(|peer| atoms.id(&Atom::Peer(peer.clone())))
-                .collect(),
-        ),
+        Peers::OneOf(peers) => {
+            PeerMatch::OneOf(peers.iter().map(|peer| atoms.id(&atom(peer))).collect())
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     model::Direction,
     testing::{
         SideFlow,
-        generate::{FRONTS, NODE, address, flow, world, world_and_flows},
+        generate::{FRONTS, NODE, address, contested_world, flow, world, world_and_flows},
         naive,
     },
 };
@@ -79,6 +79,21 @@ proptest! {
                 prop_assert_eq!(found.unwrap_or_else(Vec::new), expected, "{}:{}", text, port);
                 prop_assert!(world.service_at(address, Protocol::Udp, port).is_none());
             }
+        }
+    }
+
+    /// An address of two owners is granted nothing of either.
+    #[test]
+    fn the_engine_agrees_about_addresses_with_more_than_one_owner(
+        world in contested_world(),
+        seed in any::<prop::sample::Index>(),
+    ) {
+        let snapshot = Compiler::new().compile(&world, everywhere());
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        for _ in 0..40 + seed.index(9) {
+            let flow = flow(&world).new_tree(&mut runner).expect("a flow").current();
+            let (expected, _) = naive::judge(&world, NODE, flow);
+            prop_assert_eq!(decide(&snapshot, &snapshot, &world, flow), expected, "{:?}", flow);
         }
     }
 
@@ -166,5 +181,48 @@ proptest! {
             let (expected, _) = naive::judge(&after, NODE, flow);
             prop_assert_eq!(decide(&new, &new, &after, flow), expected, "{:?}", flow);
         }
+    }
+}
+
+#[test]
+fn an_address_of_two_owners_is_told_and_allows_nothing() {
+    let pod = |name: &str, address: &str| Pod {
+        namespace: "x".into(),
+        name: name.into(),
+        addresses: vec![address.parse().expect("an address")],
+        ..Pod::default()
+    };
+    let world = World {
+        pods: vec![
+            pod("a", "10.244.0.2"),
+            pod("b", "10.244.0.2"),
+            pod("c", "172.18.0.2"),
+            pod("d", "10.96.0.1"),
+            pod("e", "10.244.0.3"),
+        ],
+        nodes: vec![crate::model::Node {
+            name: "n".into(),
+            addresses: vec!["172.18.0.2".parse().expect("an address")],
+        }],
+        services: vec![crate::model::Service {
+            addresses: vec!["10.96.0.1".parse().expect("an address")],
+            ..Default::default()
+        }],
+        ..World::default()
+    };
+    let snapshot = Compiler::new().compile(&world, everywhere());
+    let owners: Vec<_> = snapshot
+        .contested
+        .values()
+        .map(|all| all.join(" "))
+        .collect();
+    assert_eq!(
+        owners,
+        ["a service Pod/x/d", "Pod/x/a Pod/x/b", "a node Pod/x/c"]
+    );
+    for (prefix, entry) in &snapshot.addresses {
+        let contested = snapshot.contested.contains_key(&prefix.addr());
+        let first = snapshot.classes[&entry.class].first();
+        assert_eq!(first == Some(&CONTESTED), contested, "{prefix}");
     }
 }

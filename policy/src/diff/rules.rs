@@ -36,7 +36,9 @@ impl<'a> Rules<'a> {
                 && old.pods == new.pods
                 && old.nodes == new.nodes
                 && old.services == new.services
-                && old.names == new.names,
+                // Whose names count depends on what selects other pods.
+                && old.names.is_empty()
+                && new.names.is_empty(),
         }
     }
 

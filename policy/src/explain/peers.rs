@@ -1,5 +1,7 @@
 //! Why the other end is none of a rule's peers.
 
+use std::{collections::BTreeSet, net::IpAddr};
+
 use super::misses::{Miss, MissKind, View, distance};
 use crate::{
     compile::subject,
@@ -7,6 +9,7 @@ use crate::{
         Entity, Key, Labels, NamespaceScope, ObjectRef, Operator, Peer, Peers, Place, Pod,
         PodSelector, PolicyKind, Requirement, Selector, WhichServices, place::LINK_LOCAL,
     },
+    names::Name,
 };
 
 /// What the nearest peer lacks; empty where one fits.
@@ -97,14 +100,12 @@ fn of_peer(view: &View<'_>, object: &ObjectRef, peer: &Peer) -> Vec<Miss> {
         )];
     }
     if let Peer::Name(pattern) = peer {
-        let known: Vec<&str> = view
-            .world
-            .names
-            .iter()
+        let known: Vec<&str> = same_answers(view)
             .filter(|(_, found)| found.contains(&view.address))
             .map(|(name, _)| name.as_str())
             .collect();
-        if !is_outside(view) || !known.iter().any(|name| pattern.matches(name)) {
+        let meant = |name: &&str| Name::parse(name).is_some_and(|name| pattern.matches(&name));
+        if !is_outside(view) || !known.iter().any(meant) {
             let text = match known.first() {
                 Some(_) if !is_outside(view) => format!(
                     "a name means addresses outside the cluster, and {} is {}",
@@ -113,7 +114,7 @@ fn of_peer(view: &View<'_>, object: &ObjectRef, peer: &Peer) -> Vec<Miss> {
                 ),
                 Some(name) => format!("{} is `{name}`, not `{pattern}`", view.address),
                 None => format!(
-                    "no endpoint has asked DNS for `{pattern}` and got {}",
+                    "no pod of the same policies has asked DNS for `{pattern}` and got {}",
                     view.address
                 ),
             };
@@ -121,6 +122,32 @@ fn of_peer(view: &View<'_>, object: &ObjectRef, peer: &Peer) -> Vec<Miss> {
         }
     }
     Vec::new()
+}
+
+/// What pods that the same policies select as the endpoint have got from DNS, by name.
+fn same_answers<'a>(
+    view: &View<'a>,
+) -> impl Iterator<Item = (&'a String, &'a BTreeSet<IpAddr>)> + use<'a> {
+    let (world, own) = (view.world, view.own);
+    let selecting = move |pod: &Pod| -> Vec<(usize, usize)> {
+        let no_labels = Labels::new();
+        let subject = subject(world, pod, &no_labels);
+        let policies = world.policies.iter().enumerate();
+        let specs = policies.flat_map(|(at, policy)| {
+            let specs = policy.specs.iter().enumerate();
+            specs.map(move |(place, spec)| (at, place, spec))
+        });
+        specs
+            .filter(|(_, _, spec)| spec.subject.matches(subject))
+            .map(|(at, place, _)| (at, place))
+            .collect()
+    };
+    let own = selecting(own);
+    let asked = |pod: &&Pod| !pod.host_network && world.names.contains_key(&pod.full_name());
+    let pods = world.pods.iter().filter(asked);
+    pods.filter(move |pod| selecting(pod) == own)
+        .filter_map(|pod| world.names.get(&pod.full_name()))
+        .flatten()
 }
 
 fn of_pods(view: &View<'_>, object: &ObjectRef, selector: &PodSelector, pod: &Pod) -> Vec<Miss> {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    model::{Pod, Protocol, Service, World},
+    model::{Pod, Protocol, Service, World, address},
     verdict::Flow,
 };
 
@@ -90,8 +90,8 @@ pub fn resolve<'a>(
     field: &'static str,
     text: &str,
 ) -> Result<Target<'a>, TargetError> {
-    if text.parse::<IpAddr>().is_ok() {
-        return Ok(Target::End(text.to_owned()));
+    if let Ok(address) = address::parse(text) {
+        return Ok(Target::End(address.to_string()));
     }
     let parts: Vec<&str> = text.split('/').collect();
     match parts.as_slice() {

@@ -7,7 +7,7 @@ use crate::{
         Asked, Doubt, NameUse, Request, RequestVerdict, Speaks,
         matcher::{Matcher, PatternError},
     },
-    names::NamePattern,
+    names::{Name, NamePattern},
     objects::GET_BODY,
 };
 
@@ -138,7 +138,15 @@ impl RuleList {
             let reason = format!("the client gives no {what}");
             return RequestVerdict::new(false, Vec::new(), reason);
         };
-        match list.iter().find(|named| named.name.matches(name)) {
+        let read = match usage {
+            NameUse::Tls => Name::of_host(name),
+            NameUse::Dns => Name::parse(name),
+        };
+        let Some(read) = read else {
+            let reason = format!("{what} `{}` is no name", name.escape_debug());
+            return RequestVerdict::new(false, Vec::new(), reason);
+        };
+        match list.iter().find(|named| named.name.matches(&read)) {
             Some(Named { policy, place, .. }) => RequestVerdict::new(
                 true,
                 vec![policy.clone()],

@@ -38,8 +38,8 @@ pub enum Peer {
     Entity(Entity),
     /// The backends of services, at any port.
     Service(ServiceSelector),
-    /// Addresses outside the cluster that endpoints have got as answers to DNS queries for these
-    /// names.
+    /// Addresses outside the cluster that pods which the same policies select have got as answers
+    /// to DNS queries for these names.
     Name(NamePattern),
 }
 

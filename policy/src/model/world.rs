@@ -29,13 +29,17 @@ pub struct World {
     pub nodes: Vec<Node>,
     /// Services with their backends.
     pub services: Vec<Service>,
-    /// Addresses that endpoints have got as answers to DNS queries, by name.
-    pub names: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// What pods have got as answers to DNS queries that policy let them ask.
+    pub names: Answers,
     /// Policies.
     pub policies: Vec<Policy>,
     /// Prefixes whose addresses are pods', beside those that nodes tell of.
     pub pod_ranges: BTreeSet<IpNet>,
 }
+
+/// Addresses by the pod (`NAMESPACE/NAME`) that asked, and by the name that it asked for. They count
+/// for the pods that the same policies select, and for nobody else.
+pub type Answers = BTreeMap<String, BTreeMap<String, BTreeSet<IpAddr>>>;
 
 /// A Kubernetes namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

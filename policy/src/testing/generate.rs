@@ -2,16 +2,14 @@
 
 mod policies;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
-use proptest::{collection::vec, prelude::*, sample::select};
+use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::model::{
-    ContainerPort, Direction, Labels, Namespace, Node, Pod, Protocol, Service, ServicePort, World,
+    Answers, ContainerPort, Direction, Labels, Namespace, Node, Pod, Protocol, Service,
+    ServicePort, World,
 };
 
 use super::SideFlow;
@@ -84,10 +82,16 @@ fn labels() -> impl Strategy<Value = Labels> {
     })
 }
 
-/// What DNS has said, pods' own addresses among it.
-fn names() -> impl Strategy<Value = BTreeMap<String, BTreeSet<IpAddr>>> {
+/// What DNS has said to pods, pods' own addresses among it.
+fn names() -> impl Strategy<Value = Answers> {
     let answer = (
-        select(vec!["a.example", "x.a.example", "b.test"]),
+        0..6usize,
+        select(vec![
+            "a.example",
+            "x.a.example",
+            "b.test",
+            r"b\046a.example",
+        ]),
         select(vec![
             "192.0.2.1",
             "192.0.2.77",
@@ -97,10 +101,13 @@ fn names() -> impl Strategy<Value = BTreeMap<String, BTreeSet<IpAddr>>> {
             "fe80::1",
         ]),
     );
-    vec(answer, 0..4).prop_map(|answers| {
-        let mut names: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
-        for (name, text) in answers {
-            names.entry(name.into()).or_default().insert(address(text));
+    vec(answer, 0..8).prop_map(|answers| {
+        let mut names = Answers::new();
+        for (pod, name, text) in answers {
+            // The pods' namespaces are found out later.
+            let of_pod = names.entry(format!("pod-{pod}")).or_default();
+            let of_name: &mut BTreeSet<IpAddr> = of_pod.entry(name.into()).or_default();
+            of_name.insert(address(text));
         }
         names
     })
@@ -210,6 +217,12 @@ pub fn world() -> impl Strategy<Value = World> {
     (cluster, objects, names(), nodes(), policies::policies()).prop_map(
         |(cluster, (pods, namespaces, services), names, (nodes, pod_ranges), policies)| World {
             cluster: cluster.parse().expect("a name"),
+            names: (names.into_iter())
+                .filter_map(|(pod, answers)| {
+                    let index: usize = pod.strip_prefix("pod-")?.parse().ok()?;
+                    Some((format!("{}/{pod}", pods.get(index)?.0), answers))
+                })
+                .collect(),
             namespaces: NAMESPACES
                 .iter()
                 .zip(namespaces)
@@ -242,11 +255,31 @@ pub fn world() -> impl Strategy<Value = World> {
                 .collect(),
             nodes,
             services,
-            names,
             policies,
             pod_ranges,
         },
     )
+}
+
+/// The same, where pods have addresses of other pods, of nodes and of services.
+pub fn contested_world() -> impl Strategy<Value = World> {
+    let taken = select(vec!["10.244.0.2", "fd00:10:244::3", "172.18.0.3"]);
+    (
+        world(),
+        vec((0..6usize, taken.clone()), 1..4),
+        option::of(taken),
+    )
+        .prop_map(|(mut world, claims, of_service)| {
+            for (pod, text) in claims {
+                if let Some(pod) = world.pods.get_mut(pod) {
+                    pod.addresses.push(address(text));
+                }
+            }
+            if let (Some(text), Some(service)) = (of_service, world.services.first_mut()) {
+                service.addresses.push(address(text));
+            }
+            world
+        })
 }
 
 /// Flows of a world's pods with pods, nodes and the outside.

@@ -8,6 +8,7 @@ use crate::{
         Action, Direction, Entity, HttpRule, L7, Labels, Node, Peer, Peers, Pod, Port, PortMatch,
         Protocol, Rule, Service, Tier, World, selector::Subject,
     },
+    names::{Name, NamePattern},
 };
 
 use super::SideFlow;
@@ -48,9 +49,9 @@ fn judge_some<'a>(
             }
         }
         rules.sort_by_key(|(tier, _)| *tier);
-        let first = rules.into_iter().find(|(_, rule)| {
-            peers(world, node, rule, flow.peer) && ports(world, pod, rule, flow)
-        })?;
+        let first = rules
+            .into_iter()
+            .find(|(_, rule)| holds(world, node, pod, rule, flow))?;
         match first.1.action {
             Action::Allow => Some(Verdict::Allow),
             Action::Deny => Some(Verdict::Deny),
@@ -67,7 +68,7 @@ fn judge_some<'a>(
         let section = spec.section(flow.direction);
         isolated |= section.isolates;
         for rule in &section.rules {
-            if !peers(world, node, rule, flow.peer) || !ports(world, pod, rule, flow) {
+            if !holds(world, node, pod, rule, flow) {
                 continue;
             }
             let (tcp, udp) = (
@@ -142,18 +143,74 @@ fn subject<'a>(world: &'a World, pod: &'a Pod) -> Subject<'a> {
     }
 }
 
-fn owner(world: &World, address: IpAddr) -> Option<&Pod> {
-    world
-        .pods
-        .iter()
-        .find(|pod| !pod.host_network && pod.addresses.contains(&address))
+/// Who has an address: pods, and `None` for a node, or for nobody in the cluster.
+fn owners(world: &World, address: IpAddr) -> Vec<Option<&Pod>> {
+    let pods = world.pods.iter();
+    let pods = pods.filter(|pod| !pod.host_network && pod.addresses.contains(&address));
+    let mut owners: Vec<_> = pods.map(Some).collect();
+    let mut nodes = world.nodes.iter();
+    let has =
+        |node: &Node| node.addresses.contains(&address) || node.prefixes.contains(&address.into());
+    if owners.is_empty() || nodes.any(has) {
+        owners.push(None);
+    }
+    owners
 }
 
-fn peers(world: &World, node: &str, rule: &Rule, address: IpAddr) -> bool {
+/// Whether a pod has an address that something else has too.
+fn contested(world: &World, address: IpAddr) -> bool {
+    let owners = owners(world, address);
+    owners.len() > 1 || (is_front(world, address) && owners.iter().any(Option::is_some))
+}
+
+/// Whether a service has an address.
+fn is_front(world: &World, address: IpAddr) -> bool {
+    let mut services = world.services.iter();
+    services.any(|s| s.addresses.contains(&address) || s.external.contains(&address))
+}
+
+/// Whether a rule holds for a flow. One that does not deny never does where nobody knows whose the
+/// address is.
+fn holds(world: &World, node: &str, pod: &Pod, rule: &Rule, flow: SideFlow) -> bool {
+    (rule.action == Action::Deny || !contested(world, flow.peer))
+        && owners(world, flow.peer)
+            .into_iter()
+            .any(|owner| peers(world, node, pod, rule, flow.peer, owner))
+        && ports(world, pod, rule, flow)
+}
+
+/// What the pods that the same policies select as this one have got for such a name.
+fn answered(world: &World, own: &Pod, pattern: &NamePattern, address: IpAddr) -> bool {
+    let selecting = |pod: &Pod| -> Vec<bool> {
+        let specs = world.policies.iter().flat_map(|policy| &policy.specs);
+        let subject = subject(world, pod);
+        specs.map(|spec| spec.subject.matches(subject)).collect()
+    };
+    let own = selecting(own);
+    !is_front(world, address)
+        && world.pods.iter().any(|pod| {
+            world.names.get(&pod.full_name()).is_some_and(|answers| {
+                !pod.host_network
+                    && selecting(pod) == own
+                    && answers.iter().any(|(name, found)| {
+                        found.contains(&address)
+                            && Name::parse(name).is_some_and(|name| pattern.matches(&name))
+                    })
+            })
+        })
+}
+
+fn peers(
+    world: &World,
+    node: &str,
+    own: &Pod,
+    rule: &Rule,
+    address: IpAddr,
+    pod: Option<&Pod>,
+) -> bool {
     let Peers::OneOf(peers) = &rule.peers else {
         return true;
     };
-    let pod = owner(world, address);
     let of_node = |wanted: fn(&str, &str) -> bool| {
         let has = |n: &&Node| {
             n.addresses.contains(&address) || n.prefixes.iter().any(|p| p.contains(&address))
@@ -189,13 +246,7 @@ fn peers(world: &World, node: &str, rule: &Rule, address: IpAddr) -> bool {
                 && cidr.contains(&address)
                 && !except.iter().any(|part| part.contains(&address))
         }
-        Peer::Name(pattern) => {
-            outside
-                && world
-                    .names
-                    .iter()
-                    .any(|(name, found)| pattern.matches(name) && found.contains(&address))
-        }
+        Peer::Name(pattern) => outside && answered(world, own, pattern, address),
         Peer::Service(selector) => {
             told_by_address && behind(world, address, |service| selector.matches(service))
         }
@@ -260,16 +311,16 @@ fn behind(world: &World, address: IpAddr, wanted: impl Fn(&Service) -> bool) -> 
 }
 
 fn ports(world: &World, pod: &Pod, rule: &Rule, flow: SideFlow) -> bool {
-    let destination = match flow.direction {
-        Direction::Ingress => Some(pod),
-        Direction::Egress => owner(world, flow.peer),
+    let destinations = match flow.direction {
+        Direction::Ingress => vec![Some(pod)],
+        Direction::Egress => owners(world, flow.peer),
     };
     let fits = |port: &PortMatch| {
         port.protocol == flow.protocol
             && match &port.port {
                 Port::All => true,
                 Port::Range(first, last) => (*first..=*last).contains(&flow.port),
-                Port::Named(name) => destination.is_some_and(|pod| {
+                Port::Named(name) => destinations.iter().flatten().any(|pod| {
                     pod.ports
                         .iter()
                         .find(|candidate| {

@@ -12,17 +12,23 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
+use weir_policy::http::RequestFlow;
 
 /// How long an answer waits for the kernel. Past it the client gets it all the same: what it
 /// cannot reach yet is denied, never allowed.
 const ENFORCED: Duration = Duration::from_secs(2);
+/// The most answers of one endpoint that wait at once: nobody makes the others late. What a further
+/// one says is not learnt.
+const SHARE: usize = 64;
 
-/// What a name resolves to.
+/// What a name resolves to, as a server told an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Learned {
     /// Number by which the agent says that it is enforced.
     pub ticket: u64,
-    /// The name that was asked for, in lower case and without a final dot.
+    /// The query's flow: who asked, and which server answered.
+    pub flow: RequestFlow,
+    /// The name that was asked for, as [`weir_policy::names::Name`] writes it.
     pub name: String,
     /// Its addresses, and for how many seconds each.
     pub addresses: Vec<(IpAddr, u32)>,
@@ -30,7 +36,14 @@ pub struct Learned {
 
 /// Those who wait, by ticket.
 #[derive(Debug, Default)]
-pub struct Waiting(Mutex<HashMap<u64, oneshot::Sender<()>>>);
+pub struct Waiting(Mutex<Tickets>);
+
+#[derive(Debug, Default)]
+struct Tickets {
+    by_number: HashMap<u64, oneshot::Sender<()>>,
+    /// How many each endpoint has; no entry is none.
+    of_endpoint: HashMap<u16, usize>,
+}
 
 /// Tells the agent; one for all workers.
 #[derive(Debug, Clone)]
@@ -43,13 +56,51 @@ pub struct Teller {
 impl Waiting {
     /// The agent says that a ticket is enforced.
     pub fn done(&self, ticket: u64) {
-        let waiting = self.lock().remove(&ticket);
+        let waiting = self.lock().by_number.remove(&ticket);
         // Whoever waited may have given up.
         waiting.and_then(|waiting| waiting.send(()).ok());
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<()>>> {
+    /// A place among those who wait, where the endpoint has not had its share.
+    fn begin(&self, ticket: u64, endpoint: u16) -> Option<(oneshot::Receiver<()>, Place<'_>)> {
+        let mut tickets = self.lock();
+        let own = tickets.of_endpoint.entry(endpoint).or_default();
+        if *own >= SHARE {
+            return None;
+        }
+        *own += 1;
+        let (sender, done) = oneshot::channel();
+        tickets.by_number.insert(ticket, sender);
+        let place = Place {
+            waiting: self,
+            ticket,
+            endpoint,
+        };
+        Some((done, place))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Tickets> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One who waits; given back when dropped, however the wait ends.
+struct Place<'a> {
+    waiting: &'a Waiting,
+    ticket: u64,
+    endpoint: u16,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut tickets = self.waiting.lock();
+        tickets.by_number.remove(&self.ticket);
+        if let Some(own) = tickets.of_endpoint.get_mut(&self.endpoint) {
+            *own -= 1;
+            if *own == 0 {
+                tickets.of_endpoint.remove(&self.endpoint);
+            }
+        }
     }
 }
 
@@ -67,24 +118,73 @@ impl Teller {
         (teller, told, waiting)
     }
 
-    /// Tells the agent and waits until it is enforced; `false` if that took too long.
-    pub async fn tell(&self, name: String, addresses: Vec<(IpAddr, u32)>) -> bool {
+    /// Tells the agent and waits until it is enforced; `false` if that took too long, or the
+    /// endpoint waits for too much already.
+    pub async fn tell(
+        &self,
+        flow: RequestFlow,
+        name: String,
+        addresses: Vec<(IpAddr, u32)>,
+    ) -> bool {
         if addresses.is_empty() {
             return true;
         }
         let ticket = self.next.fetch_add(1, Relaxed);
-        let (sender, done) = oneshot::channel();
-        self.waiting.lock().insert(ticket, sender);
+        let Some((done, _place)) = self.waiting.begin(ticket, flow.endpoint) else {
+            return false;
+        };
         let told = async {
             let learned = Learned {
                 ticket,
+                flow,
                 name,
                 addresses,
             };
             self.queue.send(learned).await.is_ok() && done.await.is_ok()
         };
-        let enforced = tokio::time::timeout(ENFORCED, told).await == Ok(true);
-        self.waiting.lock().remove(&ticket);
-        enforced
+        tokio::time::timeout(ENFORCED, told).await == Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_policy::model::{Direction, Protocol};
+
+    #[tokio::test]
+    async fn one_endpoint_does_not_make_another_late() {
+        let (teller, mut told, waiting) = Teller::channel();
+        let flow = |endpoint| RequestFlow {
+            endpoint,
+            direction: Direction::Egress,
+            peer: "192.0.2.53".parse().unwrap(),
+            protocol: Protocol::Udp,
+            port: 53,
+        };
+        let tell = |endpoint| {
+            let (teller, flow) = (teller.clone(), flow(endpoint));
+            let address = ("192.0.2.1".parse().unwrap(), 30);
+            tokio::spawn(async move { teller.tell(flow, "a.test".into(), vec![address]).await })
+        };
+        let greedy: Vec<_> = (0..SHARE).map(|_| tell(1)).collect();
+        while told.len() < SHARE {
+            tokio::task::yield_now().await;
+        }
+        assert!(!tell(1).await.unwrap(), "over its share");
+        let modest = tell(2);
+        let mut last = None;
+        for _ in 0..=SHARE {
+            last = told.recv().await;
+        }
+        let last = last.unwrap();
+        assert_eq!(last.flow.endpoint, 2);
+        waiting.done(last.ticket);
+        assert!(modest.await.unwrap());
+        for waits in greedy {
+            waits.abort();
+            assert!(waits.await.is_err(), "nobody answered");
+        }
+        assert!(waiting.lock().of_endpoint.is_empty());
+        assert!(waiting.lock().by_number.is_empty());
     }
 }

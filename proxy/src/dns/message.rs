@@ -4,15 +4,21 @@ use std::net::IpAddr;
 
 use hickory_proto::{
     op::{Message, MessageType, OpCode, ResponseCode},
-    rr::{Name, RData},
+    rr::{DNSClass, Name, RData, Record, RecordType},
 };
+use weir_policy::names;
+
+/// The longest time that an address is kept, in seconds: a day.
+pub const LONGEST: u32 = 86_400;
+/// The most aliases that are followed.
+const ALIASES: usize = 16;
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     /// Number by which the answer is told.
     pub id: u16,
-    /// The name, in lower case and without a final dot.
+    /// The name, as [`names::Name`] writes it.
     pub name: String,
     message: Message,
 }
@@ -23,9 +29,9 @@ pub type Address = (IpAddr, u32);
 /// What a server's answer says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// What the name resolves to.
+    /// What the name resolves to: addresses of the type asked for, at the end of its aliases.
     pub addresses: Vec<Address>,
-    /// Names that it leads to, without a final dot.
+    /// Names that it leads to, in order.
     pub aliases: Vec<String>,
     /// Its code (RFC 6895, 2.3).
     pub code: u16,
@@ -46,7 +52,7 @@ pub fn question(bytes: &[u8]) -> Option<Question> {
     }
     Some(Question {
         id: message.metadata.id,
-        name: text(query.name()),
+        name: text(query.name())?,
         message,
     })
 }
@@ -88,8 +94,6 @@ impl Question {
         if !same {
             return None;
         }
-        // Only what the name leads to, by aliases: an answer may carry anything besides.
-        let mut names: Vec<&Name> = self.message.queries.iter().map(|q| q.name()).collect();
         let mut answer = Answer {
             code: message.metadata.response_code.into(),
             ..Answer::default()
@@ -99,26 +103,68 @@ impl Question {
             if !answer.types.contains(&kind) {
                 answer.types.push(kind);
             }
-            if !names.contains(&&record.name) {
-                continue;
-            }
-            match &record.data {
-                RData::CNAME(alias) => {
-                    names.push(&alias.0);
-                    answer.aliases.push(text(&alias.0));
-                }
-                RData::A(address) => answer.addresses.push((IpAddr::V4(address.0), record.ttl)),
-                RData::AAAA(address) => answer.addresses.push((IpAddr::V6(address.0), record.ttl)),
-                _ => {}
-            }
+        }
+        // An answer that does not repeat the question is not known to answer it.
+        let good = message.metadata.response_code == ResponseCode::NoError;
+        if good && !message.queries.is_empty() {
+            self.resolve(&message.answers, &mut answer);
         }
         Some(answer)
     }
+
+    /// Follows the aliases from the name that was asked for to the records that were asked for: an
+    /// answer may carry anything besides.
+    fn resolve(&self, records: &[Record], answer: &mut Answer) {
+        let [query] = self.message.queries.as_slice() else {
+            return;
+        };
+        if query.query_class() != DNSClass::IN {
+            return;
+        }
+        let of = |owner: &Name| -> Vec<&Record> {
+            let same = |record: &&Record| record.dns_class == DNSClass::IN && record.name == *owner;
+            records.iter().filter(same).collect()
+        };
+        let mut name = query.name();
+        for _ in 0..=ALIASES {
+            let found = of(name);
+            let mut aliases = found.iter().filter_map(|record| match &record.data {
+                RData::CNAME(alias) => Some(&alias.0),
+                _ => None,
+            });
+            let Some(alias) = aliases.next() else {
+                let asked = found
+                    .iter()
+                    .filter(|r| r.record_type() == query.query_type());
+                answer.addresses = asked.filter_map(|record| address(record)).collect();
+                return;
+            };
+            // Two aliases of one name are an error (RFC 2181, 10.1): which one is meant?
+            if aliases.any(|other| other != alias) {
+                return;
+            }
+            answer.aliases.extend(text(alias));
+            name = alias;
+        }
+    }
 }
 
-fn text(name: &Name) -> String {
-    let name = name.to_ascii().to_ascii_lowercase();
-    name.strip_suffix('.').unwrap_or(&name).to_owned()
+/// What a record resolves to, and for how long. A time above 2^31-1 is none (RFC 2181, 8).
+fn address(record: &Record) -> Option<Address> {
+    let seconds = match i32::try_from(record.ttl) {
+        Ok(_) => record.ttl.min(LONGEST),
+        Err(_) => 0,
+    };
+    match (&record.data, record.record_type()) {
+        (RData::A(address), RecordType::A) => Some((IpAddr::V4(address.0), seconds)),
+        (RData::AAAA(address), RecordType::AAAA) => Some((IpAddr::V6(address.0), seconds)),
+        _ => None,
+    }
+}
+
+/// A name as policy reads it.
+fn text(name: &Name) -> Option<String> {
+    names::Name::new(name.iter()).map(|name| name.to_string())
 }
 
 #[cfg(test)]
@@ -126,10 +172,7 @@ mod tests {
     use super::*;
     use hickory_proto::{
         op::Query,
-        rr::{
-            Record, RecordType,
-            rdata::{A, CNAME},
-        },
+        rr::rdata::{A, AAAA, CNAME},
     };
     use proptest::prelude::*;
 
@@ -173,8 +216,90 @@ mod tests {
         assert_eq!(asked.answer(&answer("other.", &records)), None);
         assert_eq!(asked.answer(&query("a.example.")), None);
         assert_eq!(asked.answer(b"\0\x07"), None);
+        let out_of_order = [
+            ("c.example.", a(1)),
+            ("b.example.", RData::CNAME(CNAME(name("c.example.")))),
+            ("a.example.", RData::CNAME(CNAME(name("B.example.")))),
+        ];
+        let said = asked.answer(&answer("a.example.", &out_of_order)).unwrap();
+        assert_eq!(said.addresses, [(address, 30)]);
+        assert_eq!(said.aliases, ["b.example", "c.example"]);
         let missing = asked.answer(&asked.failed(ResponseCode::NXDomain));
         assert_eq!(missing.map(|answer| answer.code), Some(3));
+    }
+
+    /// What a hostile server may say, and nothing of it counts.
+    #[test]
+    fn only_what_answers_the_question_is_learnt() {
+        let asked = question(&query("a.example.")).unwrap();
+        let a = RData::A(A::new(192, 0, 2, 1));
+        let alias = |to: &str| RData::CNAME(CNAME(name(to)));
+        let aaaa = RData::AAAA(AAAA("::ffff:10.244.0.7".parse().unwrap()));
+        let ring = [("a.example.", alias("b.")), ("b.", alias("a.example."))];
+        let fork = [
+            ("a.example.", alias("b.")),
+            ("a.example.", alias("c.")),
+            ("b.", a.clone()),
+        ];
+        let beside = [("a.example.", alias("b.")), ("a.example.", a.clone())];
+        for records in [
+            &ring[..],
+            &fork,
+            &beside,
+            &[("a.example.", aaaa)],
+            &[("other.", a.clone())],
+        ] {
+            let said = asked.answer(&answer("a.example.", records)).unwrap();
+            assert_eq!(said.addresses, [], "{records:?}");
+        }
+        let good = [("a.example.", a)];
+        let changed = |change: &dyn Fn(&mut Message)| {
+            let mut message = Message::from_vec(&answer("a.example.", &good)).unwrap();
+            change(&mut message);
+            let said = asked.answer(&message.to_vec().unwrap());
+            said.map(|said| said.addresses.len())
+        };
+        assert_eq!(changed(&|_| {}), Some(1));
+        let failed =
+            |message: &mut Message| message.metadata.response_code = ResponseCode::NXDomain;
+        assert_eq!(changed(&failed), Some(0));
+        let chaos = |message: &mut Message| message.answers[0].dns_class = DNSClass::CH;
+        assert_eq!(changed(&chaos), Some(0));
+        assert_eq!(changed(&|message| message.queries.clear()), Some(0));
+        let elsewhere = |message: &mut Message| {
+            message.additionals = std::mem::take(&mut message.answers);
+        };
+        assert_eq!(changed(&elsewhere), Some(0));
+    }
+
+    #[test]
+    fn a_time_is_at_most_a_day() {
+        let asked = question(&query("a.example.")).unwrap();
+        let mut message = Message::from_vec(&answer(
+            "a.example.",
+            &[("a.example.", RData::A(A::new(1, 1, 1, 1)))],
+        ))
+        .unwrap();
+        for (told, kept) in [
+            (0, 0),
+            (86_401, 86_400),
+            (0x7fff_ffff, 86_400),
+            (0x8000_0000, 0),
+            (u32::MAX, 0),
+        ] {
+            message.answers[0].ttl = told;
+            let said = asked.answer(&message.to_vec().unwrap()).unwrap();
+            assert_eq!(said.addresses[0].1, kept, "{told}");
+        }
+    }
+
+    #[test]
+    fn a_dot_in_a_label_is_told_from_one_between_labels() {
+        let mut message = Message::query();
+        let odd = Name::from_labels([&b"A.evil"[..], b"test"]).unwrap();
+        message.add_query(Query::query(odd, RecordType::A));
+        let asked = question(&message.to_vec().unwrap()).unwrap();
+        assert_eq!(asked.name, r"a\046evil.test");
     }
 
     #[test]

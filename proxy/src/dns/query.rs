@@ -101,10 +101,16 @@ impl Judged {
 
 /// Tells the agent what a server's answer says, and waits until it is enforced. `None`: it is no
 /// answer to the question.
-pub async fn told(context: &Context, question: &Question, bytes: &[u8]) -> Option<Answer> {
+pub async fn told(
+    context: &Context,
+    key: &FlowKey,
+    question: &Question,
+    bytes: &[u8],
+) -> Option<Answer> {
     let answer = question.answer(bytes)?;
-    let addresses = answer.addresses.clone();
-    if !context.names.tell(question.name.clone(), addresses).await {
+    let (flow, addresses) = (key.request_flow(), answer.addresses.clone());
+    let telling = context.names.tell(flow, question.name.clone(), addresses);
+    if !telling.await {
         context.counters.names_late.add();
     }
     Some(answer)

@@ -66,7 +66,7 @@ async fn ask(
     };
     write(server, bytes).await?;
     let answer = read(server).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    match query::told(context, question, &answer).await {
+    match query::told(context, key, question, &answer).await {
         Some(said) => Ok((answer, said)),
         None => Err(io::ErrorKind::InvalidData.into()),
     }

@@ -2,9 +2,17 @@
 //! mark of its flow; the answer is sent from that address, and the server sees the client's own
 //! address (with another port: two queries of one client port would be one flow there).
 
-use std::{cell::RefCell, io, net::SocketAddr, os::fd::AsRawFd, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    os::fd::AsRawFd,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use tokio::{io::Interest, sync::Semaphore, time};
+use tokio::{io::Interest, time};
 use weir_abi::mark;
 use weir_policy::model::{Direction, Protocol};
 
@@ -18,6 +26,8 @@ use crate::{context::Context, datapath, flow::FlowKey, sys};
 const ANSWER: Duration = Duration::from_secs(10);
 /// Queries of a worker that wait for an answer at once; more are dropped, as DNS may.
 const QUERIES: usize = 4096;
+/// Those of one endpoint: a pod whose server never answers takes nothing from the others.
+const SHARE: usize = 256;
 /// The largest datagram.
 const LARGEST: usize = 65_535;
 /// How long a socket that cannot be read is left alone.
@@ -35,7 +45,7 @@ pub async fn serve(
     direction: Direction,
 ) -> io::Result<()> {
     let socket = tokio::net::UdpSocket::from_std(socket.into())?;
-    let permits = Arc::new(Semaphore::new(QUERIES));
+    let shares = Shares::default();
     let mut draining = context.draining.clone();
     let mut buffer = vec![0; LARGEST];
     loop {
@@ -71,7 +81,7 @@ pub async fn serve(
             context.counters.queries_malformed.add();
             continue;
         }
-        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+        let Some(permit) = shares.take(endpoint) else {
             context.counters.queries_dropped.add();
             continue;
         };
@@ -86,6 +96,49 @@ pub async fn serve(
             }
             drop(permit);
         });
+    }
+}
+
+/// Queries that wait, by endpoint; an endpoint without one has no entry.
+#[derive(Debug, Clone, Default)]
+struct Shares(Arc<Mutex<HashMap<u16, usize>>>);
+
+impl Shares {
+    /// Room for one more, where there is some for the endpoint and in all.
+    fn take(&self, endpoint: u16) -> Option<Permit> {
+        let mut waiting = self.lock();
+        let own = waiting.get(&endpoint).copied().unwrap_or(0);
+        if own >= SHARE || waiting.values().sum::<usize>() >= QUERIES {
+            return None;
+        }
+        waiting.insert(endpoint, own + 1);
+        Some(Permit {
+            shares: self.clone(),
+            endpoint,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u16, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Room for one query; given back when dropped.
+#[derive(Debug)]
+struct Permit {
+    shares: Shares,
+    endpoint: u16,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut waiting = self.shares.lock();
+        if let Some(own) = waiting.get_mut(&self.endpoint) {
+            *own -= 1;
+            if *own == 0 {
+                waiting.remove(&self.endpoint);
+            }
+        }
     }
 }
 
@@ -140,7 +193,7 @@ async fn ask(
     loop {
         let received = receive(&socket).await?;
         // Anything else is not for us: somebody guesses.
-        if let Some(answer) = query::told(context, question, &received).await {
+        if let Some(answer) = query::told(context, key, question, &received).await {
             return Ok((received, answer));
         }
     }
@@ -178,4 +231,22 @@ fn reply(key: &FlowKey, bytes: &[u8]) -> io::Result<()> {
     socket.send_to(bytes, &key.client.into())?;
     tracing::trace!(socket = socket.as_raw_fd(), "answered");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_has_its_share_of_queries_and_no_more() {
+        let shares = Shares::default();
+        let mut held: Vec<_> = (0..SHARE).map(|_| shares.take(1).unwrap()).collect();
+        assert!(shares.take(1).is_none());
+        let other = shares.take(2);
+        assert!(other.is_some());
+        held.pop();
+        assert!(shares.take(1).is_some());
+        drop((held, other));
+        assert!(shares.lock().is_empty());
+    }
 }

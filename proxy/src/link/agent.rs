@@ -5,7 +5,7 @@ use std::{
     os::{fd::OwnedFd, unix::fs::PermissionsExt},
     path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -30,6 +30,8 @@ use crate::{
 
 /// Events that wait for the agent before proxies are made to wait.
 const QUEUE: usize = 4096;
+/// Between two lines that say that a link was refused at once.
+const CALM: Duration = Duration::from_secs(1);
 /// How long a connected process may take to say Hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -200,6 +202,14 @@ async fn accept(listener: UnixListener, shared: Shared, words: broadcast::Sender
     let gate = Gate::of(Share::Link);
     let mut links = tokio::task::JoinSet::new();
     let mut number = 0;
+    // Whoever may connect again and again shall not fill the log.
+    let mut said: Option<Instant> = None;
+    let mut refused = |error: &dyn std::fmt::Display| {
+        if said.is_none_or(|said| said.elapsed() > CALM) {
+            said = Some(Instant::now());
+            tracing::warn!(%error, "proxy link refused");
+        }
+    };
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -210,7 +220,7 @@ async fn accept(listener: UnixListener, shared: Shared, words: broadcast::Sender
                     let user = match user {
                         Ok(user) => user,
                         Err(error) => {
-                            tracing::warn!(%error, "proxy link refused");
+                            refused(&error);
                             continue;
                         }
                     };

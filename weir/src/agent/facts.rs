@@ -124,6 +124,7 @@ impl Agent {
                 .revision()
                 .map(|revision| proxy(revision, self.proxy.counters.as_ref())),
             records: self.observing.ring.fill().held,
+            names_refused: self.learnt.refused(),
             checked: (
                 self.checks.checked.load(Relaxed),
                 self.checks.mismatches.load(Relaxed),

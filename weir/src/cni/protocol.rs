@@ -3,6 +3,7 @@
 use std::{fmt, io::Read, net::IpAddr, path::PathBuf};
 
 use serde_json::{Value, json};
+use weir_policy::model::address;
 
 /// Error codes of the specification, and our own from 100 on.
 pub const INVALID_ENVIRONMENT: u32 = 4;
@@ -54,13 +55,10 @@ pub fn addresses(previous: &Value) -> Result<Vec<IpAddr>, Fault> {
         .enumerate()
         .map(|(index, ip)| {
             let text = ip["address"].as_str().unwrap_or_default();
-            let address = text.split_once('/').map_or(text, |(address, _)| address);
-            address.parse().map_err(|_| {
-                let text = text.escape_debug();
-                Fault::new(
-                    INVALID_CONFIG,
-                    format!("prevResult.ips[{index}].address: `{text}` is not an address"),
-                )
+            let text = text.split_once('/').map_or(text, |(address, _)| address);
+            address::parse(text).map_err(|error| {
+                let message = format!("prevResult.ips[{index}].address: {error}");
+                Fault::new(INVALID_CONFIG, message)
             })
         })
         .collect()
@@ -289,6 +287,8 @@ mod tests {
                     .contains("no address")
             );
         }
+        let mapped = json!({"ips": [{"address": "::ffff:10.0.0.2/120"}]});
+        assert_eq!(addresses(&mapped).unwrap(), [IpAddr::from([10, 0, 0, 2])]);
         let bad = addresses(&json!({"ips": [{"address": "x"}]})).unwrap_err();
         assert!(bad.message.contains("prevResult.ips[0].address"));
     }

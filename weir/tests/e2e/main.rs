@@ -17,6 +17,7 @@ mod language;
 mod leaves_nothing;
 mod live;
 mod misuse;
+mod names;
 mod node_addresses;
 mod observe;
 mod orphans;

@@ -256,7 +256,7 @@ fn every_refusal_names_field_and_reason() {
         (
             json!({"ingress": [{"from": [{"ipBlock": {"cidr": "::ffff:10.0.0.0/104"}}]}]}),
             "spec.ingress[0].from[0].ipBlock.cidr",
-            "`::ffff:10.0.0.0` is an IPv4-mapped address: write it as IPv4",
+            "`::ffff:10.0.0.0/104` is a prefix of IPv4-mapped addresses: write it as IPv4",
         ),
         (
             json!({"ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.0.0.0/8"]}}]}]}),
