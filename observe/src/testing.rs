@@ -64,8 +64,12 @@ pub fn names(policies: Vec<weir_policy::model::Policy>) -> Arc<Names> {
             ..Service::default()
         }],
         names: [(
-            "example.com".to_owned(),
-            ["203.0.113.10".parse().expect("an address")].into(),
+            "default/sleep".to_owned(),
+            [(
+                "example.com".to_owned(),
+                ["203.0.113.10".parse().expect("an address")].into(),
+            )]
+            .into(),
         )]
         .into(),
         policies,

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 use serde::Deserialize;
-use weir_policy::model::Node;
+use weir_policy::model::{Node, address};
 
 use super::{Fault, Object, ObjectKey, Raw, address, or_default};
 
@@ -58,10 +58,5 @@ pub(super) fn node(key: &ObjectKey, raw: Raw<RawSpec, RawStatus>) -> Result<Obje
 }
 
 fn prefix(text: &str, field: impl FnOnce() -> String) -> Result<IpNet, Fault> {
-    text.parse::<IpNet>()
-        .map(|prefix| prefix.trunc())
-        .map_err(|_| {
-            let reason = format!("`{}` is not a prefix of addresses", text.escape_debug());
-            (field(), reason)
-        })
+    address::parse_prefix(text).map_err(|error| (field(), error.to_string()))
 }

@@ -61,8 +61,7 @@ impl Compiler {
             let of = places.of_prefix(prefix);
             let holds = |id: AtomId, atom: &Atom| match (atom, of) {
                 (Atom::NamedPort(..), _) => false,
-                (Atom::Name(..), Place::Outside) => named.contains(&(prefix, id)),
-                (Atom::Name(..), _) => false,
+                (Atom::Name(..), of) => of == Place::Outside && named.contains(&(prefix, id)),
                 (Atom::Peer(peer), Place::Node { local }) => node_is(peer, prefix, local, world),
                 (Atom::Peer(peer), Place::Unknown) => unknown_is(peer, prefix, world),
                 (Atom::Peer(peer), Place::Outside) => outside_is(peer, prefix, world),
@@ -82,8 +81,7 @@ impl Compiler {
                 Atom::Name(..) | Atom::NamedPort(..) => None,
             })
             .collect();
-        let virtuals = world.services.iter().flat_map(|service| &service.addresses);
-        let virtuals: HashSet<IpAddr> = virtuals.copied().collect();
+        let fronts: HashSet<IpAddr> = world.services.iter().flat_map(Service::fronts).collect();
         let mut class_of: HashMap<Arc<Identity>, ClassId> = HashMap::new();
         for (index, pod) in world.pods.iter().enumerate() {
             // The addresses of a host-network pod are its node's.
@@ -114,7 +112,7 @@ impl Compiler {
                 };
                 let owner = Owner::Pod(index);
                 let claims = Claim { class, index };
-                let class = self.contest(*address, claims, world, &virtuals, snapshot);
+                let class = self.contest(*address, claims, world, &fronts, snapshot);
                 let entry = AddressEntry { class, owner };
                 snapshot.addresses.insert((*address).into(), entry);
             }
@@ -128,7 +126,7 @@ impl Compiler {
         address: IpAddr,
         claim: Claim,
         world: &World,
-        virtuals: &HashSet<IpAddr>,
+        fronts: &HashSet<IpAddr>,
         snapshot: &mut Snapshot,
     ) -> ClassId {
         let name = |index: usize| {
@@ -140,10 +138,10 @@ impl Compiler {
             // A pod that names its address twice is one owner.
             Owner::Pod(index) => index != claim.index || snapshot.contested.contains_key(&address),
             Owner::Node { .. } => true,
-            Owner::Outside | Owner::Unknown => false,
+            Owner::Unknown | Owner::Outside => false,
         });
-        let is_virtual = virtuals.contains(&address);
-        if before.is_none() && !is_virtual {
+        let is_front = fronts.contains(&address);
+        if before.is_none() && !is_front {
             return claim.class;
         }
         let owners = snapshot.contested.entry(address).or_insert_with(|| {
@@ -151,8 +149,8 @@ impl Compiler {
                 Owner::Pod(index) => name(index),
                 _ => "a node".to_owned(),
             });
-            let virtual_one = is_virtual.then(|| "a service".to_owned());
-            first.into_iter().chain(virtual_one).collect()
+            let front = is_front.then(|| "a service".to_owned());
+            first.into_iter().chain(front).collect()
         });
         let own = name(claim.index);
         if !owners.contains(&own) {

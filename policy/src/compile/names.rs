@@ -12,7 +12,7 @@ use std::{
 use ipnet::IpNet;
 
 use crate::{
-    model::{World, address},
+    model::{Service, World, address},
     names::Name,
 };
 
@@ -70,8 +70,7 @@ impl Groups {
                 of_group.entry(*group).or_default().push((*id, pattern));
             }
         }
-        let virtuals = world.services.iter().flat_map(|service| &service.addresses);
-        let virtuals: HashSet<IpAddr> = virtuals.copied().collect();
+        let fronts: HashSet<IpAddr> = world.services.iter().flat_map(Service::fronts).collect();
         let mut named = Named::new();
         for (pod, answers) in &world.names {
             let now = groups.get(pod);
@@ -88,7 +87,7 @@ impl Groups {
                 };
                 for (id, _) in patterns.iter().filter(|(_, p)| p.matches(&name)) {
                     let outside = addresses.iter().filter_map(|a| address::learnable(*a).ok());
-                    let outside = outside.filter(|address| !virtuals.contains(address));
+                    let outside = outside.filter(|address| !fronts.contains(address));
                     named.extend(outside.map(|address| (IpNet::from(address), *id)));
                 }
             }

@@ -149,7 +149,9 @@ fn owners(world: &World, address: IpAddr) -> Vec<Option<&Pod>> {
     let pods = pods.filter(|pod| !pod.host_network && pod.addresses.contains(&address));
     let mut owners: Vec<_> = pods.map(Some).collect();
     let mut nodes = world.nodes.iter();
-    if owners.is_empty() || nodes.any(|node| node.addresses.contains(&address)) {
+    let has =
+        |node: &Node| node.addresses.contains(&address) || node.prefixes.contains(&address.into());
+    if owners.is_empty() || nodes.any(has) {
         owners.push(None);
     }
     owners
@@ -158,9 +160,13 @@ fn owners(world: &World, address: IpAddr) -> Vec<Option<&Pod>> {
 /// Whether a pod has an address that something else has too.
 fn contested(world: &World, address: IpAddr) -> bool {
     let owners = owners(world, address);
+    owners.len() > 1 || (is_front(world, address) && owners.iter().any(Option::is_some))
+}
+
+/// Whether a service has an address.
+fn is_front(world: &World, address: IpAddr) -> bool {
     let mut services = world.services.iter();
-    let is_virtual = services.any(|service| service.addresses.contains(&address));
-    owners.len() > 1 || (is_virtual && owners.iter().any(Option::is_some))
+    services.any(|s| s.addresses.contains(&address) || s.external.contains(&address))
 }
 
 /// Whether a rule holds for a flow. One that does not deny never does where nobody knows whose the
@@ -181,16 +187,17 @@ fn answered(world: &World, own: &Pod, pattern: &NamePattern, address: IpAddr) ->
         specs.map(|spec| spec.subject.matches(subject)).collect()
     };
     let own = selecting(own);
-    world.pods.iter().any(|pod| {
-        world.names.get(&pod.full_name()).is_some_and(|answers| {
-            !pod.host_network
-                && selecting(pod) == own
-                && answers.iter().any(|(name, found)| {
-                    found.contains(&address)
-                        && Name::parse(name).is_some_and(|name| pattern.matches(&name))
-                })
+    !is_front(world, address)
+        && world.pods.iter().any(|pod| {
+            world.names.get(&pod.full_name()).is_some_and(|answers| {
+                !pod.host_network
+                    && selecting(pod) == own
+                    && answers.iter().any(|(name, found)| {
+                        found.contains(&address)
+                            && Name::parse(name).is_some_and(|name| pattern.matches(&name))
+                    })
+            })
         })
-    })
 }
 
 fn peers(

@@ -30,8 +30,6 @@ use crate::{
 
 /// Events that wait for the agent before proxies are made to wait.
 const QUEUE: usize = 4096;
-/// The most links at once: a proxy, the one that takes over from it, and some that come again.
-const LINKS: usize = 16;
 /// Between two lines that say that a link was refused at once.
 const CALM: Duration = Duration::from_secs(1);
 /// How long a connected process may take to say Hello.
@@ -219,17 +217,17 @@ async fn accept(listener: UnixListener, shared: Shared, words: broadcast::Sender
                     refused(&format_args!("more than {LINKS} links"));
                 }
                 Ok((stream, _)) => {
-                    // Before a single byte is read.
-                    let uid = stream.peer_cred().map(|peer| peer.uid());
-                    let user = uid.map_err(LinkError::from);
-                    let uid = match user.and_then(|uid| Trusted::user(uid).map(|()| uid)) {
-                        Ok(uid) => uid,
+                    // Before a single byte is read, and before it takes anybody's place.
+                    let user = stream.peer_cred().map_err(LinkError::from);
+                    let user = user.and_then(|user| Trusted::user(user.uid()).map(|()| user.uid()));
+                    let user = match user {
+                        Ok(user) => user,
                         Err(error) => {
                             refused(&error);
                             continue;
                         }
                     };
-                    let Ok(pass) = gate.enter(Peer::User(uid)) else {
+                    let Ok(pass) = gate.enter(Peer::User(user)) else {
                         continue;
                     };
                     number += 1;

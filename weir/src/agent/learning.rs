@@ -57,10 +57,7 @@ impl Agent {
         let taken = |address| {
             let owner = snapshot.address(address).map(|entry| &entry.owner);
             owner.is_some_and(|owner| *owner != Owner::Outside)
-                || world
-                    .services
-                    .iter()
-                    .any(|s| s.addresses.contains(&address))
+                || (world.services.iter()).any(|service| service.fronts().any(|of| of == address))
         };
         let question = Question::of(name, flow);
         self.learnt
@@ -109,9 +106,9 @@ impl Agent {
     /// are now in force are forgotten, and their addresses with them.
     pub(super) async fn put_in_force(&mut self) {
         let mut reading = std::mem::take(&mut self.reading);
-        self.addresses.put_into(&mut reading.world, &self.node);
         loop {
             reading.world.names = self.learnt.world();
+            self.addresses.put_into(&mut reading.world, &self.node);
             self.apply(&reading).await;
             if self.state.failure.is_some() || !self.forget_unasked() {
                 break;

@@ -5,7 +5,6 @@ mod file;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io,
     net::IpAddr,
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -72,9 +71,7 @@ impl Names {
     pub fn load(file: &Path, now: SystemTime) -> Self {
         let read = file::read(file);
         let stored = read.unwrap_or_else(|error| {
-            if error.kind() != io::ErrorKind::NotFound {
-                tracing::warn!(%error, file = %file.display(), "names that were learnt are forgotten");
-            }
+            tracing::warn!(%error, "names that were learnt are forgotten");
             BTreeMap::new()
         });
         let mut names = Self {

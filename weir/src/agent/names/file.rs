@@ -1,20 +1,15 @@
 //! The file of names, which is for root alone: it says who talks to whom.
 
 use std::{
-    collections::BTreeMap,
-    fs, io,
-    io::Write as _,
-    net::IpAddr,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
+    collections::BTreeMap, fs, io, net::IpAddr, os::unix::fs::PermissionsExt as _, path::Path,
 };
 
 use serde::{Deserialize, Serialize};
 use weir_policy::model::Protocol;
 
-use super::{OfPod, Question, Until};
+use super::{super::stored, OfPod, Question, Until};
 
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Stored {
     pods: BTreeMap<String, Vec<Answer>>,
 }
@@ -29,9 +24,9 @@ struct Answer {
     until: Until,
 }
 
-/// Reads the file.
+/// What the file says; nothing where there is none, or something else in it.
 pub fn read(file: &Path) -> io::Result<BTreeMap<String, OfPod>> {
-    let stored: Stored = serde_json::from_slice(&fs::read(file)?)?;
+    let stored: Stored = stored::load(file)?;
     let answers = |answers: Vec<Answer>| -> OfPod {
         let answers = answers.into_iter().map(|answer| {
             let question = Question {
@@ -60,29 +55,12 @@ pub fn write(file: &Path, known: &BTreeMap<String, OfPod>) -> io::Result<()> {
         });
         answers.collect()
     };
-    let pods = known.iter().map(|(pod, of)| (pod.clone(), answers(of)));
-    let bytes = serde_json::to_vec(&Stored {
-        pods: pods.collect(),
-    })?;
     if let Some(folder) = file.parent() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
+        fs::create_dir_all(folder)?;
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
     }
-    let partial = file.with_extension("partial");
-    // One that was left half written may have another mode.
-    match fs::remove_file(&partial) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = fs::OpenOptions::new();
-    let mut open = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&partial)?;
-    open.write_all(&bytes)?;
-    fs::rename(&partial, file)
+    let pods = known.iter().map(|(pod, of)| (pod.clone(), answers(of)));
+    let pods = pods.collect();
+    stored::store(file, &Stored { pods });
+    Ok(())
 }
