@@ -5,6 +5,8 @@
 //! Sources: RFC 826, RFC 5227 (ARP); RFC 4861 sections 6.1, 7.1 and 8.1, RFC 6980 (neighbour
 //! discovery); RFC 2710 section 3, RFC 9777 section 5 (listeners).
 
+mod listener;
+
 use aya_ebpf::programs::TcContext;
 use weir_abi::{
     Address, counter,
@@ -89,7 +91,8 @@ pub fn icmpv6<const FROM_POD: bool>(
         }
         _ => {
             let from = is_link_local(&packet.source) || packet.source == [0; 16];
-            if packet.hop_limit != 1 || !is_group(&packet.destination, true) || !from {
+            let to = is_group(&packet.destination, true);
+            if packet.hop_limit != 1 || !to || !from || !listener::whole(ctx, packet) {
                 return None;
             }
             !FROM_POD || !anothers(endpoint, &packet.source)

@@ -56,6 +56,9 @@ pub type AtomId = u32;
 /// Holds for an address that has more than one owner, beside what holds for each of them: no rule that
 /// allows holds for it, and those that deny do. No other atom has this number.
 pub const CONTESTED: AtomId = 0;
+/// Holds for an address of which nobody knows whose it is, though it is some pod's: rules that deny
+/// pods deny it, too. No other atom has this number.
+pub const UNKNOWN: AtomId = AtomId::MAX;
 /// Number of a peer class.
 pub type ClassId = u32;
 /// Number of a policy set.

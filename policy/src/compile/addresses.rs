@@ -13,7 +13,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     AddressEntry, Atom, AtomId, CONTESTED, ClassId, Compiler, Identity, Local, Owner, Snapshot,
-    holding, identity, names::Named,
+    UNKNOWN, holding, identity, names::Named,
 };
 use crate::model::{Entity, Peer, Place, Service, ServiceSelector, World, place::LINK_LOCAL};
 
@@ -71,7 +71,11 @@ impl Compiler {
                 Place::Unknown => Owner::Unknown,
                 Place::Outside => Owner::Outside,
             };
-            place(prefix, owner, holding(atoms, holds));
+            let mut atoms = holding(atoms, holds);
+            if owner == Owner::Unknown {
+                atoms.push(UNKNOWN);
+            }
+            place(prefix, owner, atoms);
         }
         let by_address: Vec<(AtomId, &Peer)> = atoms
             .iter()

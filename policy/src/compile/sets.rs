@@ -6,11 +6,11 @@ use std::{
 };
 
 use crate::model::{
-    Action, ContainerPort, Direction, L7, Peer, Peers, Pod, Policy, Port, Protocol, Rule, Tier,
-    World, selector::Labels,
+    Action, ContainerPort, Direction, Entity, L7, Peer, Peers, Pod, Policy, Port, Protocol, Rule,
+    Tier, World, selector::Labels,
 };
 
-use super::{Atom, AtomId, GroupId, PolicyId, intern::Interner, subject};
+use super::{Atom, AtomId, GroupId, PolicyId, UNKNOWN, intern::Interner, subject};
 
 /// What determines a policy set: the parts of policies that select the endpoint, and the numbers
 /// behind the named ports that their ingress rules use.
@@ -244,7 +244,7 @@ impl<'a> Builder<'a> {
                         action: rule.action,
                         tier: spec.tier,
                         audit: policy.audit,
-                        peers: peers(&rule.peers, group, atoms),
+                        peers: peers(rule, group, atoms),
                         ports: self.ports(rule, direction, key, atoms),
                         l7: rule.l7.clone().map(Arc::new),
                     });
@@ -295,15 +295,19 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn peers(peers: &Peers, group: GroupId, atoms: &mut Interner<Atom>) -> PeerMatch {
+/// Who a rule means. One that denies pods denies, too, what may be one of them.
+fn peers(rule: &Rule, group: GroupId, atoms: &mut Interner<Atom>) -> PeerMatch {
     let atom = |peer: &Peer| match peer {
         Peer::Name(pattern) => Atom::Name(pattern.clone(), group),
         other => Atom::Peer(other.clone()),
     };
-    match peers {
+    match &rule.peers {
         Peers::Any => PeerMatch::Any,
         Peers::OneOf(peers) => {
-            PeerMatch::OneOf(peers.iter().map(|peer| atoms.id(&atom(peer))).collect())
+            let pods = |peer: &Peer| matches!(peer, Peer::Pods(_) | Peer::Entity(Entity::Cluster));
+            let denies_pods = rule.action == Action::Deny && peers.iter().any(pods);
+            let known = peers.iter().map(|peer| atoms.id(&atom(peer)));
+            PeerMatch::OneOf(known.chain(denies_pods.then_some(UNKNOWN)).collect())
         }
     }
 }

@@ -233,8 +233,11 @@ fn peers(
     // Link-local: of somebody near, who has another address by which policies mean it.
     let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
     let outside = nobodys && !in_range && !link_local;
+    // Of some pod, and nobody knows which: it may be one that is denied.
+    let unknown = nobodys && !outside;
     let told_by_address = !(nobodys && link_local);
     peers.iter().any(|peer| match peer {
+        Peer::Pods(_) if unknown => rule.action == Action::Deny,
         Peer::Pods(selector) => pod.is_some_and(|pod| selector.matches(subject(world, pod))),
         Peer::Cidr {
             cidr,
@@ -255,6 +258,7 @@ fn peers(
             Entity::World => outside,
             Entity::WorldIpv4 => outside && address.is_ipv4(),
             Entity::WorldIpv6 => outside && address.is_ipv6(),
+            Entity::Cluster if unknown => rule.action == Action::Deny,
             Entity::Cluster if nobodys => outside && behind(world, address, apiserver),
             Entity::Cluster => true,
             Entity::KubeApiserver => told_by_address && behind(world, address, apiserver),

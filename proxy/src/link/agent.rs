@@ -213,9 +213,6 @@ async fn accept(listener: UnixListener, shared: Shared, words: broadcast::Sender
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok(_) if links.len() >= LINKS => {
-                    refused(&format_args!("more than {LINKS} links"));
-                }
                 Ok((stream, _)) => {
                     // Before a single byte is read, and before it takes anybody's place.
                     let user = stream.peer_cred().map_err(LinkError::from);
