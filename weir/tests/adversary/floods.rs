@@ -1,6 +1,8 @@
 //! Tables are for everybody: what one pod sends takes nothing from another one.
 
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,7 @@ use crate::common::{FAMILIES, Family, Http, PATIENCE, in_both_topologies};
 use crate::frame::transport::{SYN, TCP, UDP, tcp, udp};
 use crate::frame::{checksum, ip::Ip};
 use crate::scene::{DATAGRAMS, Scene, WEB};
-use crate::wire::Tag;
+use crate::wire::{Tag, enter};
 
 in_both_topologies!(
     forged_openings_of_a_muted_pod_evict_nothing,
@@ -86,6 +88,17 @@ fn allowed_openings_to_many_ports_evict_nothing(topology: Topology) {
 fn first_fragments_evict_nothing(topology: Topology) {
     let (scene, _alone) = scene(topology);
     let mut found = Findings::default();
+    // The kernel's own store of fragments is the whole node's: here it is never full.
+    enter(&scene.node_netns(), |_| {
+        for limit in [
+            "ipv4/ipfrag_high_thresh",
+            "ipv6/ip6frag_high_thresh",
+            "netfilter/nf_conntrack_frag6_high_thresh",
+        ] {
+            let path = Path::new("/proc/sys/net").join(limit);
+            fs::write(&path, "1073741824").unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        }
+    });
     for family in FAMILIES {
         let whole = halves_come_together(scene, family, || {});
         found.expect(

@@ -4,11 +4,6 @@
 //! has a control: the same frames reach a pod that nothing protects, so none passes because its
 //! frames were malformed. Who the attacker is and what is promised: docs/threat-model.md.
 
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "helpers that the end-to-end tests use, too"
-)]
 #[path = "../common/mod.rs"]
 #[allow(
     dead_code,

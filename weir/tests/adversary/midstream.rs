@@ -15,8 +15,11 @@ in_both_topologies!(
     a_segment_without_flags_opens_nothing,
 );
 
+/// Gives source and destination.
+type Ports = fn(&Shot<'_>) -> (u16, u16);
+
 /// Ports of both sides, below and above 32768: whichever looks like a server's.
-const PORTS: [(&str, fn(&Shot<'_>) -> (u16, u16)); 5] = [
+const PORTS: [(&str, Ports); 5] = [
     ("high to low", |shot| (shot.high(), WEB)),
     ("low to high", |shot| (WEB, shot.high())),
     ("low to low", |shot| (shot.low(), WEB)),

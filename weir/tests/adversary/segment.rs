@@ -27,6 +27,9 @@ const HEARERS: [&str; 3] = ["open", "closed", "web"];
 const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 1);
 const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x10, 0x244, 0, 0, 0, 0, 1);
 
+/// A frame from one actor to another.
+type Made<'a> = dyn Fn(&Actor, &Actor, Tag) -> Frame + 'a;
+
 /// Whether a frame of one actor comes to another one.
 fn arrives(
     scene: &Scene,
@@ -45,7 +48,7 @@ fn lies(
     found: &mut Findings,
     what: &str,
     lie: impl Fn(&Actor, &Actor, Tag) -> Frame,
-    truth: Option<&dyn Fn(&Actor, &Actor, Tag) -> Frame>,
+    truth: Option<&Made<'_>>,
 ) {
     for from in LIARS {
         for to in HEARERS {

@@ -14,6 +14,7 @@ in_both_topologies!(
     an_answer_with_anothers_address_is_dropped,
     another_pods_address_opens_nothing,
     another_pods_link_local_address_opens_nothing,
+    a_link_local_destination_is_the_pod_that_has_it,
     a_pod_is_not_the_world,
     a_frame_for_another_address_is_not_delivered,
 );
@@ -111,6 +112,38 @@ fn another_pods_link_local_address_opens_nothing(topology: Topology) {
     found.none();
 }
 
+/// Servers that listen on every address listen on this one, too.
+fn a_link_local_destination_is_the_pod_that_has_it(topology: Topology) {
+    if topology == Topology::Routed {
+        // Pods have no link in common there.
+        return;
+    }
+    let mut found = Findings::default();
+    for own_is_local in [false, true] {
+        let mut try_it = |scene: &Scene, from: &str, to: &str, expected: bool| {
+            let arrived = shoot(scene, from, to, Family::V6, Way::Bridge, |shot| {
+                let mut own = shot.source(shot.high());
+                if own_is_local {
+                    own.set_ip(neighbour::link_local(shot.from.mac).into());
+                }
+                let to = neighbour::link_local(shot.to.mac).into();
+                let ip = Ip::new(own.ip(), to, TCP);
+                let segment = tcp(own, SocketAddr::new(to, WEB), SYN, shot.tag, 64);
+                vec![shot.frame(&ip.packet(&segment))]
+            });
+            let what = format!("{from} to {to}, own is link-local: {own_is_local}");
+            found.expect(arrived == expected, format!("{what}: arrived: {arrived}"));
+        };
+        let (weir, plain) = (Scene::shared(topology), Scene::plain(topology));
+        try_it(plain, "loud", "open", true);
+        for to in ["closed", "web", "guarded", "private", "worldly"] {
+            try_it(weir, "loud", to, false);
+        }
+        try_it(weir, "muted", "open", false);
+    }
+    found.none();
+}
+
 /// Whatever address a pod writes, a rule for the world does not let it in.
 fn a_pod_is_not_the_world(topology: Topology) {
     let scene = Scene::shared(topology);
@@ -120,6 +153,17 @@ fn a_pod_is_not_the_world(topology: Topology) {
         (Family::V4, "198.51.100.77".to_owned()),
         (Family::V4, "10.244.0.250".to_owned()),
         (Family::V4, scene.actor("loud").v4.to_string()),
+        (Family::V4, "0.0.0.0".to_owned()),
+        (Family::V4, "127.0.0.1".to_owned()),
+        (Family::V4, "224.0.0.1".to_owned()),
+        (Family::V4, "255.255.255.255".to_owned()),
+        (Family::V6, "::".to_owned()),
+        (Family::V6, "::1".to_owned()),
+        (Family::V6, "ff02::1".to_owned()),
+        // What IPv4 addresses are in tables for both.
+        (Family::V6, "::ffff:198.51.100.77".to_owned()),
+        (Family::V6, format!("::ffff:{}", scene.actor("loud").v4)),
+        (Family::V6, format!("::ffff:{}", bystander.v4)),
         (Family::V6, "2001:db8::77".to_owned()),
         (Family::V6, scene.actor("loud").v6.to_string()),
         (Family::V6, neighbour::link_local(bystander.mac).to_string()),
