@@ -87,7 +87,7 @@ impl Guise {
         };
         // What the length counts from.
         let base = if v6 { 54 } else { 14 };
-        let id = u32::from(packet.source_port) | 0x10000 * u32::from(v6);
+        let id = u32::from(packet.source_port) + 0x10000 * u32::from(v6);
         let mut first = packet.clone();
         first.payload = vec![0; 44];
         first.fragment = Some((0, true, id));
