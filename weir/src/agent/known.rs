@@ -152,7 +152,13 @@ impl KnownPods {
                 orphan.name = format!("{}~{}", pod.name, known.interface);
                 place.name.clone_from(&orphan.name);
             }
-            orphan.addresses.retain(|address| !owned.contains(address));
+            let of_node = |address: &IpAddr| {
+                let mut prefixes = world.nodes.iter().flat_map(|node| &node.prefixes);
+                prefixes.any(|prefix| prefix.contains(address))
+            };
+            orphan
+                .addresses
+                .retain(|address| !owned.contains(address) && !of_node(address));
             for address in &orphan.addresses {
                 *claimed.entry(*address).or_default() += 1;
             }
