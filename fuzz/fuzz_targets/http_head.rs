@@ -17,7 +17,11 @@ fuzz_target!(|bytes: &[u8]| {
     let mut scanner = HeadScanner::default();
     let scanned = scanner.scan(bytes);
     let whole = (scanned, scanner.start());
-    assert_eq!(byte_by_byte(bytes, HeadScanner::default()), whole, "depends on the split");
+    assert_eq!(
+        byte_by_byte(bytes, HeadScanner::default()),
+        whole,
+        "depends on the split"
+    );
     // The engine parses delimited heads only; nothing else may crash it either.
     drop(RequestHead::parse(bytes));
     drop(ResponseHead::parse(bytes, &Asked::default()));
@@ -50,11 +54,17 @@ fn old_response(bytes: &[u8]) {
     let Ok(Some(end)) = scanned else { return };
     let head = strict(&bytes[..end]);
     assert_eq!(strict(&head), head);
-    assert!(head.split_inclusive(|byte| *byte == b'\n').all(|line| line.ends_with(b"\r\n")));
+    assert!(
+        head.split_inclusive(|byte| *byte == b'\n')
+            .all(|line| line.ends_with(b"\r\n"))
+    );
     if ResponseHead::parse(&head, &Asked::default()).is_ok() {
         let once = |name: &str| {
             let (_, fields) = lines(&head);
-            fields.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name)).count()
+            fields
+                .iter()
+                .filter(|(found, _)| found.eq_ignore_ascii_case(name))
+                .count()
         };
         assert!(once("content-length") + once("transfer-encoding") <= 1);
     }
@@ -83,7 +93,11 @@ fn request(head: &[u8], parsed: &RequestHead<'_>) {
     match (&parsed.path, *target) {
         (None, authority) => {
             assert_eq!(*method, "CONNECT");
-            assert!(parsed.host.is_some_and(|host| host.eq_ignore_ascii_case(authority)));
+            assert!(
+                parsed
+                    .host
+                    .is_some_and(|host| host.eq_ignore_ascii_case(authority))
+            );
         }
         (Some(path), target) if target.starts_with('/') || target == "*" => {
             assert_eq!(path, target);
@@ -138,7 +152,12 @@ fn rewritten(head: &[u8], parsed: &RequestHead<'_>) {
             assert_eq!(again.fields, wanted);
             assert_eq!(
                 (again.method, &again.path, again.host, again.body),
-                (parsed.method, &parsed.path, parsed.host, parsed.body.clone())
+                (
+                    parsed.method,
+                    &parsed.path,
+                    parsed.host,
+                    parsed.body.clone()
+                )
             );
         }
         Err(error) => assert_eq!(error, Refusal::TooManyFields),
