@@ -55,7 +55,7 @@ def health():
             lines("Malformed requests", [
                 (rate("weir_proxy_parse_errors_total", "node"), "all on {{node}}"),
                 (rate("weir_proxy_parse_errors_total", "reason") + " > 0", "{{reason}}")], "reqps",
-                about="Answered with 400, 408 or 431, and never forwarded."),
+                about="Answered with 400, 408, 417 or 431, and not forwarded whole."),
             lines("Ports", [(f"sum by (direction) (weir_proxy_time_wait{{{NODE}}})", "TIME_WAIT {{direction}}"),
                             (rate("weir_proxy_port_fallbacks_total", "node"), "port not kept a second, {{node}}")],
                   about="Connections stall where sockets in TIME_WAIT use up a client's ports: about 28,000 for each server."),

@@ -204,7 +204,10 @@ impl Connection {
             Some(_) => Outcome::Refused,
             None => Outcome::of(verdict.allowed, verdict.audit),
         };
-        let unjudged = !head.withdrawal.is_empty() && policy.speaks(flow).anything;
+        // Without a body there is nothing to wait for.
+        let expects_continue = head.expects_continue && has_body;
+        let corrects = !head.withdrawal.is_empty() || expects_continue;
+        let unjudged = corrects && policy.speaks(flow).anything;
         if !unjudged {
             verdict.edits.append(&mut head.withdrawal);
         }
@@ -228,9 +231,8 @@ impl Connection {
             rewritten,
             body: head.body,
             close: head.close,
-            // Without a body there is nothing to wait for.
-            expects_continue: head.expects_continue && has_body,
-            continue_timeout: self.context.limits.continue_timeout,
+            expects_continue,
+            hold: (expects_continue && !unjudged).then_some(self.context.limits.continue_timeout),
             asked: Asked {
                 unjudged,
                 head: head.method == "HEAD",
@@ -344,12 +346,10 @@ impl Connection {
     }
 
     async fn last_answer(&mut self, answer: Answer, head_only: bool) -> After {
-        match self
-            .client
-            .writer()
-            .send(&answer.bytes(head_only, true), true)
-            .await
-        {
+        // Told that the connection closes, curl 7 takes this one for final; the FIN comes with it.
+        let told = answer != Answer::Refused(Refusal::NoContinue);
+        let bytes = answer.bytes(head_only, told);
+        match self.client.writer().send(&bytes, true).await {
             Ok(()) => After::Finish(Finish::Linger),
             Err(_) => After::Finish(Finish::Reset),
         }

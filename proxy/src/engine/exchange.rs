@@ -35,8 +35,8 @@ pub struct Facts {
     pub rewritten: Option<Vec<u8>>,
     /// What is left of the body after that.
     pub body: Body,
-    /// How long the server may take to ask for a body that it is to ask for.
-    pub continue_timeout: Duration,
+    /// Nothing of the body goes on before the server asks for it; how long it may take for that.
+    pub hold: Option<Duration>,
     /// The client wants the connection to end after this request.
     pub close: bool,
     /// The client waits for `100 Continue` before it sends the body.
@@ -183,7 +183,7 @@ pub async fn forward_request(
 ) -> RequestStop {
     let (mut ready, mut body) = (facts.ready, facts.body.clone());
     let mut sent = 0;
-    if facts.rewritten.is_some() || facts.expects_continue {
+    if facts.rewritten.is_some() || facts.hold.is_some() {
         let head = match &facts.rewritten {
             Some(head) => head,
             None => client.filled().get(..facts.head).unwrap_or_default(),
@@ -193,8 +193,8 @@ pub async fn forward_request(
         }
         sent = facts.head;
     }
-    if facts.expects_continue
-        && let Err(stop) = asked_for(client, facts, progress).await
+    if let Some(limit) = facts.hold
+        && let Err(stop) = asked_for(client, limit, progress).await
     {
         return stop;
     }
@@ -248,10 +248,10 @@ pub async fn forward_request(
 /// for a request, so it gets none of it.
 async fn asked_for(
     client: &mut Reader<'_>,
-    facts: &Facts,
+    limit: Duration,
     progress: &Progress,
 ) -> Result<(), RequestStop> {
-    let deadline = tokio::time::Instant::now() + facts.continue_timeout;
+    let deadline = tokio::time::Instant::now() + limit;
     while !progress.continued.load(Relaxed) {
         tokio::select! {
             () = progress.go.notified() => {}

@@ -296,6 +296,29 @@ async fn a_server_that_does_not_ask_for_the_body_never_gets_it() {
     );
 }
 
+/// A policy on trial changes nothing.
+#[tokio::test]
+async fn where_only_audit_mode_asks_everything_passes_as_it_came() {
+    let lab = Lab::new().await;
+    let mut table = serde_json::to_value(good_user_below_ok(false)).unwrap();
+    table["ports"][0]["verdict"] = "httpaudit".into();
+    let table: L7Table = serde_json::from_value(table).unwrap();
+    lab.context.policy.set(Arc::new(table));
+    let mut client = lab.client().await;
+    let head = "Host: h\r\nConnection: Upgrade, X-User\r\nUpgrade: h2c\r\nContent-Length: 5\r\n";
+    let first = format!("GET /secret HTTP/1.1\r\n{head}X_User: a\r\n\r\nhello");
+    client.send(&first).await;
+    let mut server = lab.accept().await;
+    server.expect(&first).await;
+    server.send(OK).await;
+    client.expect(OK).await;
+    let second = format!("PUT /ok HTTP/1.1\r\n{head}Expect: 100-continue\r\n\r\nhello");
+    client.send(&second).await;
+    server.expect(&second).await;
+    assert_eq!(lab.context.counters.audited.get(), 2);
+    assert_eq!(lab.context.counters.requests_denied.get(), 0);
+}
+
 /// A server of HTTP/1.0 does not know the expectation: the client that is most used copes.
 #[tokio::test]
 async fn curl_tries_again_without_the_expectation() {

@@ -93,6 +93,22 @@ async fn messages_of_real_clients_old_and_new_pass_by_their_name() {
     assert_eq!(lab.context.counters.tls_denied.get(), 3);
 }
 
+/// A policy on trial resets nothing.
+#[tokio::test]
+async fn where_only_audit_mode_asks_any_first_message_passes() {
+    let lab = lab().await;
+    let mut table = serde_json::to_value(one_name()).unwrap();
+    table["ports"][0]["verdict"] = "httpaudit".into();
+    let table: L7Table = serde_json::from_value(table).unwrap();
+    lab.context.policy.set(Arc::new(table));
+    for first in [&b"\x16\x03\x01\x00\x01\x02"[..], b"\x16strange"] {
+        let mut client = lab.client().await;
+        client.send(first).await;
+        lab.accept().await.expect(first).await;
+    }
+    assert_eq!(lab.context.counters.tls_denied.get(), 0);
+}
+
 #[tokio::test]
 async fn a_first_message_that_does_not_end_is_bounded() {
     let mut lab = lab().await;
