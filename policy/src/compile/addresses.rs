@@ -15,7 +15,7 @@ use super::{
     AddressEntry, Atom, AtomId, CONTESTED, ClassId, Compiler, Identity, Local, Owner, Snapshot,
     holding, identity, names::Named,
 };
-use crate::model::{Entity, Peer, Place, ServiceSelector, World, place::LINK_LOCAL};
+use crate::model::{Entity, Peer, Place, Service, ServiceSelector, World, place::LINK_LOCAL};
 
 // === impl Compiler ===
 

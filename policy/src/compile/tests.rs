@@ -203,6 +203,7 @@ fn an_address_of_two_owners_is_told_and_allows_nothing() {
         nodes: vec![crate::model::Node {
             name: "n".into(),
             addresses: vec!["172.18.0.2".parse().expect("an address")],
+            ..Default::default()
         }],
         services: vec![crate::model::Service {
             addresses: vec!["10.96.0.1".parse().expect("an address")],
