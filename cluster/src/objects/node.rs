@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 use serde::Deserialize;
-use weir_policy::model::{self, Node};
+use weir_policy::model::{Node, address::parse_prefix};
 
 use super::{Fault, Object, ObjectKey, Raw, address, or_default};
 
@@ -58,5 +58,5 @@ pub(super) fn node(key: &ObjectKey, raw: Raw<RawSpec, RawStatus>) -> Result<Obje
 }
 
 fn prefix(text: &str, field: impl FnOnce() -> String) -> Result<IpNet, Fault> {
-    model::address::parse_prefix(text).map_err(|error| (field(), error.to_string()))
+    parse_prefix(text).map_err(|error| (field(), error.to_string()))
 }

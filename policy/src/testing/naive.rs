@@ -291,8 +291,8 @@ pub fn backends(world: &World, address: IpAddr, port: u16) -> Vec<(IpAddr, u16)>
             if of.port == port && service.external.contains(&address) {
                 ways[1].push(leads.clone());
             }
-            let nobodys = owners(world, address).iter().all(Option::is_none);
-            let on_node = (node || address.is_loopback()) && nobodys;
+            let on_node = (node || address.is_loopback())
+                && owners(world, address).iter().all(Option::is_none);
             if on_node && family && of.node_port == Some(port) {
                 ways[2].push(leads);
             }
