@@ -170,6 +170,7 @@ fn response(head: &[u8]) {
             head: head_only,
             connect,
             offers: vec!["websocket".into()],
+            unjudged: false,
         };
         if ResponseHead::parse(head, &asked).is_err() {
             continue;
