@@ -123,8 +123,9 @@ fn in_namespaces(wanted: &BTreeSet<IpAddr>) -> io::Result<(Vec<Lead>, Option<Str
                     .into_iter()
                     .filter(|(address, _)| wanted.contains(address)),
             ),
-            // A process that has ended meanwhile has nothing to tell.
-            Err(error) if has_ended(&error) => {}
+            // A process that has ended meanwhile has nothing to tell, and one that nobody may look
+            // at (another sandbox's first one) is no pod's: a pod that is not found says so itself.
+            Err(error) if has_ended(&error) || is_hidden(&error) => {}
             Err(error) => unseen = Some(format!("{}: {error}", path.display())),
         }
     }
@@ -157,6 +158,11 @@ fn has_ended(error: &io::Error) -> bool {
     error
         .raw_os_error()
         .is_some_and(|errno| gone.contains(&errno))
+}
+
+/// What is said of a process that may not be looked at.
+fn is_hidden(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
 }
 
 /// An address, and the node's end of the veth that it is behind.
