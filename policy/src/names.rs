@@ -25,7 +25,10 @@ pub enum NameError {
     #[error("is longer than 255 characters")]
     TooLong,
     /// A character that names do not have.
-    #[error("has a `{0}`: letters, digits, `-`, `_` and `.` only, `*` in a pattern")]
+    #[error(
+        "has a `{}`: letters, digits, `-`, `_` and `.` only, `*` in a pattern",
+        .0.escape_debug()
+    )]
     Character(char),
     /// `**` in another place than the beginning.
     #[error("has `**` in another place than a leading `**.`")]
