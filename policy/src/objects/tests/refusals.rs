@@ -174,6 +174,12 @@ fn peers() {
         ),
         (
             "egress",
+            json!({"toFQDNs": [{"matchName": "a\u{1d}b"}]}),
+            "toFQDNs[0].matchName",
+            "has a `\\u{1d}`: letters, digits, `-`, `_` and `.` only, `*` in a pattern",
+        ),
+        (
+            "egress",
             json!({"toFQDNs": [{"matchName": "*.b"}]}),
             "toFQDNs[0].matchName",
             "has a `*`: letters, digits, `-`, `_` and `.` only, `*` in a pattern",
