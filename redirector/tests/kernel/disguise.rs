@@ -163,9 +163,15 @@ impl Guise {
                 )]
             }
             Self::Middle => vec![(plain, verdict)],
+            // Whose a link-local address is that no node has, nobody knows.
+            Self::Neighbour if is_link_local(packet.destination) => Vec::new(),
             Self::Neighbour => vec![(neighbour(packet, way), neighbours_fate(way))],
         }
     }
+}
+
+fn is_link_local(address: std::net::IpAddr) -> bool {
+    matches!(address, std::net::IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
 /// The sender says that it has the other end's address.
