@@ -123,8 +123,8 @@ impl Installed {
     }
 
     /// Brings the maps to the desired state. Connections of new endpoints may be older than the
-    /// programs up to `met_until` (monotonic time in ns). Returns the interfaces that have no endpoint any
-    /// more; detach from them before [`Self::forget_endpoints`].
+    /// programs up to `met_until` (monotonic time in ns). Returns the interfaces that have no
+    /// endpoint any more; detach from them before [`Self::forget_endpoints`].
     pub fn apply(
         &mut self,
         maps: &mut Maps,
