@@ -35,6 +35,7 @@ unpack() {
     step "unpacking Debian's $package into $WEIR_CACHE/tools/$package"
     folder=$(mktemp -d)
     (cd "$folder" && apt-get download -qq -o APT::Sandbox::User=root "$package")
+    mkdir -p "$WEIR_CACHE/tools"
     dpkg -x "$folder"/"$package"_*.deb "$WEIR_CACHE/tools/$package"
     rm -r "$folder"
 }

@@ -27,7 +27,8 @@ const EVERYTHING: u16 = (libc::ETH_P_ALL as u16).to_be();
 const PACKET_IGNORE_OUTGOING: i32 = 23;
 /// What an ear may miss while nobody drains it: none of a test's frames.
 const HEARD_BYTES: i32 = 32 << 20;
-/// A frame is an attack's if these stand in it, before its number.
+/// A frame is an attack's if these stand in it, after its number: servers acknowledge a sequence
+/// number that is a tag by the next ones, which then are no tags.
 const MAGIC: [u8; 2] = [0xa7, 0x5e];
 
 /// Proof that this thread is in a netns of a lab. It cannot leave the thread.
@@ -70,7 +71,7 @@ impl Tag {
     pub fn next() -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(1);
         let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-        Self([MAGIC[0], MAGIC[1], high, low])
+        Self([high, low, MAGIC[0], MAGIC[1]])
     }
 
     /// So many bytes of it: whatever part of them arrives shows where it came from.
@@ -147,7 +148,7 @@ impl Ear {
 fn tags(frame: &[u8]) -> impl Iterator<Item = Tag> {
     frame
         .windows(4)
-        .filter(|bytes| bytes.starts_with(&MAGIC))
+        .filter(|bytes| bytes.ends_with(&MAGIC))
         .map(|bytes| Tag(bytes.try_into().expect("four bytes")))
 }
 
