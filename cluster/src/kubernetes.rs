@@ -19,7 +19,6 @@ mod store;
 mod watch;
 
 use std::{
-    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -32,7 +31,7 @@ pub use kinds::{RESOURCES, Resource};
 pub use shallow::Shallow;
 pub use store::{PolicyState, Store};
 
-use crate::{index::Options, objects::PodPlacement, reading::Reading};
+use crate::{index::Options, reading::Reading};
 
 /// How long changes gather before they are told: a rollout changes many objects at once.
 const QUIET: Duration = Duration::from_millis(10);
@@ -52,27 +51,6 @@ struct Shared {
     changed: Notify,
     /// A kind is in step again: the server answers.
     back: Notify,
-}
-
-/// A pod's interface as a CNI plugin told it, before the API knows of it.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Attachment {
-    /// The container runtime's id of the pod's sandbox.
-    pub container: String,
-    /// Namespace of the pod.
-    pub namespace: String,
-    /// Name of the pod.
-    pub name: String,
-    /// `metadata.uid`: a new pod may have the name of an old one. Empty where the runtime does not
-    /// tell it.
-    pub uid: String,
-    /// The veth on the node's side.
-    pub interface: String,
-    /// The pod's network namespace, a path.
-    pub netns: String,
-    /// The pod's addresses, in their one form.
-    #[serde(deserialize_with = "weir_policy::model::address::deserialize_list")]
-    pub addresses: Vec<IpAddr>,
 }
 
 /// A kind that is not up to date.
@@ -150,24 +128,17 @@ impl ClusterSource {
         self.shared.lock().policies()
     }
 
-    /// The objects as they are known. `attachments` are pods whose interface is known before the
-    /// API knows of their addresses.
+    /// The objects as they are known.
     ///
     /// Interfaces and network namespaces that pods name in annotations do not count here: whoever
     /// may create a pod could take another's.
-    pub fn read(&self, attachments: &[Attachment]) -> Reading {
+    pub fn read(&self) -> Reading {
         let store = self.shared.lock();
-        let (mut world, mut placements) = store.index().world(&self.options);
+        let (world, mut placements) = store.index().world(&self.options);
         let problems = store.problems();
         drop(store);
-        for (pod, placement) in world.pods.iter_mut().zip(&mut placements) {
+        for placement in &mut placements {
             (placement.interface, placement.netns) = (None, None);
-            if let Some(attachment) = attachments.iter().find(|a| a.is_of(placement)) {
-                placement.interface = Some(attachment.interface.clone());
-                if pod.addresses.is_empty() {
-                    pod.addresses.clone_from(&attachment.addresses);
-                }
-            }
         }
         Reading {
             world,
@@ -191,15 +162,5 @@ impl Drop for Again<'_> {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-// === impl Attachment ===
-
-impl Attachment {
-    /// Whether it is the pod's.
-    pub fn is_of(&self, placement: &PodPlacement) -> bool {
-        (&self.namespace, &self.name) == (&placement.namespace, &placement.name)
-            && (self.uid.is_empty() || self.uid == placement.uid)
     }
 }

@@ -1,14 +1,12 @@
 //! The real `weir agent` and `weir proxy` of a lab: starting them and speaking with the agent.
 
-use std::fmt;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use weir_link::tools::{Asks, Client, ClientError, Explain, Sync, Synced};
+use weir_policy::verdict::{Flow, HttpRequest};
 
 use crate::host::enter::Entrance;
 use crate::host::process::{self, Process};
@@ -24,40 +22,6 @@ const METRICS: &str = "127.0.0.1:9965";
 const ANSWER: Duration = Duration::from_secs(60);
 /// Between two questions whether the proxy has come.
 const AGAIN: Duration = Duration::from_millis(20);
-
-/// What is in force after a sync.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct Report {
-    pub revision: u64,
-    /// Objects that could not be honoured as they are written.
-    pub problems: Vec<Problem>,
-    /// Pods under enforcement.
-    pub endpoints: u64,
-    /// Whether the proxy has acknowledged this revision.
-    pub proxy: bool,
-    /// Pods of this node whose link could not be put under policy.
-    pub unmanaged: Vec<Unmanaged>,
-}
-
-/// A pod without enforcement, and why.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct Unmanaged {
-    pub pod: String,
-    pub reason: String,
-}
-
-/// Why an object is not honoured.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct Problem {
-    /// Missing where a file could not be read at all.
-    pub object: Option<String>,
-    pub field: Option<String>,
-    pub reason: String,
-    pub file: Option<String>,
-}
 
 /// Which of the two processes of Weir.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,23 +39,6 @@ pub struct Question {
     pub port: u16,
     /// Method and path of a request.
     pub http: Option<(String, String)>,
-}
-
-// === impl Problem ===
-
-impl fmt::Display for Problem {
-    /// `NetworkPolicy/default/x: spec.ingress[0].ports[0]: reason`
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for part in [
-            self.object.as_ref().or(self.file.as_ref()),
-            self.field.as_ref(),
-        ] {
-            if let Some(part) = part.filter(|part| !part.is_empty()) {
-                write!(f, "{part}: ")?;
-            }
-        }
-        f.write_str(&self.reason)
-    }
 }
 
 // === impl Part ===
@@ -119,9 +66,9 @@ pub fn start(layout: &Layout, state: &mut State, index: usize, part: Part) -> Re
     if part.process(place).is_some_and(Process::is_alive) {
         return Ok(());
     }
-    let name = layout.agent_name(node);
+    let instance = layout.instance(node)?;
     let manifests = layout.manifests();
-    let mut arguments = vec![part.word().into(), "--name".into(), name.into()];
+    let mut arguments = vec![part.word().into(), "--name".into(), instance.name().into()];
     if part == Part::Agent {
         arguments.push("--manifests".into());
         arguments.push(manifests.into_os_string());
@@ -151,7 +98,7 @@ pub fn wait_ready(layout: &Layout, node: &NodeState) -> Result<()> {
 
 /// Makes the agent read its sources now and waits until all of it is in force. A proxy that runs
 /// must acknowledge it too; one that died is only reported.
-pub fn sync(layout: &Layout, state: &State) -> Result<Report> {
+pub fn sync(layout: &Layout, state: &State) -> Result<Synced> {
     let mut reports = Vec::new();
     for node in &state.nodes {
         reports.push(sync_node(layout, node)?);
@@ -160,21 +107,17 @@ pub fn sync(layout: &Layout, state: &State) -> Result<Report> {
     let proxy = reports.iter().all(|report| report.proxy);
     // Objects are the same everywhere, and so are the problems with them.
     let first = reports.into_iter().next().unwrap_or_default();
-    Ok(Report {
+    Ok(Synced {
         endpoints,
         proxy,
         ..first
     })
 }
 
-fn sync_node(layout: &Layout, node: &NodeState) -> Result<Report> {
+fn sync_node(layout: &Layout, node: &NodeState) -> Result<Synced> {
     let deadline = Instant::now() + ANSWER;
     loop {
-        let stream = connect(layout, node);
-        let answer = stream.and_then(|stream| ask(stream, &json!({"command": "sync"})));
-        let answer = answer.map_err(|error| with_logs(layout, &error))?;
-        let report: Report = serde_json::from_value(answer)
-            .context("the agent's answer to sync is not understood")?;
+        let report = ask(layout, node, Sync {}).map_err(|error| with_logs(layout, &error))?;
         if let Some(pod) = report.unmanaged.first() {
             bail!("pod {} is not under policy: {}", pod.pod, pod.reason);
         }
@@ -187,24 +130,30 @@ fn sync_node(layout: &Layout, node: &NodeState) -> Result<Report> {
 }
 
 /// What the first node's agent says about one flow, and why.
-pub fn explain(layout: &Layout, state: &State, question: &Question) -> Result<Value> {
-    let mut command = json!({
-        "command": "explain",
-        "from": question.from,
-        "to": question.to,
-        "protocol": question.protocol,
-        "port": question.port,
-    });
-    if let Some((method, path)) = &question.http {
-        command["http"] = json!({ "method": method, "path": path });
-    }
+pub fn explain(
+    layout: &Layout,
+    state: &State,
+    question: &Question,
+) -> Result<<Explain as Asks>::Answer> {
     let node = state.nodes.first().context("a lab without nodes")?;
-    ask(connect(layout, node)?, &command)
+    let http = question.http.as_ref().map(|(method, path)| HttpRequest {
+        method: method.clone(),
+        path: path.clone(),
+        ..HttpRequest::default()
+    });
+    let flow = Flow {
+        from: question.from.clone(),
+        to: question.to.clone(),
+        protocol: serde_json::from_value(question.protocol.clone().into())?,
+        port: Some(question.port),
+        http,
+    };
+    ask(layout, node, Explain(flow))
 }
 
 /// Waits for the agent's socket as long as the agent lives.
 fn connect(layout: &Layout, node: &NodeState) -> Result<UnixStream> {
-    let socket = layout.agent_socket(node.node);
+    let socket = layout.instance(node.node)?.agent_socket();
     let agent = node.agent.context("this lab has no agent")?;
     let mut stream = None;
     let mut died = false;
@@ -229,25 +178,16 @@ fn is_of(stream: &UnixStream, agent: Process) -> bool {
     getsockopt(stream, PeerCredentials).is_ok_and(|peer| peer.pid() == agent.pid)
 }
 
-/// One line of JSON there, one line back.
-fn ask(mut stream: UnixStream, command: &Value) -> Result<Value> {
-    stream
-        .set_read_timeout(Some(ANSWER))
-        .context("cannot set a time limit on the agent's socket")?;
-    stream
-        .write_all(format!("{command}\n").as_bytes())
-        .context("cannot write to weir agent")?;
-    let mut line = String::new();
-    BufReader::new(stream)
-        .read_line(&mut line)
-        .with_context(|| format!("weir agent did not answer {}", command["command"]))?;
-    let answer: Value = serde_json::from_str(&line)
-        .with_context(|| format!("weir agent closed the connection or answered {line:?}"))?;
-    if answer["ok"] == false || answer["error"].is_string() {
-        let reason = answer["error"].as_str().unwrap_or("no reason given");
-        return Err(anyhow!("weir agent: {reason}"));
-    }
-    Ok(answer)
+/// The answer of a node's agent, and of no agent before it.
+fn ask<Q: Asks>(layout: &Layout, node: &NodeState, question: Q) -> Result<Q::Answer> {
+    let stream = connect(layout, node)?;
+    let client = Client::new(&layout.instance(node.node)?.agent_socket()).answer_within(ANSWER);
+    client
+        .ask_over(stream, question)
+        .map_err(|error| match error {
+            ClientError::Refused { reason } => anyhow!("weir agent: {reason}"),
+            other => other.into(),
+        })
 }
 
 /// An error, and the ends of both logs, which say more.

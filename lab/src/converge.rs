@@ -11,7 +11,9 @@ use std::fs;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::agent::{self, Report};
+use weir_link::tools::Synced;
+
+use crate::agent;
 use crate::host::process::{self, Process};
 use crate::host::{link, netns, tool};
 use crate::layout::{DNS_V4, Layout};
@@ -65,7 +67,7 @@ impl Plan {
 }
 
 /// Makes the lab what its objects say and waits until it is in force.
-pub fn converge(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Report> {
+pub fn converge(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Synced> {
     let wanted: BTreeMap<String, u64> = plan
         .pods
         .iter()
@@ -97,7 +99,7 @@ pub fn converge(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Repor
     write_manifests(layout, state, plan)?;
     let report = match state.weir {
         true => agent::sync(layout, state)?,
-        false => Report::default(),
+        false => Synced::default(),
     };
     start::workloads(layout, state, plan)?;
     publish_services(layout, state, plan)?;

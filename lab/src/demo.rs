@@ -11,7 +11,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::agent::{Question, Report};
+use weir_link::tools::Synced;
+
+use crate::agent::Question;
 use crate::lab::{Lab, UpOptions};
 use steps::{Action, Check, Expected, Peer, STEPS};
 
@@ -105,7 +107,7 @@ fn act(lab: &Lab, action: &Action) -> Result<()> {
     for change in &applied.changes {
         show::said(&format!("{} {}", change.resource, change.what));
     }
-    let report: &Report = &applied.report;
+    let report: &Synced = &applied.report;
     show::problems(report);
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use weir_link::Instance;
 
 use crate::host::process::Process;
 use crate::host::{netns, process};
@@ -42,7 +43,7 @@ pub fn down(layout: &Layout, program: &Path) -> Result<bool> {
     }
     for node in Node::all(node::MOST) {
         remove_folder(&layout.pins(node))?;
-        remove_folder(&layout.agent_folder(node))?;
+        remove_folder(&layout.instance(node)?.run_dir())?;
     }
     remove_folder(layout.root())?;
     // Only the last lab can take the folders of all labs with it: they must be empty.
@@ -57,10 +58,15 @@ pub fn down(layout: &Layout, program: &Path) -> Result<bool> {
 /// What the agent pinned; a binary without this command has pinned nothing.
 fn clean_up_weir(layout: &Layout, program: &Path) {
     // The second node of a lab that has none has no folder either.
-    let made = |node: &Node| layout.agent_folder(*node).exists() || layout.pins(*node).exists();
-    for node in Node::all(node::MOST).filter(made) {
+    let made = |node: &Node, instance: &Instance| {
+        instance.run_dir().exists() || layout.pins(*node).exists()
+    };
+    for node in Node::all(node::MOST) {
+        let Some(instance) = layout.instance(node).ok().filter(|of| made(&node, of)) else {
+            continue;
+        };
         let result = Command::new(program)
-            .args(["cleanup", "--name", &layout.agent_name(node)])
+            .args(["cleanup", "--name", instance.name()])
             .output();
         drop(result);
     }

@@ -11,7 +11,9 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
-use crate::agent::{self, Part, Question, Report};
+use weir_link::tools::Synced;
+
+use crate::agent::{self, Part, Question};
 use crate::converge::{self, Plan, start};
 use crate::host::enter::Entrance;
 use crate::host::{self, link, process, tool};
@@ -67,7 +69,7 @@ pub struct Change {
 #[derive(Debug, Clone)]
 pub struct Applied {
     pub changes: Vec<Change>,
-    pub report: Report,
+    pub report: Synced,
 }
 
 // === impl UpOptions ===
@@ -91,7 +93,7 @@ impl Default for UpOptions {
 
 impl Lab {
     /// Makes a lab and returns when everything is in force; what fails leaves nothing behind.
-    pub fn up(options: UpOptions) -> Result<(Self, Report)> {
+    pub fn up(options: UpOptions) -> Result<(Self, Synced)> {
         names::check_lab_name(&options.name)?;
         host::check_root()?;
         tool::check_installed()?;
@@ -273,7 +275,7 @@ impl Lab {
     }
 
     /// Waits until everything that is applied is in force.
-    pub fn sync(&self) -> Result<Report> {
+    pub fn sync(&self) -> Result<Synced> {
         agent::sync(&self.layout, &self.state()?)
     }
 
@@ -281,15 +283,15 @@ impl Lab {
     pub fn agent_socket(&self) -> Result<PathBuf> {
         let state = self.state()?;
         let node = state.nodes.first().context("a lab without nodes")?;
-        Ok(self.layout.agent_socket(node.node))
+        Ok(self.layout.instance(node.node)?.agent_socket())
     }
 
     /// The sockets of the agents' observers, one for each node.
     pub fn observers(&self) -> Result<Vec<PathBuf>> {
         let state = self.state()?;
         let nodes = state.nodes.iter().map(|node| node.node);
-        let socket = |node| self.layout.agent_folder(node).join("hubble.sock");
-        Ok(nodes.map(socket).collect())
+        let socket = |node| Ok(self.layout.instance(node)?.observer_socket());
+        nodes.map(socket).collect()
     }
 
     /// What the agent would do with a flow, and why.
@@ -298,7 +300,7 @@ impl Lab {
     }
 
     /// Starts the agent or the proxy again if it died; a living one is ended first.
-    pub fn restart(&self, part: Part) -> Result<Report> {
+    pub fn restart(&self, part: Part) -> Result<Synced> {
         let _lock = lock(&self.layout)?;
         let mut state = self.state()?;
         for node in 0..state.nodes.len() {
@@ -392,7 +394,7 @@ fn make_root(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-fn make(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Report> {
+fn make(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Synced> {
     state.save(&layout.state())?;
     link::make_nodes(layout, state)?;
     let world = ["lab", "workload", "echo", "--pod", "world", "--tcp", "80"];

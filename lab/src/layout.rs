@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
+use weir_link::{Instance, instance::InstanceNameError};
+
 use crate::node::Node;
 
 /// Folder of all labs.
@@ -49,16 +51,15 @@ impl Layout {
         &self.name
     }
 
-    /// The name under which the agent and the proxy run.
-    pub fn agent_name(&self, node: Node) -> String {
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn agent_name(&self, node: Node) -> String {
         match node {
             Node::FIRST => format!("weir-lab-{}", self.name),
             _ => format!("weir-lab-{}-{}", self.name, node.suffix()),
         }
-    }
-
-    pub fn root(&self) -> &Path {
-        &self.root
     }
 
     /// The folder that the agent watches.
@@ -91,12 +92,9 @@ impl Layout {
         self.root.join("etc").join(format!("{namespace}_{pod}"))
     }
 
-    pub fn agent_socket(&self, node: Node) -> PathBuf {
-        self.agent_folder(node).join("agent.sock")
-    }
-
-    pub fn agent_folder(&self, node: Node) -> PathBuf {
-        Path::new("/run/weir").join(self.agent_name(node))
+    /// The agent and the proxy of a node.
+    pub fn instance(&self, node: Node) -> Result<Instance, InstanceNameError> {
+        Instance::new(&self.agent_name(node))
     }
 
     pub fn pins(&self, node: Node) -> PathBuf {

@@ -28,7 +28,7 @@ mod store;
 mod target;
 pub mod workload;
 
-pub use agent::{Part, Problem, Question, Report, Unmanaged};
+pub use agent::{Part, Question};
 pub use lab::{Applied, Change, Lab, RunPod, UpOptions};
 pub use object::kind::from_word as kind_from_word;
 pub use object::read::{value_from_yaml, value_to_yaml};

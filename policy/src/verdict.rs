@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A flow to be judged.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Flow {
     /// Who opens it: `NAMESPACE/POD` or an address.
@@ -38,7 +38,7 @@ pub struct Flow {
 }
 
 /// A request on a flow.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpRequest {
     /// Method; `GET` where missing.

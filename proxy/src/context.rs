@@ -6,14 +6,10 @@ use std::{
 };
 
 use tokio::sync::watch;
+use weir_link::proxy::{Counters, L7Flow};
 use weir_policy::http::Judge;
 
-use crate::{
-    counters::Counters,
-    datapath::Datapath,
-    dns::learn::Teller,
-    flow::{FlowSender, L7Flow},
-};
+use crate::{datapath::Datapath, dns::learn::Teller, flow::FlowSender};
 
 /// Limits that the command line sets.
 #[derive(Debug, Clone, Copy)]

@@ -9,11 +9,10 @@ pub mod chunked;
 pub mod framing;
 pub mod head;
 pub mod old;
-pub mod refusal;
 pub mod request;
 pub mod response;
 pub mod rewrite;
 pub mod target;
 pub mod upgrade;
 
-pub use refusal::Refusal;
+pub use weir_link::proxy::Refusal;

@@ -32,7 +32,6 @@
 
 pub mod buffer;
 pub mod context;
-pub mod counters;
 pub mod datapath;
 pub mod dns;
 pub mod engine;

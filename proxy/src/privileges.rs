@@ -9,13 +9,10 @@ use std::{fs, io};
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::{prctl, resource};
 use thiserror::Error;
+use weir_link::proxy::USER;
 
 use crate::sys;
 
-/// User and group of a running proxy: nobody else's. Neither Debian (65000 to 65533 are reserved) nor
-/// systemd (65520 to 65533 are never given out) uses it, no entry in a user database is needed, and
-/// it is not `nobody` (65534), which is every second container's.
-pub const USER: u32 = 65523;
 /// What stays: IP_TRANSPARENT, and SO_MARK (Linux 5.17 and later), need it.
 const KEPT: Capability = Capability::CAP_NET_RAW;
 

@@ -4,13 +4,7 @@
 //! listeners and gives up its privileges), give up our own, prove that no thread kept any, and
 //! only then read the first byte from anyone.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{io, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use thiserror::Error;
 use tokio::{
@@ -18,17 +12,17 @@ use tokio::{
     sync::{oneshot, watch},
     time,
 };
+use weir_link::{
+    Instance,
+    proxy::{Counters, Hello, ListenerInfo, PROTOCOL},
+};
 use weir_policy::model::Direction;
 
 use crate::{
     context::Limits,
-    counters::Counters,
     dns::learn::Teller,
     flow::FlowSender,
-    link::{
-        protocol::{Hello, ListenerInfo, PROTOCOL},
-        proxy::ProxyEnd,
-    },
+    link::ProxyEnd,
     privileges::{self, PrivilegeError},
     worker::{Place, Worker, WorkerError, WorkerSpec, spawn_worker},
 };
@@ -54,18 +48,13 @@ pub struct ProxyConfig {
 }
 
 impl ProxyConfig {
-    /// The set-up of an instance on a node: namespaces `/run/netns/NAME-ingress` and
-    /// `NAME-egress`, socket `/run/weir/NAME/proxy.sock`.
-    pub fn of_instance(name: &str, workers: usize, limits: Limits) -> Self {
-        let netns =
-            |side: &str| Place::Netns(Path::new("/run/netns").join(format!("{name}-{side}")));
+    /// The set-up of an instance on a node, in its two network namespaces.
+    pub fn of_instance(instance: &Instance, workers: usize, limits: Limits) -> Self {
+        let place = |direction| (direction, Place::Netns(instance.netns_path(direction)));
         Self {
-            places: vec![
-                (Direction::Ingress, netns("ingress")),
-                (Direction::Egress, netns("egress")),
-            ],
+            places: Direction::BOTH.map(place).into(),
             workers,
-            socket: Path::new("/run/weir").join(name).join("proxy.sock"),
+            socket: instance.proxy_socket(),
             limits,
             drop_privileges: true,
         }

@@ -50,26 +50,6 @@ fn switch_on(socket: &Socket, level: libc::c_int, option: libc::c_int) -> io::Re
     Ok(())
 }
 
-/// The number of the network namespace that a socket was made in (`SO_NETNS_COOKIE`).
-///
-/// # Errors
-/// Whatever getsockopt says; `ENOPROTOOPT` before Linux 5.14.
-pub fn netns_cookie(socket: &impl AsRawFd) -> io::Result<u64> {
-    let mut cookie: u64 = 0;
-    let mut length = size_of::<u64>() as libc::socklen_t;
-    // SAFETY: the pointers and the length describe `cookie`, which lives through the call.
-    check(libc::c_long::from(unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_NETNS_COOKIE,
-            (&raw mut cookie).cast(),
-            &raw mut length,
-        )
-    }))?;
-    Ok(cookie)
-}
-
 /// Makes [`receive_marked`] work: each datagram tells its mark and the address it was sent to.
 ///
 /// # Errors

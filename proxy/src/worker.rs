@@ -16,16 +16,16 @@ use tokio::{
     sync::{Semaphore, watch},
     time,
 };
+use weir_link::proxy::Counters;
 use weir_policy::{http::Judge, model::Direction};
 
 use crate::{
     context::{Context, Limits, PolicyCell},
-    counters::Counters,
     datapath::{Datapath, open_listener, open_query_socket},
     dns::{self, learn::Teller},
     engine,
     flow::FlowSender,
-    link::proxy::Published,
+    link::Published,
     privileges::{self, PrivilegeError},
     sys,
 };

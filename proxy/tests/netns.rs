@@ -23,14 +23,13 @@ use nix::{
     unistd::Pid,
 };
 use socket2::{Domain, Socket, Type};
+use weir_link::{
+    Instance,
+    proxy::{AgentEnd, EventKind, L7Flow, Outcome, Trusted},
+};
 use weir_policy::{l7::L7Table, model::Direction};
 use weir_proxy::{
     context::Limits,
-    flow::{L7Flow, Outcome},
-    link::{
-        agent::{AgentEnd, EventKind},
-        trust::Trusted,
-    },
     process::{self, ProxyConfig},
 };
 
@@ -39,9 +38,13 @@ const SERVER: &str = "10.9.2.2:80";
 const SERVER6: &str = "[fd09:2::2]:80";
 const SOON: Duration = Duration::from_secs(20);
 
+fn instance() -> Instance {
+    Instance::new("weirt").expect("a name")
+}
+
 fn main() -> ExitCode {
     if let Ok(socket) = env::var("WEIR_TEST_PROXY") {
-        let mut config = ProxyConfig::of_instance("weirt", 2, Limits::default());
+        let mut config = ProxyConfig::of_instance(&instance(), 2, Limits::default());
         config.socket = socket.into();
         return match process::run(config) {
             Ok(()) => ExitCode::SUCCESS,
@@ -222,7 +225,7 @@ async fn test() {
     // The proxy's user must be able to reach the socket.
     sh(&format!("chmod 755 {}", folder.path().display()));
     let path = folder.path().join("weirt/proxy.sock");
-    let mut agent = AgentEnd::bind(&path, Trusted::of_instance("weirt").unwrap()).unwrap();
+    let mut agent = AgentEnd::bind(&path, Trusted::of_instance(&instance()).unwrap()).unwrap();
     let proxy = Command::new(env::current_exe().unwrap())
         .env("WEIR_TEST_PROXY", &path)
         .spawn()

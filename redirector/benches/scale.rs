@@ -12,6 +12,7 @@ use std::{
 
 use aya::programs::{TestRun, TestRunOptions};
 use weir_abi::policy::Config;
+use weir_link::Instance;
 use weir_policy::{
     compile::{Compiler, Local},
     http::{Judge, Request, RequestFlow},
@@ -23,7 +24,7 @@ use weir_policy::{
     },
 };
 use weir_redirector::{
-    Instance,
+    MapSizes, Pins,
     lower::{Placement, lower},
     maps::Maps,
     programs::Programs,
@@ -149,7 +150,7 @@ fn verdicts(node: &mut Node) {
 
 /// The kernel side of one node, and its compiler.
 struct Node {
-    instance: Instance,
+    pins: Pins,
     programs: Programs,
     maps: Maps,
     installed: Installed,
@@ -160,13 +161,13 @@ struct Node {
 
 impl Node {
     fn new() -> Self {
-        let instance =
-            Instance::new(&format!("bench-scale-{}", std::process::id())).expect("a name");
-        instance.prepare().expect("root and bpffs");
-        let mut programs = Programs::load(&instance).expect("the kernel takes the programs");
+        let name = format!("bench-scale-{}", std::process::id());
+        let pins = Pins::new(Instance::new(&name).expect("a name"), MapSizes::default());
+        pins.prepare().expect("root and bpffs");
+        let mut programs = Programs::load(&pins).expect("the kernel takes the programs");
         let maps = Maps::take(&mut programs).expect("all maps are there");
         Self {
-            instance,
+            pins,
             programs,
             maps,
             installed: Installed::default(),
@@ -252,7 +253,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.instance.remove().ok();
+        self.pins.remove().ok();
     }
 }
 

@@ -6,13 +6,17 @@ use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, Ri
 use weir_abi::{
     Address,
     conntrack::{Connection, ConnectionKey, DENIED, Share, SlotKey, TRANSLATION},
-    counter, listener,
+    listener,
     policy::{AddressValue, Config, Endpoint, PolicyKey, PolicyValue, direction},
     protocol,
     service::{Backend, BackendKey, Service, ServiceKey},
 };
 
-use crate::programs::{Programs, ProgramsError};
+use crate::{
+    counters::Counters,
+    fill::Rooms,
+    programs::{Programs, ProgramsError},
+};
 
 /// The maps that user space works on.
 pub struct Maps {
@@ -26,8 +30,8 @@ pub struct Maps {
     pub(crate) conntrack: HashMap<MapData, ConnectionKey, Connection>,
     pub(crate) slots: HashMap<MapData, SlotKey, ConnectionKey>,
     pub(crate) shares: Array<MapData, Share>,
-    /// Entries that `conntrack` can hold.
-    pub(crate) room: u32,
+    /// Entries that maps can hold.
+    pub(crate) rooms: Rooms,
     listeners: SockMap<MapData>,
     counters: PerCpuArray<MapData, u64>,
 }
@@ -38,14 +42,11 @@ impl std::fmt::Debug for Maps {
     }
 }
 
-/// A counter of the programs by name.
-pub type Counter = (&'static str, u64);
-
 impl Maps {
     /// Takes the maps from the loaded programs.
     pub fn take(programs: &mut Programs) -> Result<Self, ProgramsError> {
         Ok(Self {
-            room: programs.room("CONNTRACK")?,
+            rooms: Rooms::of(programs)?,
             config: take(programs, "CONFIG")?,
             endpoints: take(programs, "ENDPOINTS")?,
             interfaces: take(programs, "INTERFACES")?,
@@ -77,13 +78,9 @@ impl Maps {
             .set(listener::slot(direction, v6, udp), listener, 0)
     }
 
-    /// What the programs counted, over all CPUs, in order of the slots.
-    pub fn counters(&self) -> Result<Vec<Counter>, MapError> {
-        counter::NAMES
-            .iter()
-            .zip(0u32..)
-            .map(|(name, slot)| Ok((*name, self.counters.get(&slot, 0)?.iter().sum())))
-            .collect()
+    /// What the programs counted, over all CPUs.
+    pub fn counters(&self) -> Result<Counters, MapError> {
+        Counters::read(|slot| Ok(self.counters.get(&slot, 0)?.iter().sum()))
     }
 
     /// Endpoints with the other ends of their tracked TCP connections that have not ended.

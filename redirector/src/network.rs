@@ -20,7 +20,7 @@ use std::{fs, io, os::fd::OwnedFd, path::PathBuf};
 
 use weir_policy::model::Direction;
 
-use crate::instance::Instance;
+use weir_link::Instance;
 
 /// Name of the private link inside the proxy's network namespaces.
 pub const INSIDE: &str = "weir1";

@@ -20,7 +20,7 @@ use aya::{
     },
 };
 
-use crate::instance::Instance;
+use crate::pins::Pins;
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weir-ebpf.o"));
 
@@ -116,11 +116,11 @@ pub enum Hook {
 
 impl Programs {
     /// Loads the programs; maps that an earlier agent pinned are taken over.
-    pub fn load(instance: &Instance) -> Result<Self, ProgramsError> {
-        let pins = instance.pins();
+    pub fn load(pinned: &Pins) -> Result<Self, ProgramsError> {
+        let pins = pinned.maps();
         let mut loader = EbpfLoader::new();
         loader.default_map_pin_directory(&pins);
-        for (map, entries) in instance.sizes().maps() {
+        for (map, entries) in pinned.sizes().maps() {
             loader.map_max_entries(map, entries);
         }
         let mut ebpf = loader.load(OBJECT).map_err(|source| {
@@ -140,7 +140,7 @@ impl Programs {
         }
         Ok(Self {
             ebpf,
-            links: instance.links(),
+            links: pinned.links(),
         })
     }
 
@@ -155,7 +155,7 @@ impl Programs {
     pub fn room(&self, name: &str) -> Result<u32, ProgramsError> {
         let missing = || ProgramsError::Missing { name: name.into() };
         let map = self.ebpf.map(name).ok_or_else(missing)?;
-        let Map::HashMap(map) = map else {
+        let (Map::HashMap(map) | Map::LpmTrie(map)) = map else {
             return Err(missing());
         };
         let info = map.info().map_err(|source| ProgramsError::Map {
@@ -353,13 +353,15 @@ mod tests {
 
     #[test]
     fn the_kernel_takes_all_programs() {
-        let instance = Instance::new(&format!("test-load-{}", std::process::id())).expect("name");
-        instance.prepare().expect("root and bpffs");
-        let loaded = Programs::load(&instance);
+        let name = format!("test-load-{}", std::process::id());
+        let instance = weir_link::Instance::new(&name).expect("name");
+        let pins = Pins::new(instance, crate::MapSizes::default());
+        pins.prepare().expect("root and bpffs");
+        let loaded = Programs::load(&pins);
         if let Err(ProgramsError::Program { program, source }) = &loaded {
             panic!("{program}: {}", with_causes(source));
         }
         loaded.expect("all programs load");
-        instance.remove().expect("pins go");
+        pins.remove().expect("pins go");
     }
 }

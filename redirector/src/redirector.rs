@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use aya::maps::{MapData, MapError, RingBuf};
+use aya::maps::MapError;
 use nix::time::ClockId;
 use weir_abi::policy::Config;
 use weir_policy::{
@@ -17,16 +17,19 @@ use weir_policy::{
 };
 
 use crate::{
+    counters::Counters,
+    events::Events,
+    fill::Fill,
     guard::Guarded,
-    instance::{Instance, InstanceError, pod_pins},
     kernel,
     lower::lower,
-    maps::{self, Counter, Maps},
+    maps::{self, Maps},
     network::{
         INSIDE, Network, NetworkError,
         interface::{Interfaces as _, Kernel},
         netns, outside, time_wait,
     },
+    pins::{Pins, PinsError, pod_pins},
     place::{Places, PodInterface, Unmanaged, place},
     programs::{Hook, Programs, ProgramsError},
     shares::{Tracked, share},
@@ -63,7 +66,7 @@ pub struct Redirector {
 pub enum RedirectorError {
     /// Its folders.
     #[error(transparent)]
-    Instance(#[from] InstanceError),
+    Pins(#[from] PinsError),
     /// Its programs.
     #[error(transparent)]
     Programs(#[from] ProgramsError),
@@ -96,25 +99,25 @@ struct Indices {
 impl Redirector {
     /// Loads the programs, makes or adopts the private networks, and reads what is in force. Where
     /// there was no instance of this name, a failure leaves none.
-    pub fn open(instance: &Instance) -> Result<Self, RedirectorError> {
+    pub fn open(pins: &Pins) -> Result<Self, RedirectorError> {
         kernel::check()?;
         // Where that cannot be told, what may be there stays.
-        let fresh = matches!(instance.pin_root().try_exists(), Ok(false));
-        let opened = Self::make_or_adopt(instance);
+        let fresh = matches!(pins.root().try_exists(), Ok(false));
+        let opened = Self::make_or_adopt(pins);
         if opened.is_err() && fresh {
             // The first error says what went wrong; a second one would only hide it.
-            Self::remove(instance).ok();
+            Self::remove(pins).ok();
         }
         opened
     }
 
-    fn make_or_adopt(instance: &Instance) -> Result<Self, RedirectorError> {
-        instance.prepare()?;
+    fn make_or_adopt(pins: &Pins) -> Result<Self, RedirectorError> {
+        pins.prepare()?;
         let interfaces = Kernel::open().map_err(RedirectorError::Interfaces)?;
         // Of every version: what an agent of another one attached must not go before this one's
         // programs stand in its place.
-        let pinned = instance.pinned_interfaces()?;
-        let mut programs = Programs::load(instance)?;
+        let pinned = pins.pinned_interfaces()?;
+        let mut programs = Programs::load(pins)?;
         let maps = Maps::take(&mut programs)?;
         let installed = Installed::read(&maps)?;
         // Where maps are adopted, every connection is in them.
@@ -122,8 +125,8 @@ impl Redirector {
             true => monotonic() + u64::try_from(OLDER.as_nanos()).unwrap_or(0),
             false => 0,
         };
-        let ingress = Network::ensure(instance, Direction::Ingress, DEFAULT_MTU)?;
-        let egress = Network::ensure(instance, Direction::Egress, DEFAULT_MTU)?;
+        let ingress = Network::ensure(pins.instance(), Direction::Ingress, DEFAULT_MTU)?;
+        let egress = Network::ensure(pins.instance(), Direction::Egress, DEFAULT_MTU)?;
         for network in [&ingress, &egress] {
             attach_network(&mut programs, network)?;
         }
@@ -243,7 +246,7 @@ impl Redirector {
             ingress_link: self.ingress.link,
             egress_link: self.egress.link,
             proxy_ready: u32::from(self.proxy_ready),
-            share: share(self.maps.room, desired.endpoints.len()),
+            share: share(self.maps.rooms.conntrack(), desired.endpoints.len()),
         };
         // What is not desired was released above, or denies: nothing is stale.
         let stale = self
@@ -343,13 +346,13 @@ impl Redirector {
     }
 
     /// What the programs counted.
-    pub fn counters(&self) -> Result<Vec<Counter>, RedirectorError> {
+    pub fn counters(&self) -> Result<Counters, RedirectorError> {
         Ok(self.maps.counters()?)
     }
 
-    /// Entries of each map that policy fills, by the map's name.
-    pub fn sizes(&self) -> [(&'static str, usize); 5] {
-        self.installed.sizes()
+    /// How full the maps are; `tracked` is what the connection table holds.
+    pub fn fill(&self, tracked: Tracked) -> Vec<Fill> {
+        self.maps.rooms.fill(self.installed.sizes(), tracked)
     }
 
     /// What is tracked.
@@ -370,9 +373,9 @@ impl Redirector {
         ])
     }
 
-    /// The ring buffer of new verdicts; once.
-    pub fn take_events(&mut self) -> Result<RingBuf<MapData>, RedirectorError> {
-        Ok(maps::take_events(&mut self.programs)?)
+    /// The ring of new verdicts; once.
+    pub fn take_events(&mut self) -> Result<Events, RedirectorError> {
+        Ok(Events::new(maps::take_events(&mut self.programs)?))
     }
 
     /// A loaded program, for test runs against the engine.
@@ -381,10 +384,10 @@ impl Redirector {
     }
 
     /// Removes everything of an instance: links, maps, private networks, folders.
-    pub fn remove(instance: &Instance) -> Result<(), RedirectorError> {
-        instance.remove()?;
+    pub fn remove(pins: &Pins) -> Result<(), RedirectorError> {
+        pins.remove()?;
         for direction in Direction::BOTH {
-            Network::remove(instance, direction)?;
+            Network::remove(pins.instance(), direction)?;
         }
         Ok(())
     }

@@ -1,19 +1,21 @@
 //! `weir agent`: keeps this node's kernel and proxy in step with the objects.
 
+mod observing;
+mod reporting;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use ipnet::IpNet;
 use tokio::signal::unix::{SignalKind, signal};
-use weir_redirector::{Instance, MapSize};
+use weir_agent::{Agent, Options, Origin, alone, cni::Chain};
+use weir_link::Instance;
+use weir_redirector::{MapSize, MapSizes, Pins, Redirector};
 
-use crate::{
-    agent::{Agent, ObserveOptions, Origin, ReportOptions, alone::alone},
-    cni::chain::Chain,
-    kubernetes,
-    manifests::Named,
-};
+use crate::{kubernetes, manifests::Named};
+use observing::ObserveFlags;
+use reporting::ReportFlags;
 
 const EXAMPLES: &str = "Examples:
   weir agent --manifests /etc/weir/manifests
@@ -84,9 +86,9 @@ pub struct AgentCommand {
     #[command(flatten)]
     cluster_name: Named,
     #[command(flatten)]
-    observe: ObserveOptions,
+    observe: ObserveFlags,
     #[command(flatten)]
-    reporting: ReportOptions,
+    reporting: ReportFlags,
 }
 
 /// Remove everything an agent of this name has made: programs, maps, private networks, sockets.
@@ -104,7 +106,8 @@ impl AgentCommand {
     pub fn run(self) -> Result<()> {
         require_root("weir agent")?;
         weir_gate::descriptors::raise()?;
-        let instance = Instance::new(&self.name)?.with_sizes(self.map_size.into_iter().collect());
+        let instance = Instance::new(&self.name)?;
+        let pins = Pins::new(instance.clone(), self.map_size.into_iter().collect());
         let node = match self.node {
             Some(node) => node,
             None => nix::unistd::gethostname()
@@ -117,7 +120,7 @@ impl AgentCommand {
             .enable_all()
             .build()?;
         runtime.block_on(async move {
-            let _alone = alone(&instance).await?;
+            let _alone = alone(&pins).await?;
             let origin = match self.cluster {
                 true => Origin::Cluster(
                     kubernetes::client(self.kubeconfig.as_deref()).await?,
@@ -134,15 +137,15 @@ impl AgentCommand {
                     socket: instance.agent_socket(),
                     open_without_agent: self.cni_open,
                 });
-            let agent = Agent::start(
-                instance,
+            let agent = Agent::start(Options {
+                observe: self.observe.options(&instance),
+                pins,
                 origin,
                 node,
-                self.pod_cidr,
-                &self.observe,
-                self.reporting,
-                self.health,
-            )
+                pod_ranges: self.pod_cidr,
+                report: self.reporting.into(),
+                health: self.health,
+            })
             .await?;
             // Only now: a pod that starts finds an agent.
             if let Some(chain) = chain {
@@ -160,7 +163,8 @@ impl AgentCommand {
 impl CleanupCommand {
     pub fn run(self) -> Result<()> {
         require_root("weir cleanup")?;
-        weir_redirector::Redirector::remove(&Instance::new(&self.name)?)?;
+        let instance = Instance::new(&self.name)?;
+        Redirector::remove(&Pins::new(instance, MapSizes::default()))?;
         if self.hold {
             eprintln!("nothing of instance {} is left on this node", self.name);
             wait_for_the_end()?;

@@ -1,21 +1,14 @@
 //! Questions put to a running agent over its control socket.
 
-use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    os::unix::net::UnixStream,
-    path::{Path, PathBuf},
-    time::Duration,
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+use weir_link::{
+    Instance,
+    tools::{Asks, Client},
 };
 
-use anyhow::{Context as _, Result, bail};
-use clap::Args;
-use serde_json::{Value, json};
-use weir_redirector::Instance;
-
 use crate::screen::{Output, emit, emit_json};
-
-/// An agent that says nothing for so long is stuck.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Which agent is asked.
 #[derive(Debug, Clone, Args)]
@@ -29,17 +22,23 @@ pub struct WhichAgent {
 }
 
 impl WhichAgent {
-    /// The answer to a command without arguments.
-    pub fn ask(&self, command: &str) -> Result<Value> {
-        ask(&self.socket()?, &json!({"command": command}))
-    }
-
-    fn socket(&self) -> Result<PathBuf> {
+    /// The answer to a question.
+    pub fn ask<Q: Asks>(&self, question: Q) -> Result<Q::Answer> {
         match &self.lab {
-            Some(lab) => weir_lab::Lab::open(lab)?.agent_socket(),
-            None => Ok(Instance::new(&self.name)?.agent_socket()),
+            Some(lab) => of_lab(lab, question),
+            None => of_instance(&self.name, question),
         }
     }
+}
+
+/// The answer of the agent of an instance.
+pub fn of_instance<Q: Asks>(name: &str, question: Q) -> Result<Q::Answer> {
+    Ok(Client::new(&Instance::new(name)?.agent_socket()).ask(question)?)
+}
+
+/// The answer of the agent of a lab.
+pub fn of_lab<Q: Asks>(lab: &str, question: Q) -> Result<Q::Answer> {
+    Ok(Client::new(&weir_lab::Lab::open(lab)?.agent_socket()?).ask(question)?)
 }
 
 /// What to list, and how.
@@ -56,33 +55,23 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Asks a command, and shows the list of this name in its answer.
-    pub fn show(self, command: &str, list: &str, text: impl Fn(&Value) -> String) -> Result<()> {
-        let mut answer = self.agent.ask(command)?;
-        if let (Some(namespace), Some(items)) = (&self.namespace, answer[list].as_array_mut()) {
-            items.retain(|item| item["namespace"] == namespace.as_str());
+    /// Asks, keeps what is of the namespace asked for, and shows it.
+    pub fn show<Q: Asks>(
+        self,
+        question: Q,
+        narrow: impl Fn(&mut Q::Answer, &str),
+        text: impl Fn(&Q::Answer) -> String,
+    ) -> Result<()>
+    where
+        Q::Answer: Serialize,
+    {
+        let mut answer = self.agent.ask(question)?;
+        if let Some(namespace) = &self.namespace {
+            narrow(&mut answer, namespace);
         }
         match self.output {
             Output::Json => emit_json(&answer),
             Output::Text => Ok(emit(&text(&answer))?),
         }
     }
-}
-
-/// Asks the agent that listens at a path. A refusal is an error.
-pub fn ask(path: &Path, question: &Value) -> Result<Value> {
-    let mut stream = UnixStream::connect(path)
-        .with_context(|| format!("no agent answers at {}", path.display()))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(format!("{question}\n").as_bytes())?;
-    let mut line = String::new();
-    BufReader::new(stream)
-        .read_line(&mut line)
-        .with_context(|| format!("the agent at {} does not answer", path.display()))?;
-    let answer: Value = serde_json::from_str(&line)
-        .with_context(|| format!("the agent at {} answers {line:?}", path.display()))?;
-    if let Some(error) = answer.get("error").and_then(Value::as_str) {
-        bail!("{error}");
-    }
-    Ok(answer)
 }

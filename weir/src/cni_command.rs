@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use weir_redirector::Instance;
-
-use crate::cni::chain::{Chain, Outcome};
+use weir_agent::cni::{Chain, Outcome};
+use weir_link::Instance;
 
 const EXAMPLES: &str = "Examples:
   weir cni install                              put weir-cni behind the node's own CNI plugins

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use weir_link::tools::{Endpoint, EndpointSide, Endpoints, ListEndpoints, Unmanaged};
 
 use crate::{
     ask::Listing,
@@ -31,41 +31,34 @@ enum Action {
 impl EndpointCommand {
     pub fn run(self) -> Result<()> {
         let Action::List(list) = self.action;
-        list.show("endpoints", "endpoints", text)
+        let narrow = |answer: &mut Endpoints, namespace: &str| {
+            answer.endpoints.retain(|of| of.namespace == namespace);
+        };
+        list.show(ListEndpoints {}, narrow, text)
     }
 }
 
-fn text(answer: &Value) -> String {
-    let list = |value: &Value| {
-        let all = value
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str);
-        all.collect::<Vec<_>>().join(", ")
+fn text(answer: &Endpoints) -> String {
+    let join = |list: &mut dyn Iterator<Item = String>| list.collect::<Vec<_>>().join(", ");
+    let side = |side: &EndpointSide| match (side.enforced, side.policies.is_empty()) {
+        (true, true) => "default deny".to_owned(),
+        (true, false) => join(&mut side.policies.iter().cloned()),
+        (false, _) => "open".to_owned(),
     };
-    let side = |side: &Value| match (side["enforced"].as_bool(), list(&side["policies"])) {
-        (Some(true), policies) if policies.is_empty() => "default deny".to_owned(),
-        (Some(true), policies) => policies,
-        _ => "open".to_owned(),
+    let row = |endpoint: &Endpoint| {
+        vec![
+            endpoint.namespace.clone(),
+            match endpoint.orphan {
+                true => format!("{} (orphan)", endpoint.name),
+                false => endpoint.name.clone(),
+            },
+            join(&mut endpoint.addresses.iter().map(ToString::to_string)),
+            endpoint.interface.clone(),
+            side(&endpoint.ingress),
+            side(&endpoint.egress),
+        ]
     };
-    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let endpoints = answer["endpoints"].as_array().into_iter().flatten();
-    let rows: Vec<Vec<String>> = endpoints
-        .map(|endpoint| {
-            vec![
-                word(&endpoint["namespace"]),
-                match endpoint["orphan"].as_bool() {
-                    Some(true) => format!("{} (orphan)", word(&endpoint["name"])),
-                    _ => word(&endpoint["name"]),
-                },
-                list(&endpoint["addresses"]),
-                word(&endpoint["interface"]),
-                side(&endpoint["ingress"]),
-                side(&endpoint["egress"]),
-            ]
-        })
-        .collect();
+    let rows: Vec<Vec<String>> = answer.endpoints.iter().map(row).collect();
     let titles = [
         "NAMESPACE",
         "POD",
@@ -75,8 +68,7 @@ fn text(answer: &Value) -> String {
         "EGRESS",
     ];
     let mut text = table(&titles, &rows);
-    for pod in answer["unmanaged"].as_array().into_iter().flatten() {
-        let (pod, reason) = (word(&pod["pod"]), word(&pod["reason"]));
+    for Unmanaged { pod, reason } in &answer.unmanaged {
         text.push_str(&format!("{} {pod}: {reason}\n", bad("not under policy")));
     }
     text

@@ -1,6 +1,5 @@
 //! `weir explain`: the verdict on one flow, and everything that led to it.
 
-mod ask;
 pub mod show;
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
@@ -8,6 +7,7 @@ use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
+use weir_link::tools::Explain;
 use weir_policy::{
     explain::Explainer,
     model::Protocol,
@@ -15,6 +15,7 @@ use weir_policy::{
 };
 
 use crate::{
+    ask,
     manifests::{self, Named},
     screen::{self, Output},
 };
@@ -80,8 +81,8 @@ impl ExplainCommand {
     pub fn run(self) -> Result<ExitCode> {
         let flow = self.flow()?;
         let explanation: Value = match (&self.name, &self.lab) {
-            (Some(name), _) => ask::agent(name, &flow)?,
-            (None, Some(lab)) => ask::lab(lab, &flow)?,
+            (Some(name), _) => ask::of_instance(name, Explain(flow))?,
+            (None, Some(lab)) => ask::of_lab(lab, Explain(flow))?,
             (None, None) => {
                 let world = manifests::world(&self.files, &self.cluster)?;
                 json!(Explainer::new(&world).explain(&flow)?)

@@ -12,7 +12,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
-use weir_lab::{Applied, Lab, Part, Report, Topology, UpOptions, workload};
+use weir_lab::{Applied, Lab, Part, Topology, UpOptions, workload};
+use weir_link::tools::Synced;
 
 const EXAMPLES: &str = "Examples:
   weir lab up -f manifests/
@@ -416,7 +417,7 @@ fn print_changes(applied: &Applied) {
 }
 
 /// What is refused goes where errors go; the rest of the policies are in force.
-fn print_problems(report: &Report) {
+fn print_problems(report: &Synced) {
     for problem in &report.problems {
         eprintln!("not in force as written: {problem}");
     }

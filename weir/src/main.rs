@@ -1,9 +1,7 @@
 //! The `weir` binary: the command line and the wiring behind it.
 
-mod agent;
 mod agent_command;
 mod ask;
-mod cni;
 mod cni_command;
 mod crds_command;
 mod diff_command;
@@ -78,8 +76,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    if cni::is_called() {
-        return cni::main();
+    if weir_agent::cni::is_called() {
+        return weir_agent::cni::main();
     }
     let weir = Weir::parse();
     if let Err(error) = logging::start() {

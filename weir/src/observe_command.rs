@@ -204,10 +204,7 @@ impl Place {
         }
         let sockets = match &self.lab {
             Some(name) => weir_lab::Lab::open(name)?.observers()?,
-            None => {
-                let instance = weir_redirector::Instance::new(&self.name)?;
-                vec![instance.run_dir().join("hubble.sock")]
-            }
+            None => vec![weir_link::Instance::new(&self.name)?.observer_socket()],
         };
         Source::sockets(sockets)
     }

@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use kube::{Api, core::DynamicObject};
 use serde_json::Value;
 use weir_cluster::kubernetes::Resource;
+use weir_link::tools::{ListPolicies, Policies, Policy};
 
 use crate::{
     ask::Listing,
@@ -64,9 +65,13 @@ struct Wait {
 impl PolicyCommand {
     pub fn run(self) -> Result<ExitCode> {
         match self.action {
-            Action::Get(get) => get
-                .show("policies", "policies", listed)
-                .map(|()| ExitCode::SUCCESS),
+            Action::Get(get) => {
+                let narrow = |answer: &mut Policies, namespace: &str| {
+                    answer.policies.retain(|of| of.namespace == namespace);
+                };
+                get.show(ListPolicies {}, narrow, listed)?;
+                Ok(ExitCode::SUCCESS)
+            }
             Action::Wait(wait) => {
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
@@ -77,31 +82,28 @@ impl PolicyCommand {
     }
 }
 
-fn listed(answer: &Value) -> String {
-    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let policies = answer["policies"].as_array().into_iter().flatten();
-    let rows: Vec<Vec<String>> = policies
-        .map(|policy| {
-            let problems = policy["problems"].as_array().into_iter().flatten();
-            let refused: Vec<String> = problems
-                .map(|problem| format!("{}: {}", word(&problem["field"]), word(&problem["reason"])))
-                .collect();
-            let state = match (refused.is_empty(), policy["audit"] == true) {
-                (true, false) => good("in force"),
-                (true, true) => good("audit"),
-                (false, _) => bad(format!("refused: {}", refused.join("; "))),
-            };
-            vec![
-                word(&policy["kind"]),
-                word(&policy["namespace"]),
-                word(&policy["name"]),
-                policy["generation"]
-                    .as_i64()
-                    .map_or_else(String::new, |number| number.to_string()),
-                state,
-            ]
-        })
-        .collect();
+fn listed(answer: &Policies) -> String {
+    let row = |policy: &Policy| {
+        let problems = policy.problems.iter();
+        let refused: Vec<String> = problems
+            .map(|problem| format!("{}: {}", problem.field, problem.reason))
+            .collect();
+        let state = match (refused.is_empty(), policy.audit) {
+            (true, false) => good("in force"),
+            (true, true) => good("audit"),
+            (false, _) => bad(format!("refused: {}", refused.join("; "))),
+        };
+        vec![
+            policy.kind.clone(),
+            policy.namespace.clone(),
+            policy.name.clone(),
+            policy
+                .generation
+                .map_or_else(String::new, |number| number.to_string()),
+            state,
+        ]
+    };
+    let rows: Vec<Vec<String>> = answer.policies.iter().map(row).collect();
     table(&["KIND", "NAMESPACE", "NAME", "GENERATION", "STATE"], &rows)
 }
 

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context;
+use weir_link::Instance;
 use weir_policy::model::Direction;
 use weir_proxy::{
     context::Limits,
@@ -33,8 +34,8 @@ Examples:
     weir proxy --drain 10s & kill $!")]
 pub struct ProxyCommand {
     /// Instance, as given to `weir agent`
-    #[arg(long, default_value = "weir", value_parser = parse_name)]
-    name: String,
+    #[arg(long, default_value = "weir", value_parser = Instance::new)]
+    name: Instance,
 
     /// Worker threads for each direction [default: one for each core]
     #[arg(long, value_name = "N")]
@@ -95,7 +96,7 @@ impl ProxyCommand {
         if self.wait {
             wait_for(&config.places);
         }
-        process::run(config).with_context(|| format!("proxy of instance {}", self.name))
+        process::run(config).with_context(|| format!("proxy of instance {}", self.name.name()))
     }
 }
 
@@ -112,20 +113,6 @@ fn wait_for(places: &[(Direction, Place)]) {
     }
     while missing().is_some() {
         std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// The name becomes part of paths.
-fn parse_name(text: &str) -> Result<String, String> {
-    let good = !text.is_empty()
-        && !text.starts_with('-')
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-    if good {
-        Ok(text.to_owned())
-    } else {
-        Err("only letters, digits, - and _".to_owned())
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::Value;
+use weir_link::tools::{Status, StatusOf, Unmanaged};
 
 use crate::{
     ask::WhichAgent,
@@ -48,7 +48,7 @@ impl StatusCommand {
     pub fn run(self) -> Result<ExitCode> {
         let until = Instant::now() + Duration::from_secs(self.timeout);
         let (status, faults) = loop {
-            let status = self.agent.ask("status");
+            let status = self.agent.ask(StatusOf {});
             let faults = match &status {
                 Ok(status) => faults(status),
                 Err(error) => vec![format!("{error:#}")],
@@ -71,39 +71,41 @@ impl StatusCommand {
 }
 
 /// What is not well.
-fn faults(status: &Value) -> Vec<String> {
+fn faults(status: &Status) -> Vec<String> {
     let mut faults = Vec::new();
-    if let Some(failure) = status["failure"].as_str() {
+    if let Some(failure) = &status.failure {
         faults.push(format!("the last change is not in force: {failure}"));
     }
-    if status["proxy"]["revision"].is_null() {
-        faults.push("no proxy is connected: flows that HTTP rules select fail".to_owned());
+    match status.proxy.revision {
+        None => {
+            faults.push("no proxy is connected: flows that HTTP rules select fail".to_owned());
+        }
+        Some(_) if !status.proxy.listens => faults
+            .push("connections that HTTP rules select find no listener of the proxy".to_owned()),
+        Some(_) => {}
     }
-    if status["proxy"]["revision"].is_u64() && status["proxy"]["listens"] == false {
-        faults.push("connections that HTTP rules select find no listener of the proxy".to_owned());
+    let lists = [
+        ("refused", status.problems.len()),
+        ("not under policy", status.unmanaged.len()),
+    ];
+    for (name, count) in lists.into_iter().filter(|(_, count)| *count > 0) {
+        faults.push(format!("{count} {name}"));
     }
-    for (name, list) in [("refused", "problems"), ("not under policy", "unmanaged")] {
-        let count = status[list].as_array().map_or(0, Vec::len);
-        if count > 0 {
-            faults.push(format!("{count} {name}"));
+    for stale in &status.stale {
+        faults.push(format!("{} are stale", stale.kind));
+    }
+    for map in &status.maps {
+        if map.percent() >= NEARLY && map.map != "CONNTRACK" {
+            faults.push(format!("map {} is nearly full", map.map));
         }
     }
-    for stale in status["stale"].as_array().into_iter().flatten() {
-        faults.push(format!("{} are stale", word(&stale["kind"])));
-    }
-    for map in status["maps"].as_array().into_iter().flatten() {
-        if fill(map) >= NEARLY && map["map"] != "CONNTRACK" {
-            faults.push(format!("map {} is nearly full", word(&map["map"])));
-        }
-    }
-    if status["self_check"]["mismatches"].as_u64() > Some(0) {
+    if status.self_check.mismatches > 0 {
         faults.push("the kernel decided otherwise than the rules say (self-check)".to_owned());
     }
     faults
 }
 
-fn text(status: &Value, faults: &[String]) -> String {
-    let number = |value: &Value| value.as_u64().unwrap_or(0);
+fn text(status: &Status, faults: &[String]) -> String {
     let mut lines = vec![match faults.is_empty() {
         true => good("all is well"),
         false => bad(faults.join("; ")),
@@ -111,82 +113,37 @@ fn text(status: &Value, faults: &[String]) -> String {
     lines.push(format!(
         "{}   revision {}, {} endpoints, {} policies, {} classes",
         bold("agent"),
-        number(&status["revision"]),
-        number(&status["endpoints"]),
-        number(&status["policies"]),
-        number(&status["classes"]),
+        status.revision,
+        status.endpoints,
+        status.policies,
+        status.classes,
     ));
-    let proxy = &status["proxy"];
-    lines.push(match proxy["revision"].as_u64() {
+    let proxy = &status.proxy;
+    let open = proxy.counters.as_ref().map_or(0, |of| of.connections_open);
+    lines.push(match proxy.revision {
         Some(revision) => format!(
-            "{}   revision {revision}, process {}, {} connections open",
+            "{}   revision {revision}, process {}, {open} connections open",
             bold("proxy"),
-            number(&proxy["pid"]),
-            number(&proxy["counters"]["connections_open"]),
+            proxy.pid.unwrap_or(0),
         ),
         None => format!("{}   {}", bold("proxy"), bad("none is connected")),
     });
-    let check = &status["self_check"];
     lines.push(format!(
         "{}   {} verdicts of the kernel compared with the rules, {} differ",
         bold("check"),
-        number(&check["checked"]),
-        number(&check["mismatches"]),
+        status.self_check.checked,
+        status.self_check.mismatches,
     ));
-    for problem in status["problems"].as_array().into_iter().flatten() {
-        let place = [
-            &problem["file"],
-            &problem["object"],
-            &problem["field"],
-            &problem["reason"],
-        ];
-        let said: Vec<&str> = place
-            .into_iter()
-            .map(word)
-            .filter(|word| !word.is_empty())
-            .collect();
-        lines.push(format!("{} {}", bad("refused"), said.join(": ")));
-    }
-    for pod in status["unmanaged"].as_array().into_iter().flatten() {
-        let (pod, reason) = (word(&pod["pod"]), word(&pod["reason"]));
-        lines.push(format!("{} {pod}: {reason}", bad("not under policy")));
-    }
-    for pod in status["orphans"].as_array().into_iter().flatten() {
-        let why = "its object is gone, its interface is there: its policies stay";
-        lines.push(format!("{} {}: {why}", doubtful("orphan"), word(pod)));
-    }
-    if let Some(count @ 1..) = status["unowned"].as_u64() {
-        let why = "interfaces deny everything until they are gone: no pod is known at them";
-        lines.push(format!("{} {count} {why}", doubtful("unowned")));
-    }
-    if let Some(count @ 1..) = status["lookups_failed"].as_u64() {
-        let why = "times interfaces could not be looked up: what was in force stayed";
-        lines.push(format!("{} {count} {why}", doubtful("look-ups")));
-    }
-    for stale in status["stale"].as_array().into_iter().flatten() {
-        let since = Duration::from_secs(number(&stale["since"]));
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        lines.push(format!(
-            "{} {} since {} s: {}; what was known stays in force",
-            doubtful("stale"),
-            word(&stale["kind"]),
-            now.saturating_sub(since).as_secs(),
-            word(&stale["reason"]),
-        ));
-    }
-    let rows: Vec<Vec<String>> = status["maps"]
-        .as_array()
-        .into_iter()
-        .flatten()
+    lines.extend(doubts(status));
+    let rows: Vec<Vec<String>> = status
+        .maps
+        .iter()
         .map(|map| {
-            let percent = format!("{} %", fill(map));
             vec![
-                word(&map["map"]).to_lowercase(),
-                number(&map["entries"]).to_string(),
-                number(&map["room"]).to_string(),
-                percent,
+                map.map.to_lowercase(),
+                map.entries.to_string(),
+                map.room.to_string(),
+                format!("{} %", map.percent()),
             ]
         })
         .collect();
@@ -194,36 +151,82 @@ fn text(status: &Value, faults: &[String]) -> String {
     format!("{}\n{}", lines.join("\n"), aside(maps.trim_end()))
 }
 
-fn fill(map: &Value) -> u64 {
-    let number = |name: &str| map[name].as_u64().unwrap_or(0);
-    number("entries") * 100 / number("room").max(1)
-}
-
-fn word(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
+/// A line for each thing that is not as it should be.
+fn doubts(status: &Status) -> Vec<String> {
+    let mut lines = Vec::new();
+    for problem in &status.problems {
+        lines.push(format!("{} {problem}", bad("refused")));
+    }
+    for Unmanaged { pod, reason } in &status.unmanaged {
+        lines.push(format!("{} {pod}: {reason}", bad("not under policy")));
+    }
+    for pod in &status.orphans {
+        let why = "its object is gone, its interface is there: its policies stay";
+        lines.push(format!("{} {pod}: {why}", doubtful("orphan")));
+    }
+    if let count @ 1.. = status.unowned {
+        let why = "interfaces deny everything until they are gone: no pod is known at them";
+        lines.push(format!("{} {count} {why}", doubtful("unowned")));
+    }
+    if let count @ 1.. = status.lookups_failed {
+        let why = "times interfaces could not be looked up: what was in force stayed";
+        lines.push(format!("{} {count} {why}", doubtful("look-ups")));
+    }
+    for stale in &status.stale {
+        let since = Duration::from_secs(stale.since);
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        lines.push(format!(
+            "{} {} since {} s: {}; what was known stays in force",
+            doubtful("stale"),
+            stale.kind,
+            now.saturating_sub(since).as_secs(),
+            stale.reason,
+        ));
+    }
+    lines
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use weir_link::tools::{MapFill, Problem, ProxyStatus, SelfCheck, Stale};
 
     use super::*;
 
-    fn well() -> Value {
-        json!({
-            "failure": null, "revision": 3, "endpoints": 2, "policies": 1, "classes": 4,
-            "proxy": {"revision": 3, "pid": 7, "listens": true, "counters": {"connections_open": 1}},
-            "problems": [], "unmanaged": [], "stale": [],
-            "maps": [{"map": "POLICY", "entries": 5, "room": 100}],
-            "self_check": {"checked": 9, "mismatches": 0},
-        })
+    fn well() -> Status {
+        Status {
+            revision: 3,
+            endpoints: 2,
+            policies: 1,
+            classes: 4,
+            proxy: ProxyStatus {
+                revision: Some(3),
+                pid: Some(7),
+                listens: true,
+                counters: None,
+            },
+            maps: vec![MapFill {
+                map: "POLICY".into(),
+                entries: 5,
+                room: 100,
+            }],
+            self_check: SelfCheck {
+                checked: 9,
+                mismatches: 0,
+            },
+            ..Status::default()
+        }
     }
 
     #[test]
     fn what_stays_without_an_object_is_told() {
-        let mut status = well();
-        status["orphans"] = json!(["default/left"]);
-        (status["unowned"], status["lookups_failed"]) = (json!(2), json!(3));
+        let status = Status {
+            orphans: vec!["default/left".into()],
+            unowned: 2,
+            lookups_failed: 3,
+            ..well()
+        };
         let shown = text(&status, &faults(&status));
         for wanted in [
             "default/left: its object is gone",
@@ -238,27 +241,21 @@ mod tests {
     #[test]
     fn every_fault_is_told() {
         assert_eq!(faults(&well()), Vec::<String>::new());
-        let faulty = |path: &str, value: Value| {
+        let faulty = |spoil: fn(&mut Status)| {
             let mut status = well();
-            *status.pointer_mut(path).unwrap() = value;
+            spoil(&mut status);
             let faults = faults(&status);
-            assert_eq!(faults.len(), 1, "{path}: {faults:?}");
+            assert_eq!(faults.len(), 1, "{status:?}: {faults:?}");
             let shown = text(&status, &faults);
             assert!(shown.contains(&faults[0]), "{shown}");
         };
-        faulty("/failure", json!("no room"));
-        faulty("/proxy/revision", Value::Null);
-        faulty("/proxy/listens", json!(false));
-        faulty(
-            "/problems",
-            json!([{"object": "o", "field": "f", "reason": "r"}]),
-        );
-        faulty("/unmanaged", json!([{"pod": "a/b", "reason": "r"}]));
-        faulty(
-            "/stale",
-            json!([{"kind": "pods", "since": 1, "reason": "away"}]),
-        );
-        faulty("/maps/0/entries", json!(80));
-        faulty("/self_check/mismatches", json!(1));
+        faulty(|of| of.failure = Some("no room".into()));
+        faulty(|of| of.proxy.revision = None);
+        faulty(|of| of.proxy.listens = false);
+        faulty(|of| of.problems.push(Problem::default()));
+        faulty(|of| of.unmanaged.push(Unmanaged::default()));
+        faulty(|of| of.stale.push(Stale::default()));
+        faulty(|of| of.maps[0].entries = 80);
+        faulty(|of| of.self_check.mismatches = 1);
     }
 }

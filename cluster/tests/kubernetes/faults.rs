@@ -45,12 +45,12 @@ async fn what_was_deleted_while_nobody_listened_is_gone_after_the_next_list() {
 #[tokio::test]
 async fn a_server_that_is_away_takes_nothing_with_it() {
     let mut watched = Watched::new([pod("a", "10.0.0.1"), policy("p", json!([]))]).await;
-    let before = watched.source.read(&[]);
+    let before = watched.source.read();
     watched.server.away().await;
     watched
         .until("every kind is stale", |source| source.stale().len() == 9)
         .await;
-    assert_eq!(watched.source.read(&[]), before);
+    assert_eq!(watched.source.read(), before);
     assert!(watched.source.synced(), "what was in step once can be read");
     watched.server.put(pod("b", "10.0.0.2"));
     watched.server.back().await.unwrap();
@@ -76,7 +76,7 @@ async fn nothing_is_read_before_every_kind_is_listed() {
     while !source.synced() {
         source.changed().await;
     }
-    assert_eq!(pods(&source.read(&[])), ["a"]);
+    assert_eq!(pods(&source.read()), ["a"]);
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn a_kind_that_is_not_installed_is_asked_for_again() {
     watched.server.put(policy("p", json!([])));
     watched
         .until("its policy", |source| {
-            source.read(&[]).world.policies.len() == 1
+            source.read().world.policies.len() == 1
         })
         .await;
     // Gone without its objects having been deleted: they stay in force, loudly.
@@ -107,7 +107,7 @@ async fn a_kind_that_is_not_installed_is_asked_for_again() {
                 .any(|stale| stale.reason.contains("not installed any more"))
         })
         .await;
-    assert_eq!(watched.source.read(&[]).world.policies.len(), 1);
+    assert_eq!(watched.source.read().world.policies.len(), 1);
     assert!(
         watched
             .source
@@ -142,7 +142,7 @@ async fn a_slow_watch_is_late_and_right() {
     }
     watched.server.delete("Pod", "default", "a");
     watched.until_pods(&["b"]).await;
-    let world = watched.source.read(&[]).world;
+    let world = watched.source.read().world;
     assert_eq!(world.pods[0].addresses[0].to_string(), "10.0.0.11");
     assert!(watched.source.stale().is_empty());
 }

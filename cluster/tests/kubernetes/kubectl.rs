@@ -53,7 +53,7 @@ async fn what_kubectl_applies_is_watched() {
     run(&["apply", "--validate=false", "-f", "-"], POLICY).await;
     watched
         .until("its policy", |source| {
-            source.read(&[]).world.policies.len() == 1
+            source.read().world.policies.len() == 1
         })
         .await;
     let listed = run(&["get", "ciliumnetworkpolicies", "-o", "name"], "").await;
@@ -65,7 +65,7 @@ async fn what_kubectl_applies_is_watched() {
     .await;
     watched
         .until("it is gone", |source| {
-            source.read(&[]).world.policies.is_empty()
+            source.read().world.policies.is_empty()
         })
         .await;
 }

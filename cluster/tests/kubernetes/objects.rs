@@ -1,20 +1,19 @@
 //! What is known of a server that works.
 
 use serde_json::json;
-use weir_cluster::kubernetes::Attachment;
 
 use crate::support::{Watched, pod, pods, policy};
 
 #[tokio::test]
 async fn changes_are_followed() {
     let watched = Watched::new([pod("a", "10.0.0.1")]).await;
-    assert_eq!(pods(&watched.source.read(&[])), ["a"]);
+    assert_eq!(pods(&watched.source.read()), ["a"]);
     watched.server.put(pod("b", "10.0.0.2"));
     watched.until_pods(&["a", "b"]).await;
     watched.server.put(pod("b", "10.0.0.3"));
     watched
         .until("another address", |source| {
-            source.read(&[]).world.pods[1].addresses
+            source.read().world.pods[1].addresses
                 == ["10.0.0.3".parse::<std::net::IpAddr>().unwrap()]
         })
         .await;
@@ -33,11 +32,8 @@ async fn pages_and_streaming_lists_come_to_the_same() {
         faults.page = Some(5);
     })
     .await;
-    assert_eq!(
-        streamed.source.read(&[]).world,
-        paged.source.read(&[]).world
-    );
-    assert_eq!(paged.source.read(&[]).world.pods.len(), 23);
+    assert_eq!(streamed.source.read().world, paged.source.read().world);
+    assert_eq!(paged.source.read().world.pods.len(), 23);
     let asked = |watched: &Watched, what: &str| {
         let requests = watched.server.requests();
         requests
@@ -52,20 +48,20 @@ async fn pages_and_streaming_lists_come_to_the_same() {
 #[tokio::test]
 async fn what_changes_nothing_for_policy_is_not_told() {
     let watched = Watched::new([pod("a", "10.0.0.1")]).await;
-    let before = watched.source.read(&[]);
+    let before = watched.source.read();
     let mut same = pod("a", "10.0.0.1");
     same["status"]["conditions"] = json!([{"type": "PodScheduled", "status": "True"}]);
     watched.server.put(same);
     watched.server.put(pod("b", "10.0.0.2"));
     watched.until_pods(&["a", "b"]).await;
-    assert_eq!(before.world.pods[0], watched.source.read(&[]).world.pods[0]);
+    assert_eq!(before.world.pods[0], watched.source.read().world.pods[0]);
 }
 
 #[tokio::test]
 async fn a_broken_policy_keeps_its_last_good_version() {
     let good = json!([{"fromEndpoints": [{"matchLabels": {"app": "a"}}]}]);
     let watched = Watched::new([policy("kept", good.clone()), policy("never", json!(5))]).await;
-    let reading = watched.source.read(&[]);
+    let reading = watched.source.read();
     assert_eq!(reading.problems.len(), 1, "{:?}", reading.problems);
     assert!(reading.problems[0].object.contains("never"));
     // Its stand-in denies.
@@ -73,17 +69,15 @@ async fn a_broken_policy_keeps_its_last_good_version() {
     let before = reading.world.policies[0].clone();
     watched.server.put(policy("kept", json!("nonsense")));
     watched
-        .until("a report", |source| source.read(&[]).problems.len() == 2)
+        .until("a report", |source| source.read().problems.len() == 2)
         .await;
-    assert_eq!(watched.source.read(&[]).world.policies[0], before);
+    assert_eq!(watched.source.read().world.policies[0], before);
     let state = &watched.source.policies()[0];
     assert_eq!((state.name.as_str(), state.generation), ("kept", 2));
     assert_eq!(state.problems.len(), 1);
     watched.server.put(policy("kept", good));
     watched
-        .until("it is mended", |source| {
-            source.read(&[]).problems.len() == 1
-        })
+        .until("it is mended", |source| source.read().problems.len() == 1)
         .await;
 }
 
@@ -93,38 +87,9 @@ async fn pods_cannot_say_where_they_sit() {
     thief["metadata"]["annotations"] =
         json!({"weir.dev/interface": "eth0", "weir.dev/netns": "/proc/1/ns/net"});
     let watched = Watched::new([thief]).await;
-    let reading = watched.source.read(&[]);
+    let reading = watched.source.read();
     assert_eq!(reading.placements[0].interface, None);
     assert_eq!(reading.placements[0].netns, None);
-}
-
-#[tokio::test]
-async fn an_attachment_counts_before_the_api_knows_the_address() {
-    let mut new = pod("new", "10.0.0.1");
-    new["status"] = json!({"phase": "Pending"});
-    let watched = Watched::new([new]).await;
-    let uid = watched.server.get("Pod", "default", "new").unwrap()["metadata"]["uid"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let attachment = |uid: &str| Attachment {
-        container: "c".into(),
-        namespace: "default".into(),
-        name: "new".into(),
-        uid: uid.into(),
-        interface: "veth7".into(),
-        netns: "/run/netns/x".into(),
-        addresses: vec!["10.0.0.7".parse().unwrap()],
-    };
-    assert!(watched.source.knows("default", "new", &uid));
-    assert!(!watched.source.knows("default", "new", "another"));
-    let reading = watched.source.read(&[attachment(&uid)]);
-    assert_eq!(reading.placements[0].interface.as_deref(), Some("veth7"));
-    assert_eq!(reading.world.pods[0].addresses.len(), 1);
-    // A pod of that name that is gone has nothing to do with this one.
-    let reading = watched.source.read(&[attachment("older")]);
-    assert_eq!(reading.placements[0].interface, None);
-    assert!(reading.world.pods[0].addresses.is_empty());
 }
 
 #[tokio::test]
@@ -138,7 +103,7 @@ async fn an_object_nested_without_end_keeps_no_other_from_being_heard() {
         odd["spec"]["extra"] = deep.clone();
         let objects = [odd.clone(), policy("other", json!([{}]))];
         let watched = Watched::with(objects, |faults| faults.no_streaming_lists = !streaming).await;
-        let reading = watched.source.read(&[]);
+        let reading = watched.source.read();
         let names = |reading: &weir_cluster::Reading| -> Vec<String> {
             let policies = reading.world.policies.iter();
             policies.map(|policy| policy.object.name.clone()).collect()
@@ -151,19 +116,17 @@ async fn an_object_nested_without_end_keeps_no_other_from_being_heard() {
         // As an event it is heard, too, and what comes after it.
         watched.server.put(policy("odd", json!([{}])));
         watched
-            .until("it is mended", |source| {
-                source.read(&[]).problems.is_empty()
-            })
+            .until("it is mended", |source| source.read().problems.is_empty())
             .await;
-        let good = watched.source.read(&[]).world.policies[0].clone();
+        let good = watched.source.read().world.policies[0].clone();
         watched.server.put(odd);
         watched.server.put(policy("third", json!([{}])));
         watched
             .until("what comes after it", |source| {
-                names(&source.read(&[])).len() == 3
+                names(&source.read()).len() == 3
             })
             .await;
-        let reading = watched.source.read(&[]);
+        let reading = watched.source.read();
         assert_eq!(reading.problems.len(), 1, "{:?}", reading.problems);
         assert_eq!(reading.world.policies[0], good, "its last good version");
         assert!(watched.source.stale().is_empty());

@@ -47,13 +47,13 @@ impl Watched {
                 self.source.changed().await;
             }
         });
-        assert!(waited.await.is_ok(), "{what}: {:?}", self.source.read(&[]));
+        assert!(waited.await.is_ok(), "{what}: {:?}", self.source.read());
     }
 
     /// Waits until the pods are these.
     pub async fn until_pods(&self, names: &[&str]) {
         self.until(&format!("pods {names:?}"), |source| {
-            pods(&source.read(&[])) == names
+            pods(&source.read()) == names
         })
         .await;
     }

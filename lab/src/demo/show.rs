@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::Outcome;
 use super::steps::Check;
-use crate::agent::Report;
+use weir_link::tools::Synced;
+
 use crate::state::Pod;
 
 pub fn opening(name: &str) {
@@ -49,7 +50,7 @@ pub fn said(text: &str) {
     println!("{text}");
 }
 
-pub fn problems(report: &Report) {
+pub fn problems(report: &Synced) {
     for problem in &report.problems {
         println!("not in force as written: {problem}");
     }

@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
+use weir_link::proxy::Learned;
 use weir_policy::http::RequestFlow;
 
 /// How long an answer waits for the kernel. Past it the client gets it all the same: what it
@@ -20,19 +20,6 @@ const ENFORCED: Duration = Duration::from_secs(2);
 /// The most answers of one endpoint that wait at once: nobody makes the others late. What a further
 /// one says is not learnt.
 const SHARE: usize = 64;
-
-/// What a name resolves to, as a server told an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Learned {
-    /// Number by which the agent says that it is enforced.
-    pub ticket: u64,
-    /// The query's flow: who asked, and which server answered.
-    pub flow: RequestFlow,
-    /// The name that was asked for, as [`weir_policy::names::Name`] writes it.
-    pub name: String,
-    /// Its addresses, and for how many seconds each.
-    pub addresses: Vec<(IpAddr, u32)>,
-}
 
 /// Those who wait, by ticket.
 #[derive(Debug, Default)]

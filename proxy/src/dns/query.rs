@@ -2,13 +2,11 @@
 
 use std::time::Instant;
 
+use weir_link::proxy::{DnsRecord, L7Flow, Outcome};
 use weir_policy::{http::NameUse, model::Protocol};
 
 use super::message::{Answer, Question};
-use crate::{
-    context::Context,
-    flow::{DnsRecord, FlowKey, L7Flow, Outcome},
-};
+use crate::{context::Context, flow::FlowKey};
 
 /// Codes that the proxy itself answers with (RFC 6895, 2.3).
 const REFUSED: u16 = 5;

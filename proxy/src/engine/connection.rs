@@ -6,6 +6,7 @@ mod tls;
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use tokio::{net::TcpStream, time};
+use weir_link::proxy::{L7Flow, Outcome};
 use weir_policy::http::Speaks;
 
 use super::{
@@ -19,7 +20,7 @@ use crate::{
     context::Context,
     datapath::ConnectFault,
     dns,
-    flow::{FlowKey, L7Flow, Outcome},
+    flow::FlowKey,
     http1::{
         Refusal, body::Body, head::HeadScanner, request::RequestHead, response::Asked,
         rewrite::rewrite,

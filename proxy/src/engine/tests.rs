@@ -25,6 +25,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::timeout,
 };
+use weir_link::proxy::{Counters, L7Flow};
 use weir_policy::{
     http::{Asked, Judge, NameUse, Request, RequestFlow, RequestVerdict, Speaks},
     model::Direction,
@@ -32,9 +33,8 @@ use weir_policy::{
 
 use crate::{
     context::{Context, Limits, PolicyCell},
-    counters::Counters,
     datapath::Datapath,
-    flow::{FlowSender, L7Flow},
+    flow::FlowSender,
 };
 
 /// Long enough for a loaded machine; only failing tests wait for it.

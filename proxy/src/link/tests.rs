@@ -13,17 +13,15 @@ use tokio::{
     sync::oneshot,
     time::timeout,
 };
+use weir_link::proxy::{
+    AgentEnd, Event, EventKind, Hello, Outcome, PROTOCOL, Trusted,
+    frame::{self, LinkError, MAX_FRAME},
+    message::ToAgent,
+};
 use weir_policy::{l7::L7Table, model::Direction};
 
-use super::{
-    agent::{AgentEnd, Event, EventKind},
-    frame::{self, LinkError, MAX_FRAME},
-    protocol::{Hello, PROTOCOL, ToAgent},
-    trust::Trusted,
-};
 use crate::{
     context::Limits,
-    flow::Outcome,
     process::{ProxyConfig, ProxyError, run_until},
     worker::Place,
 };
@@ -128,7 +126,7 @@ async fn a_proxy_serves_once_it_has_a_snapshot_and_reports() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("run/proxy.sock");
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let asked = crate::flow::Recorded {
+    let asked = weir_link::proxy::Recorded {
         requests: true,
         headers: vec!["x-id".to_owned(), "authorization".to_owned()],
     };

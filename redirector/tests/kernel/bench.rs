@@ -9,13 +9,14 @@ use aya::{
     programs::{TestRun, TestRunOptions},
 };
 use weir_abi::{event::Event, policy::Config};
+use weir_link::Instance;
 use weir_policy::{
     compile::{Compiler, Local, Snapshot},
     model::World,
     testing::generate::NODE,
 };
 use weir_redirector::{
-    Instance,
+    MapSizes, Pins,
     lower::{Placement, lower},
     maps::{Maps, take_events},
     programs::Programs,
@@ -39,7 +40,7 @@ pub enum Way {
 
 /// The loaded programs with their maps.
 pub struct Bench {
-    instance: Instance,
+    pins: Pins,
     programs: Programs,
     maps: Maps,
     installed: Installed,
@@ -58,14 +59,15 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 impl Bench {
     pub fn new() -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let instance = Instance::new(&format!("test-kernel-{}-{number}", std::process::id()))
-            .expect("a good name");
-        instance.prepare().expect("root and bpffs");
-        let mut programs = Programs::load(&instance).expect("the kernel takes the programs");
+        let name = format!("test-kernel-{}-{number}", std::process::id());
+        let instance = Instance::new(&name).expect("a good name");
+        let pins = Pins::new(instance, MapSizes::default());
+        pins.prepare().expect("root and bpffs");
+        let mut programs = Programs::load(&pins).expect("the kernel takes the programs");
         let maps = Maps::take(&mut programs).expect("all maps are there");
         let events = take_events(&mut programs).expect("the ring is there");
         Self {
-            instance,
+            pins,
             programs,
             maps,
             installed: Installed::default(),
@@ -172,13 +174,13 @@ impl Bench {
     /// A counter of the programs.
     pub fn counter(&self, name: &str) -> u64 {
         let counters = self.maps.counters().expect("readable");
-        let found = counters.iter().find(|(other, _)| *other == name);
+        let found = counters.named().find(|(other, _)| *other == name);
         found.unwrap_or_else(|| panic!("no counter {name}")).1
     }
 }
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        self.instance.remove().ok();
+        self.pins.remove().ok();
     }
 }

@@ -157,7 +157,7 @@ fn a_good_policy_that_turns_bad(topology: Topology) {
         let applied = lab.lab.apply(&ALLOW_GET_HEADERS.replacen(right, wrong, 1));
         let problems = applied.unwrap().report.problems;
         assert_eq!(problems.len(), 1, "{problems:?}");
-        assert_eq!(problems[0].field.as_deref(), Some(field), "{problems:?}");
+        assert_eq!(problems[0].field, field, "{problems:?}");
         traffic.flows();
         in_both_families(|family| {
             good_policies_hold(&lab, family);

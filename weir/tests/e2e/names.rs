@@ -350,7 +350,7 @@ fn a_fake_proxy_is_told_nothing(topology: Topology) {
     };
     assert_eq!(mode(""), 0o711);
     let before = lab.status()["proxy"]["pid"].clone();
-    let protocol = weir_proxy::link::protocol::PROTOCOL.to_string();
+    let protocol = weir_link::proxy::PROTOCOL.to_string();
     for (user, directions) in [
         ("65534", &["ingress", "egress"][..]),
         ("65523", &["ingress", "egress"]),

@@ -2,15 +2,14 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use weir_link::proxy::{L7Flow, Outcome};
+
 use super::{After, Connection};
-use crate::{
-    engine::{
-        answer::Answer,
-        exchange::{Exchanged, Facts, Progress, RequestStop, ResponseStop, exchange},
-        finish::{Finish, tunnel},
-        peer::End,
-    },
-    flow::{L7Flow, Outcome},
+use crate::engine::{
+    answer::Answer,
+    exchange::{Exchanged, Facts, Progress, RequestStop, ResponseStop, exchange},
+    finish::{Finish, tunnel},
+    peer::End,
 };
 
 impl Connection {

@@ -1,12 +1,12 @@
 //! TLS connections: judged by the server name of their first message, then passed on unread.
 
 use tokio::time;
+use weir_link::proxy::{L7Flow, Outcome};
 use weir_policy::http::NameUse;
 
 use super::{After, Connection};
 use crate::{
     engine::{finish::Finish, peer::End},
-    flow::{L7Flow, Outcome},
     tls::{Hello, HelloReader},
 };
 

@@ -1,7 +1,7 @@
 //! Verdicts: per request, in order, on both readings of a path, with the newest snapshot.
 
 use super::*;
-use crate::flow::Outcome;
+use weir_link::proxy::Outcome;
 
 #[tokio::test]
 async fn pipelined_answers_stay_in_order() {

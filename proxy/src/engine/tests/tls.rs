@@ -68,7 +68,7 @@ async fn messages_of_real_clients_old_and_new_pass_by_their_name() {
         );
         assert_eq!(
             flow.verdict,
-            crate::flow::Outcome::Allowed,
+            weir_link::proxy::Outcome::Allowed,
             "{version}: {}",
             flow.reason
         );

@@ -1,0 +1,91 @@
+//! Requests of the agent's tools and of its own parts.
+
+use tokio::sync::oneshot;
+use weir_link::tools::{Question, Synced, Well};
+
+use super::Agent;
+use crate::{
+    answers,
+    change::Proxies as _,
+    control::{Back, Request},
+    waiting,
+};
+
+impl Agent {
+    /// Takes a request.
+    pub(super) async fn take(&mut self, request: Request) {
+        // Who asked may have gone.
+        match request {
+            Request::Tool(question, back) => self.answer(question, back).await,
+            Request::Failure(back) => {
+                back.send(self.enforcement.state.failure.clone()).ok();
+            }
+            Request::Metrics(back) => {
+                self.refresh_metrics();
+                back.send(()).ok();
+            }
+        }
+    }
+
+    async fn answer(&mut self, question: Question, back: oneshot::Sender<String>) {
+        match question {
+            Question::Sync(asked) => {
+                let synced = self.sync().await;
+                Back::of(&asked, back).answer(synced);
+            }
+            Question::Status(asked) => Back::of(&asked, back).answer(Ok(answers::status(self))),
+            Question::Alive(asked) => Back::of(&asked, back).answer(Ok(Well {})),
+            Question::Endpoints(asked) => {
+                Back::of(&asked, back).answer(Ok(answers::endpoints(&self.enforcement.state)));
+            }
+            Question::Policies(asked) => Back::of(&asked, back).answer(Ok(answers::policies(self))),
+            Question::Attach(asked) => {
+                let back = Back::of(&asked, back);
+                if self.source.cluster().is_none() {
+                    return back.answer(Err("this agent reads manifests, not a cluster".into()));
+                }
+                let attachment = asked.0;
+                tracing::debug!(pod = %waiting::pod(&attachment), interface = attachment.interface, "attaching");
+                self.pods.attachments.add(attachment.clone());
+                self.waiting.add(attachment, back);
+                self.reconcile().await;
+            }
+            Question::Detach(asked) => {
+                // There may be none: the plugin asks again and again. Until the kernel says that
+                // the interface is gone, it denies.
+                if self.pods.ended(&asked.container) {
+                    self.reconcile().await;
+                }
+                Back::of(&asked, back).answer(Ok(Well {}));
+            }
+            Question::Attached(asked) => {
+                let mut known = self.pods.attachments.all().iter();
+                let attachment = known.find(|known| known.container == asked.container);
+                let cluster = self.source.cluster();
+                let in_force = match attachment {
+                    None => Err("this container is not known".to_owned()),
+                    Some(known) => waiting::in_force(known, &self.enforcement.state, cluster),
+                };
+                Back::of(&asked, back).answer(in_force.map(|()| Well {}));
+            }
+            Question::Keep(asked) => {
+                if self.pods.keep(&asked.containers) {
+                    self.reconcile().await;
+                }
+                Back::of(&asked, back).answer(Ok(Well {}));
+            }
+            Question::Explain(asked) => {
+                let explained = answers::explain(&self.enforcement.state, &asked.0);
+                Back::of(&asked, back).answer(explained);
+            }
+        }
+    }
+
+    /// Reads the objects; the answer comes when they are in force.
+    async fn sync(&mut self) -> Result<Synced, String> {
+        self.reconcile().await;
+        let revision = self.enforcement.state.snapshot.revision;
+        let proxy = self.proxies.acknowledged(revision, &mut self.kernel).await;
+        answers::synced(&self.enforcement.state, proxy)
+    }
+}

@@ -1,0 +1,132 @@
+//! The start: what an earlier agent left is adopted, and the objects are put in force.
+
+use std::{net::SocketAddr, time::SystemTime};
+
+use anyhow::{Context as _, Result, bail};
+use ipnet::IpNet;
+use tokio::sync::mpsc;
+use weir_cluster::Reading;
+use weir_link::proxy::{AgentEnd, Trusted};
+use weir_policy::compile::Compiler;
+use weir_redirector::{Pins, Redirector};
+
+use super::Agent;
+use crate::{
+    addresses::Addresses,
+    change::Enforcement,
+    check::SelfChecked,
+    control, flows,
+    health::Health,
+    names::Names,
+    observe::{ObserveOptions, Observing},
+    pods::Pods,
+    proxies::Proxies,
+    report::{ReportOptions, Reporting},
+    source::{Origin, Source},
+    waiting::Waiting,
+};
+
+/// How an agent is set up.
+pub struct Options {
+    /// What it keeps in the kernel, and for which instance.
+    pub pins: Pins,
+    /// Where its objects come from.
+    pub origin: Origin,
+    /// The name of its node.
+    pub node: String,
+    /// Prefixes of pods' addresses, beside those of nodes.
+    pub pod_ranges: Vec<IpNet>,
+    /// What is recorded of flows, and who can read it.
+    pub observe: ObserveOptions,
+    /// What the API of a cluster is told.
+    pub report: ReportOptions,
+    /// Where probes are answered.
+    pub health: Option<SocketAddr>,
+}
+
+impl Agent {
+    /// Adopts what an earlier agent left, and puts the objects in force.
+    ///
+    /// # Errors
+    /// Something that it needs is not to be had, or objects in files cannot be read at all; what was in
+    /// force is in force.
+    pub async fn start(options: Options) -> Result<Self> {
+        let Options {
+            pins, origin, node, ..
+        } = options;
+        let instance = pins.instance();
+        let (sender, requests) = mpsc::channel(16);
+        let health = Health::serve(options.health, sender.clone()).await?;
+        let reporting = Reporting::start(&origin, &node, options.report);
+        let addresses = Addresses::start(options.pod_ranges).await?;
+        let mut source = Source::start(origin)?;
+        source.synced().await;
+        let pods = Pods::load(&instance.run_dir(), source.cluster().is_some())?;
+        // Before anything is touched: what cannot be read at all must not be enforced as nothing.
+        let policies = source.policies();
+        let mut reading = source.read();
+        refuse_fatal(&reading)?;
+        pods.put_into(&mut reading);
+        let mut kernel = tokio::task::block_in_place(|| Redirector::open(&pins))?;
+        let compiler = Compiler::after(kernel.last_id(), kernel.revision()?.into());
+        let trusted = Trusted::of_instance(instance)
+            .context("cannot enter the proxy's network namespaces")?;
+        let recorded = options.observe.recorded();
+        let link = AgentEnd::bind_recording(&instance.proxy_socket(), trusted, &recorded)
+            .with_context(|| format!("cannot listen on {}", instance.proxy_socket().display()))?;
+        let (checked, check) = SelfChecked::new();
+        let observing = Observing::start(&options.observe, instance, &node, sender.clone()).await?;
+        let intake = observing.intake.clone();
+        tokio::spawn(flows::report(kernel.take_events()?, intake.clone(), check));
+        let names = instance.run_dir().join("state/names.json");
+        let mut agent = Self {
+            source,
+            reading,
+            policies,
+            addresses,
+            pods,
+            names: Names::load(&names, SystemTime::now()),
+            enforcement: Enforcement::new(&node, compiler),
+            node,
+            kernel,
+            proxies: Proxies::new(link, intake),
+            checked,
+            observing,
+            reporting,
+            waiting: Waiting::default(),
+            requests,
+            health,
+            superseding: Some(pins.clone()),
+        };
+        agent.put_in_force().await;
+        // On a cluster it stays, not ready, and tells: what was in force is in force, and new pods
+        // are refused.
+        if let Some(failure) = &agent.enforcement.state.failure
+            && agent.source.cluster().is_none()
+        {
+            bail!("{failure}");
+        }
+        control::listen(&instance.agent_socket(), sender)?;
+        agent.health.ready();
+        agent.report();
+        let state = &agent.enforcement.state;
+        tracing::info!(
+            revision = state.snapshot.revision,
+            endpoints = state.places.len(),
+            policies = state.world.policies.len(),
+            "in force"
+        );
+        Ok(agent)
+    }
+}
+
+fn refuse_fatal(reading: &Reading) -> Result<()> {
+    let fatal: Vec<String> = reading.fatal().map(ToString::to_string).collect();
+    if !fatal.is_empty() {
+        bail!(
+            "manifests that cannot be read, so nothing was changed:\n  {}",
+            fatal.join("\n  ")
+        );
+    }
+    Ok(())
+}
