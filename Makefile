@@ -32,7 +32,7 @@ demo: setup ## Watch a policy workshop happen on this machine; needs root
 cluster: ## Install Weir on a real Kubernetes of two nodes, on this machine; needs root
 	@scripts/setup.sh test
 	@deploy/build-image.sh
-	@scripts/cluster/check.py
+	@checks/cluster/check.py
 
 bench: ## Measure Weir beside direct traffic; needs root
 	@scripts/setup.sh bench

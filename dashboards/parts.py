@@ -1,7 +1,7 @@
 """What the dashboards are made of: variables, rows and panels as Grafana's dashboard schema has them.
 
 The schema is that of @grafana/schema 12 (kind Dashboard, schemaVersion 42);
-scripts/check-monitoring.py holds the outcome against it.
+checks/monitoring.py holds the outcome against it.
 """
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/env.sh"
 
 step "the tree: orphans, long files, unfinished code"
-scripts/check-tree.sh
+checks/tree.sh
 
 step "formatting"
 cargo fmt --all --check

@@ -15,31 +15,31 @@ step "building the tests"
 cargo build --quiet --locked --workspace --all-targets
 
 step "the commands of the documentation"
-alone scripts/check-docs.sh
+alone checks/docs.sh
 
 step "the observer, asked by a client of another make, and scraped by Prometheus"
-alone scripts/check-observer.py
+alone checks/observer.py
 
 step "what deploy/ puts into a cluster, against the Kubernetes OpenAPI schemas"
-timeout 300 scripts/check-deploy.py
+timeout 300 checks/deploy.py
 
 # Optimised less than a release and linked without optimisation: half the time (six minutes of one
 # core), and the same program.
 step "the image, run as the DaemonSet says"
 CARGO_PROFILE_IMAGE_LTO=off CARGO_PROFILE_IMAGE_OPT_LEVEL=1 timeout 2400 deploy/build-image.sh
-alone timeout 600 scripts/check-image.py --no-build
+alone timeout 600 checks/image/check.py --no-build
 
 step "the page's logic"
 npm --prefix ui/web run --silent test
 
 step "the page in a real browser, beside a lab and with 200 workloads"
-alone scripts/check-ui
+alone checks/ui.sh
 
 step "dashboards, rules and deploy/monitoring, read"
-scripts/check-monitoring.py
+checks/monitoring.py
 
 step "dashboards and rules, held against what clients counted"
-alone scripts/check-dashboards.py
+alone checks/dashboards.py
 
 step "ten seconds of fuzzing for each parser"
 scripts/fuzz.sh

@@ -9,8 +9,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.append(os.path.dirname(HERE))
 
-import deploytools  # noqa: E402
-import labcheck  # noqa: E402
+import deploytools
+import labcheck
 
 CACHE = deploytools.CACHE
 BINARIES = os.path.join(CACHE, "kubernetes/1.20.2/bin")

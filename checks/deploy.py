@@ -2,8 +2,8 @@
 """Reads what deploy/ would put into a cluster: the chart rendered by the real helm, the folders by
 the real kubectl, every object against the Kubernetes OpenAPI schemas, both ways alike.
 
-    scripts/check-deploy.py           check
-    scripts/check-deploy.py --write   write deploy/base and deploy/uninstall from the chart
+    checks/deploy.py           check
+    checks/deploy.py --write   write deploy/base and deploy/uninstall from the chart
 """
 import os
 import subprocess
@@ -12,7 +12,7 @@ import sys
 import deploytools as tools
 import fakeapi
 
-HEAD = "# Made from the chart by `scripts/check-deploy.py --write`: do not edit.\n"
+HEAD = "# Made from the chart by `checks/deploy.py --write`: do not edit.\n"
 EVERYTHING = [
     "--set", "relay.enabled=true,relay.replicas=2,ui.enabled=true,webhook.enabled=true",
     "--set", "metrics.serviceMonitor.enabled=true,metrics.podMonitor.enabled=true",
@@ -76,7 +76,7 @@ def check_generated():
     for path, text in generated().items():
         with open(os.path.join(tools.ROOT, path)) as file:
             if file.read() != text:
-                tools.fail(f"{path} is not what the chart gives: run scripts/check-deploy.py --write")
+                tools.fail(f"{path} is not what the chart gives: run checks/deploy.py --write")
     weir = os.path.join(tools.ROOT, "target/debug/weir")
     for path in ("ciliumnetworkpolicies", "ciliumclusterwidenetworkpolicies"):
         made = [each for each in tools.objects(tools.run(weir, "crds").stdout) if each["metadata"]["name"].startswith(path)]

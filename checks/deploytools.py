@@ -1,4 +1,4 @@
-"""The tools that check-deploy and check-image stand on: the real helm and kubectl, and the
+"""The tools that deploy.py and image/ stand on: the real helm and kubectl, and the
 Kubernetes OpenAPI schemas, from packages of PyPI, beside what is built."""
 import glob
 import json

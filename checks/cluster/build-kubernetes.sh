@@ -2,13 +2,13 @@
 # Builds Kubernetes 1.20.2 from Debian's source package into $WEIR_CACHE/kubernetes, with Debian's Go:
 # the newest one whose servers Debian has as source. Newer packages there hold kubectl only.
 #
-#   scripts/cluster/build-kubernetes.sh        does nothing where it is built; ten minutes of two cores
+#   checks/cluster/build-kubernetes.sh        does nothing where it is built; ten minutes of two cores
 #
 # bridge.py adds what Weir needs of newer ones. Packages are unpacked, not installed: they would start
 # their servers on this machine.
-. "$(dirname "$0")/../env.sh"
+. "$(dirname "$0")/../../scripts/env.sh"
 
-here=$PWD/scripts/cluster
+here=$PWD/checks/cluster
 out=$WEIR_CACHE/kubernetes/1.20.2
 packages=$WEIR_CACHE/kubernetes/packages
 archive=kubernetes_1.20.5+really1.20.2.orig.tar.gz

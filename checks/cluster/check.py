@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Installs Weir on a real Kubernetes cluster of two nodes, and uses it as its users do.
 
-    scripts/cluster/check.py              makes the cluster, checks, removes it
-    scripts/cluster/check.py --keep       leaves the cluster there (cluster.py down removes it)
-    scripts/cluster/check.py --present    checks on the cluster that is there
+    checks/cluster/check.py              makes the cluster, checks, removes it
+    checks/cluster/check.py --keep       leaves the cluster there (cluster.py down removes it)
+    checks/cluster/check.py --present    checks on the cluster that is there
 """
 import base64
 import json

@@ -2,9 +2,9 @@
 # The page of `weir ui` in a real Chromium: beside a lab with the workshop's traffic, and with 200
 # workloads.
 #
-#   scripts/check-ui                      checks, and says what it measured
-#   scripts/check-ui --pictures docs/ui   and makes the pictures of docs/ui.md anew
-. "$(dirname "$0")/env.sh"
+#   checks/ui.sh                      checks, and says what it measured
+#   checks/ui.sh --pictures docs/ui   and makes the pictures of docs/ui.md anew
+. "$(dirname "$0")/../scripts/env.sh"
 
 need_lab "the check of the page"
 [ -x target/debug/weir ] || fail "target/debug/weir is missing: cargo build -p weir"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # What no compiler says about the tree: files nobody compiles, files too long to read, tests that
 # never run, crates outside the common lints.
-. "$(dirname "$0")/env.sh"
+. "$(dirname "$0")/../scripts/env.sh"
 
 longest=500
 bad=0

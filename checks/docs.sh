@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs the commands of the README and of docs/ that are marked as runnable (```sh runnable), each
 # page in a shell of its own, in order, with `weir` in PATH. A page's last lab is always taken down.
-. "$(dirname "$0")/env.sh"
+. "$(dirname "$0")/../scripts/env.sh"
 
 need_lab "checking the documentation's commands"
 [ -x target/debug/weir ] || fail "target/debug/weir is missing: cargo build -p weir"

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """A Kubernetes cluster of two nodes on this machine, without internet; needs root.
 
-    scripts/cluster/cluster.py up       control plane, images, nodes, DNS
-    scripts/cluster/cluster.py down     removes all of it
-    scripts/cluster/cluster.py kubectl ARGUMENTS
-    scripts/cluster/cluster.py node1 COMMAND       on the node itself
+    checks/cluster/cluster.py up       control plane, images, nodes, DNS
+    checks/cluster/cluster.py down     removes all of it
+    checks/cluster/cluster.py kubectl ARGUMENTS
+    checks/cluster/cluster.py node1 COMMAND       on the node itself
 """
 import os
 import shutil

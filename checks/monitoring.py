@@ -142,7 +142,7 @@ def kustomize():
 
 
 def prometheus_config(data):
-    """Debian's Prometheus is built without Kubernetes: scripts/check-dashboards.py plays its part."""
+    """Debian's Prometheus is built without Kubernetes: checks/dashboards.py plays its part."""
     import yaml
 
     config = yaml.safe_load(data["prometheus.yml"])

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Holds dashboards and rules against what clients counted, request for request.
 
-  scripts/check-dashboards.py                 a minute of the workshop's traffic, all expressions
-  scripts/check-dashboards.py --draw FOLDER   longer traffic; every panel drawn into FOLDER
+  checks/dashboards.py                 a minute of the workshop's traffic, all expressions
+  checks/dashboards.py --draw FOLDER   longer traffic; every panel drawn into FOLDER
 
 A lab under the workshop's traffic: GET /headers, GET /ip and POST /post every 0.3 s before, while
 and after the HTTP policy is applied. A real Prometheus scrapes it by the relabelling and the rules of

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Runs the image as the chart says, and asks for what must come.
 
-    scripts/check-image.py                  build the image, then check it
-    scripts/check-image.py --no-build       check target/container/weir.tar as it is
+    checks/image/check.py                  build the image, then check it
+    checks/image/check.py --no-build       check target/container/weir.tar as it is
 
 Every container of the rendered chart runs in crun, with its security settings, mounts, volumes and
-namespaces (scripts/image/container.py says what a kubelet would add). A lab plays the node and its
+namespaces (checks/image/container.py says what a kubelet would add). A lab plays the node and its
 pods; the API server is the tests' own, and holds the agent to the role that the chart gives it.
 """
 import json
@@ -14,6 +14,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import deploytools as tools
 from image.clients import Client
