@@ -83,7 +83,7 @@ def agree(prometheus, counted):
         (differences(f"hubble_http_requests_total{{{http}}}"), [], {(): sum(through.values())}),
     ]
     for expression, labels, truth in truths:
-        told = {}
+        told: dict[tuple[str, ...], int] = {}
 
         def same():
             told.clear()
@@ -113,7 +113,9 @@ def give_data(prometheus):
             if not prometheus.query(filled(expression, WINDOW)):
                 empty.append(f"{board['title']} / {title}: {expression}")
         for name, expression in lists:
-            series, label = re.fullmatch(r"label_values\((.*), (\w+)\)", expression).groups()
+            values = re.fullmatch(r"label_values\((.*), (\w+)\)", expression)
+            assert values, f"{board['title']}, variable {name}: {expression} is no label_values"
+            series, label = values.groups()
             number += 1
             if not prometheus.query(f"count by ({label}) ({filled(series, WINDOW)})"):
                 empty.append(f"{board['title']}, variable {name}: {expression}")

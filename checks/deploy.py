@@ -86,16 +86,17 @@ def check_generated():
 
 
 def check_objects(schemas):
-    renderings = {
+    # What is rendered: options of the chart, or a folder.
+    renderings: dict[str, tuple[list[str], str | None]] = {
         "helm": ([], None),
         "helm, all of it": (EVERYTHING, None),
         "helm, secrets made": (["--set", "relay.enabled=true,ui.enabled=true,webhook.enabled=true,cni.openWithoutAgent=true"], None),
         "helm, uninstall": (["--set", "uninstall=true"], None),
         "helm, uninstall, no CNI": (["--set", "uninstall=true,cni.chain=false"], None),
-        "deploy": (None, "deploy"),
-        "deploy/uninstall": (None, "deploy/uninstall"),
-        "deploy/before-1.30": (None, "deploy/before-1.30"),
-        "deploy/before-1.30/uninstall": (None, "deploy/before-1.30/uninstall"),
+        "deploy": ([], "deploy"),
+        "deploy/uninstall": ([], "deploy/uninstall"),
+        "deploy/before-1.30": ([], "deploy/before-1.30"),
+        "deploy/before-1.30/uninstall": ([], "deploy/before-1.30/uninstall"),
     }
     for what, (options, folder) in renderings.items():
         for version in tools.VERSIONS:

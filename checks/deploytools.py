@@ -87,7 +87,7 @@ def validate_monitor(each):
 
 
 def run(*words, ok=True, **more):
-    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, **more)
+    done = subprocess.run(words, check=False, capture_output=True, text=True, cwd=ROOT, **more)
     if ok and done.returncode:
         fail(f"{' '.join(words)}\n{done.stderr}")
     return done

@@ -30,7 +30,7 @@ KINDS = {
 
 def answers(definition):
     """What is answered at which path."""
-    groups = []
+    groups: list[dict[str, object]] = []
     found = {
         "/version": {"major": "1", "minor": "34", "gitVersion": "v1.34.0"},
         "/api": {"kind": "APIVersions", "versions": ["v1"]},

@@ -165,7 +165,7 @@ def files():
         file = made[package] = descriptor_pb2.FileDescriptorProto(name=f"public/{package}.proto", package=package, syntax="proto3")
         file.dependency.extend(f"google/protobuf/{name}.proto" for name in well_known)
         file.dependency.extend(f"public/{other}.proto" for other in made if other != package)
-    messages = {}
+    messages: dict = {}
     for full, text in ENUMS.items():
         package, name = full.split(".")
         enum = made[package].enum_type.add(name=name)

@@ -27,7 +27,7 @@ OTHERS = {"up", "ALERTS"}
 
 
 def run(what, *words, **options):
-    done = subprocess.run(words, capture_output=True, text=True, **options)
+    done = subprocess.run(words, check=False, capture_output=True, text=True, **options)
     if done.returncode:
         sys.exit(f"{what}:\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -133,7 +133,7 @@ def kustomize():
         size = len(json.dumps(thing))
         assert size < 200_000, f"{thing['metadata']['name']}: {size} bytes do not fit beside their copy in an annotation"
     containers(rendered)
-    data = {}
+    data: dict[str, str] = {}
     for thing in rendered:
         data |= thing.get("data") or {}
     for path in BOARDS + RULES:

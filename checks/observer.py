@@ -146,7 +146,7 @@ def ask_relay(agent):
 def prometheus():
     """Requests by status, as a real Prometheus has them, equal what was sent."""
     text = weir("lab", "exec", "--name", LAB, "@node", "--", "curl", "-s", "http://127.0.0.1:9965/metrics")
-    checked = subprocess.run([f"{PROMETHEUS}/promtool", "check", "metrics"], input=text, capture_output=True, text=True)
+    checked = subprocess.run([f"{PROMETHEUS}/promtool", "check", "metrics"], check=False, input=text, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     job = {"job_name": "weir", "static_configs": [{"targets": ["127.0.0.1:9965"]}]}
     with Prometheus(LAB, [job]) as server:

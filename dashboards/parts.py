@@ -52,7 +52,7 @@ def panel(kind, title, queries, width, height, unit="short", about=None, custom=
     }
     made = {
         "type": kind, "title": title, "datasource": SOURCE, "width": width, "height": height,
-        "targets": [target(*one, instant, place) for place, one in enumerate(queries)],
+        "targets": [target(expression, legend, instant, place) for place, (expression, legend) in enumerate(queries)],
         "fieldConfig": {"defaults": defaults, "overrides": []}, "options": options or {},
     }
     return made | ({"description": about} if about else {}) | more

@@ -47,7 +47,7 @@ spec:
 
 
 def apply(text):
-    done = subprocess.run([*netns(PLANE), deploytools.binary("kubectl"), "--kubeconfig", ADMIN, "apply", "-f", "-"], input=text, text=True, capture_output=True)
+    done = subprocess.run([*netns(PLANE), deploytools.binary("kubectl"), "--kubeconfig", ADMIN, "apply", "-f", "-"], check=False, input=text, text=True, capture_output=True)
     if done.returncode:
         fail(f"kubectl apply: {done.stderr}")
 
@@ -102,9 +102,9 @@ def main():
             down()
         case ["kubectl", *words]:
             tool = deploytools.binary("kubectl")
-            sys.exit(subprocess.run([*netns(PLANE), tool, "--kubeconfig", ADMIN, *words]).returncode)
+            sys.exit(subprocess.run([*netns(PLANE), tool, "--kubeconfig", ADMIN, *words], check=False).returncode)
         case [name, *words] if name in NODES and words:
-            sys.exit(subprocess.run([*nodes.inside(name), *words]).returncode)
+            sys.exit(subprocess.run([*nodes.inside(name), *words], check=False).returncode)
         case _:
             sys.exit(__doc__)
 

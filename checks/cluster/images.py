@@ -12,7 +12,7 @@ import os
 import shutil
 import tarfile
 
-from settings import BINARIES, ROOT, STATE, fail, run
+from settings import BINARIES, ROOT, STATE, fail, labcheck, run
 
 FOLDER = os.path.join(STATE, "images")
 ARCHIVE = os.environ.get("WEIR_IMAGE", os.path.join(ROOT, "target/container/weir.tar"))
@@ -72,9 +72,9 @@ def from_archive(name):
         fail(f"{ARCHIVE} is missing: deploy/build-image.sh makes it")
     with tarfile.open(ARCHIVE) as tar:
         def read(digest):
-            return tar.extractfile(f"blobs/{digest.replace(':', '/')}").read()
+            return labcheck.member(tar, f"blobs/{digest.replace(':', '/')}")
 
-        data = read(json.load(tar.extractfile("index.json"))["manifests"][0]["digest"])
+        data = read(json.loads(labcheck.member(tar, "index.json"))["manifests"][0]["digest"])
         told = json.loads(data)
         for each in (told["config"], *told["layers"]):
             blob(read(each["digest"]))

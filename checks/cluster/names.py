@@ -23,7 +23,7 @@ def objects(path):
 def names():
     # A name of the world: policy keeps pods from it before anything asks where it is.
     found = {"www.google.com": ["192.0.2.80"]}
-    addresses = {}
+    addresses: dict[tuple[str, str], list[str]] = {}
     for each in objects("/api/v1/endpoints"):
         of = addresses.setdefault((each["metadata"]["namespace"], each["metadata"]["name"]), [])
         for subset in each.get("subsets") or []:

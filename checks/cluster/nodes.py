@@ -6,10 +6,7 @@ import shutil
 import subprocess
 
 import pki
-from settings import (
-    BINARIES, DNS_SERVICE, HERE, LOGS, NODES, PACKAGES, PLANE, PLANE_ADDRESS, PODS, PREFIX, REGISTRY, STATE,
-    kubectl, netns, run, started, wait,
-)  # fmt: skip
+from settings import BINARIES, DNS_SERVICE, HERE, LOGS, NODES, PACKAGES, PLANE, PLANE_ADDRESS, PODS, PREFIX, REGISTRY, STATE, kubectl, netns, run, started, wait
 
 CGROUPS = "/sys/fs/cgroup"
 CNI = "/usr/lib/cni"
@@ -53,8 +50,8 @@ def files(name):
     for plugin in ("bridge", "ptp", "host-local", "loopback", "portmap"):
         shutil.copy(os.path.join(CNI, plugin), plugins)
     ipam = {"type": "host-local", "ranges": [[{"subnet": node["pods"]}]], "routes": [{"dst": "0.0.0.0/0"}]}
-    own = {"bridge": {"type": "bridge", "bridge": "cni0", "isGateway": True, "hairpinMode": True}, "ptp": {"type": "ptp"}}[node["cni"]]
-    network_list = {"cniVersion": "0.4.0", "name": f"test-{node['cni']}", "plugins": [{**own, "ipam": ipam}, {"type": "portmap", "capabilities": {"portMappings": True}}]}
+    kinds: dict[str, dict[str, object]] = {"bridge": {"type": "bridge", "bridge": "cni0", "isGateway": True, "hairpinMode": True}, "ptp": {"type": "ptp"}}
+    network_list = {"cniVersion": "0.4.0", "name": f"test-{node['cni']}", "plugins": [{**kinds[node["cni"]], "ipam": ipam}, {"type": "portmap", "capabilities": {"portMappings": True}}]}
     write(f"{disk}/etc-cni/net.d/10-test.conflist", network_list)
     write(f"{etc}/certs.d/_default/hosts.toml", f'server = "http://{REGISTRY}"\n[host."http://{REGISTRY}"]\n  capabilities = ["pull", "resolve"]\n')
     write(

@@ -3,10 +3,7 @@ namespace that is also the switch between the nodes."""
 import os
 
 import pki
-from settings import (
-    API, BINARIES, HERE, LOGS, NODES, PLANE, PLANE_ADDRESS, PODS, REGISTRY, SERVICES, STATE, ZONE,
-    kubectl, netns, run, spawn, tool, wait,
-)  # fmt: skip
+from settings import API, BINARIES, HERE, LOGS, NODES, PLANE, PLANE_ADDRESS, PODS, REGISTRY, SERVICES, STATE, ZONE, kubectl, netns, run, spawn, tool, wait
 
 # Every answer but "yes" is written down with who asked: the check counts what the agent was refused.
 AUDIT = """apiVersion: audit.k8s.io/v1

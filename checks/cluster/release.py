@@ -78,7 +78,8 @@ def check_status(when):
 
 def check_rights():
     """What the API server answered the agents: nothing was refused, and no right is unused."""
-    used, refused = collections.Counter(), []
+    used: collections.Counter[tuple[str, str]] = collections.Counter()
+    refused = []
     with open(os.path.join(LOGS, "audit.log")) as file:
         for line in file:
             event = json.loads(line)

@@ -5,13 +5,13 @@ import subprocess
 import sys
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-sys.path.append(os.path.dirname(HERE))
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import deploytools
 import labcheck
 
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = labcheck.ROOT
 CACHE = deploytools.CACHE
 BINARIES = os.path.join(CACHE, "kubernetes/1.20.2/bin")
 PACKAGES = os.path.join(CACHE, "kubernetes/packages")
@@ -49,7 +49,7 @@ def fail(text):
 
 
 def run(*words, ok=True, **more):
-    done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, **more)
+    done = subprocess.run(words, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL, **more)
     if ok and done.returncode:
         fail(f"{' '.join(words)}\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
     return done

@@ -88,7 +88,7 @@ def pods():
 
 def status(pod, url, seconds=2):
     words = ["curl", "-s", "-m", str(seconds), "-o", "/dev/null", "-w", "%{http_code}", url]
-    return subprocess.run(command(f"{SPACE}/pod/{pod}", words), capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout
+    return subprocess.run(command(f"{SPACE}/pod/{pod}", words), check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout
 
 
 def containers():
@@ -140,7 +140,7 @@ class Load:
         self.reader.start()
 
     def read(self):
-        for line in self.process.stderr:
+        for line in self.process.stderr or ():
             if len(words := line.split()) == 2:
                 self.lines.append((words[0], float(words[1])))
 
@@ -164,7 +164,7 @@ def under_load(what, action):
     seen = [len(each.lines) for each in loads]
     wait("more answers after it", lambda: all(len(each.lines) > before + 10 for each, before in zip(loads, seen)), 60)
     for pod in clients:
-        subprocess.run(command(f"{SPACE}/pod/{pod}", ["sh", "-c", f"> {stop}"]), stdin=subprocess.DEVNULL, capture_output=True)
+        subprocess.run(command(f"{SPACE}/pod/{pod}", ["sh", "-c", f"> {stop}"]), check=False, stdin=subprocess.DEVNULL, capture_output=True)
     for each in loads:
         each.process.wait(60)
         each.reader.join(10)

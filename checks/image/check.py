@@ -20,10 +20,10 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import deploytools as tools
 from image.clients import Client
 from image.cluster import Cluster
+from image.container import capabilities, unpack
 from image.newpod import NewPod, check_new_pod
 from image.node import INSTANCE, LAB, SCENARIO, Node, agent_says, in_force, need, status_of, wait, weir
 from image.services import check_names, check_relay, check_webhook
-from image.container import capabilities, unpack
 
 ARCHIVE = os.path.join(tools.ROOT, "target/container/weir.tar")
 LARGEST = 40_000_000
@@ -160,9 +160,9 @@ def check_uninstall(node):
 
 def check_role(cluster):
     """The agent used all of its role, and asked for nothing else."""
-    broken = {"apiVersion": "cilium.io/v2", "metadata": {"name": "broken"}, "spec": {"endpointSelector": {"matchLabels": 1}}}
+    broken = {"apiVersion": "cilium.io/v2", "spec": {"endpointSelector": {"matchLabels": 1}}}
     for kind, metadata in (("CiliumNetworkPolicy", {"namespace": "default"}), ("CiliumClusterwideNetworkPolicy", {})):
-        cluster.apply({**broken, "kind": kind, "metadata": {**broken["metadata"], **metadata}})
+        cluster.apply({**broken, "kind": kind, "metadata": {"name": "broken", **metadata}})
 
     def told():
         found = cluster.get("ciliumclusterwidenetworkpolicies", "broken")

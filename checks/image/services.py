@@ -5,8 +5,8 @@ import os
 import subprocess
 
 import deploytools as tools
-from image.node import NETNS, SCENARIO, WEIR, need, on_node, wait
 from image.container import Container, configuration
+from image.node import NETNS, SCENARIO, WEIR, need, on_node, wait
 
 # A DNS server for one name, which leads to this node. Every other name does not exist.
 DNS = """
@@ -90,8 +90,8 @@ def check_webhook(node, cluster):
                        "-H", "Content-Type: application/json", "-d", "@-", url, ok=False, input=json.dumps(asked))  # fmt: skip
         return json.loads(done.stdout)["response"] if done.returncode == 0 else None
 
-    with open(f"{SCENARIO}/policies/allow-get-headers.yaml") as file:
-        policy = tools.objects(file.read())[0]
+    with open(f"{SCENARIO}/policies/allow-get-headers.yaml") as example:
+        policy = tools.objects(example.read())[0]
     need(wait("the webhook answers", lambda: review(policy))["allowed"] is True, "a good policy is refused", webhook)
     policy["spec"]["ingress"][0]["toPorts"][0]["ports"][0]["port"] = "99999"
     refused = review(policy)
@@ -104,7 +104,7 @@ def check_names(node):
     """The static binary asks the DNS server that the kubelet writes into /etc/resolv.conf."""
     mount = resolver(node, "nameserver 10.96.0.10\nsearch default.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n", "names.conf")
     spec = json.loads(json.dumps(node.part(node.pod, "proxy")))
-    netns = subprocess.run(["sh", "-c", f"ls -d /run/netns/{NETNS.removesuffix('node')}default-sleep-*"], capture_output=True, text=True).stdout.strip()
+    netns = subprocess.run(["sh", "-c", f"ls -d /run/netns/{NETNS.removesuffix('node')}default-sleep-*"], check=False, capture_output=True, text=True).stdout.strip()
     said = {}
     for name in ("httpbin", "nobody"):
         words = ["/weir", "observe", "--server", f"{name}:8000", "--last", "1"]
