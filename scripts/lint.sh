@@ -2,8 +2,9 @@
 # Everything that reads the code without running it. A warning is an error.
 . "$(dirname "$0")/env.sh"
 
-step "the tree: orphans, long files, unfinished code"
-checks/tree.sh
+step "the house: orphans, long files, arrows, logic in its place"
+(cd checks/house && python3 -B -m unittest --quiet)
+checks/house/check.py
 
 step "formatting"
 cargo fmt --all --check

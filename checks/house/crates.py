@@ -101,6 +101,21 @@ def manifests(tree: Tree) -> Iterator[str]:
                     yield f"{root}: without #![forbid(unsafe_code)]"
 
 
+def root_tests(tree: Tree) -> Iterator[str]:
+    """What is left out without root is there under that name, and so is what of it needs none."""
+    for path in tree.ending("Cargo.toml"):
+        told = tomllib.loads(tree.text(path)).get("package", {}).get("metadata", {}).get("weir", {})
+        folder = path.removesuffix("Cargo.toml") + "tests/"
+        for target, rest in told.get("root-tests", {}).items():
+            texts = "".join(tree.text(each) for each in tree.ending(".rs", folder + target))
+            if not tree.has(f"{folder}{target}.rs") and not tree.has(f"{folder}{target}/main.rs"):
+                yield f"{path}: there is no test {target} that could be left out"
+            for name in rest:
+                last = name.strip(":").split("::")[-1]
+                if not re.search(rf"\b(fn|mod) {last}\b", texts):
+                    yield f"{path}: there is no {name} in the test {target}"
+
+
 def drawn(graph: dict[str, set[str]]) -> str:
     """The graph for the README. The binary uses nearly all, which would hide the rest: of its arrows
     those are drawn that nobody else has."""
@@ -126,6 +141,7 @@ def check(tree: Tree, graph: dict[str, set[str]]) -> Iterator[str]:
     yield from arrows(graph)
     yield from depths(tree.root)
     yield from manifests(tree)
+    yield from root_tests(tree)
     wanted = readme(tree, graph)
     if wanted is None:
         yield f"README.md: no place for the graph of the crates ({BEGIN.strip()} ... {END.strip()})"

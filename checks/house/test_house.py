@@ -47,7 +47,7 @@ class House(unittest.TestCase):
     def told(self, *words: str) -> None:
         """One thing is wrong, and it is told with these words."""
         here = tree.Tree(self.root)
-        said = [*tree.check(here), *crates.manifests(here), *rooms.check(here), *pages.check(here)]
+        said = [*tree.check(here), *crates.manifests(here), *crates.root_tests(here), *rooms.check(here), *pages.check(here)]
         self.assertEqual(len(said), 1 if words else 0, said)
         for word in words:
             self.assertIn(word, said[0])
@@ -82,6 +82,16 @@ class House(unittest.TestCase):
     def test_a_version_that_another_workspace_has_otherwise(self) -> None:
         self.write("fuzz/Cargo.toml", '[package]\nname = "weir-fuzz"\n[dependencies]\nserde = "2"\n[lints]\nworkspace = true\n')
         self.told("fuzz/Cargo.toml", "serde is 2")
+
+    def test_a_test_left_out_that_is_not_there(self) -> None:
+        listed = "[package.metadata.weir.root-tests]\n"
+        self.write("link/tests/live.rs", "//! Live.\nfn it_lives() {}\n")
+        self.write("link/Cargo.toml", GOOD["link/Cargo.toml"] + listed + 'live = ["it_lives"]\n')
+        self.told()
+        self.write("link/Cargo.toml", GOOD["link/Cargo.toml"] + listed + 'live = ["it_died"]\n')
+        self.told("link/Cargo.toml", "it_died")
+        self.write("link/Cargo.toml", GOOD["link/Cargo.toml"] + listed + "gone = []\n")
+        self.told("link/Cargo.toml", "gone")
 
     def test_a_crate_that_does_not_forbid_unsafe(self) -> None:
         self.change("link/src/lib.rs", "#![forbid(unsafe_code)]\n", "")
