@@ -5,6 +5,9 @@
 need_lab "make test"
 # A test that cannot do its work for want of a privilege fails.
 export REQUIRE_ROOT_TESTS=1
+# The whole is to take less than fifty minutes of two cores: each stage says when it began.
+SECONDS=0
+step() { printf '\033[1m==>\033[0m %s  (%d:%02d)\n' "$*" $((SECONDS / 60)) $((SECONDS % 60)); }
 
 scripts/lint.sh
 
