@@ -1,6 +1,6 @@
 # Each target installs what this machine lacks (scripts/setup.sh), so that it works on a fresh one.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint fmt demo cluster bench scale fuzz soak clean
+.PHONY: help setup build check test lint fmt demo cluster bench scale fuzz soak clean
 
 # Rustup's Rust before Debian's, which is for the kernel programs only.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
@@ -14,11 +14,16 @@ setup: ## Install the packages and the BPF linker that are missing
 build: setup ## Build weir into target/release
 	@cargo build --release --locked -p weir
 
+check: ## Lints, and the tests that need no root: three minutes
+	@scripts/setup.sh lint
+	@scripts/check.sh
+
 test: ## Run everything that CI runs; needs root
 	@scripts/setup.sh test
 	@scripts/test.sh
 
-lint: setup ## Read the code: tree, format, clippy
+lint: ## Read the code: house, format, clippy, Python, licences
+	@scripts/setup.sh lint
 	@scripts/lint.sh
 
 fmt: ## Format the code
@@ -32,7 +37,7 @@ demo: setup ## Watch a policy workshop happen on this machine; needs root
 cluster: ## Install Weir on a real Kubernetes of two nodes, on this machine; needs root
 	@scripts/setup.sh test
 	@deploy/build-image.sh
-	@scripts/cluster/check.py
+	@checks/cluster/check.py
 
 bench: ## Measure Weir beside direct traffic; needs root
 	@scripts/setup.sh bench

@@ -66,7 +66,7 @@ class Lab:
         return [self.weir, "lab", "exec", "--name", self.name, pod, "--", *words]
 
     def run(self, pod, *words, timeout=60):
-        done = subprocess.run(self.command(pod, *words), capture_output=True, text=True, timeout=timeout)
+        done = subprocess.run(self.command(pod, *words), check=False, capture_output=True, text=True, timeout=timeout)
         if done.returncode != 0:
             raise SystemExit(f"{' '.join(words)} in {pod} of {self.name}: {done.stdout}{done.stderr}")
         return done.stdout

@@ -26,8 +26,9 @@ import tempfile
 import threading
 import time
 
-import lab
 import run
+
+import lab
 
 # Every datagram to another port: a flow of its own, which is the most work for the observer. Each is
 # two events: no policy selects the client, and the server's denies it.
@@ -116,7 +117,7 @@ def wrk(where, seconds):
     before, parts = run.busy(), spent(where)
     url = f"http://{where.addresses[0]}:80/small"
     said = where.run("client", "wrk", "-t1", "-c64", f"-d{seconds}", url)
-    count, taken = re.search(r"(\d+) requests in ([\d.]+)s", said).groups()
+    count, taken = run.found(r"(\d+) requests in ([\d.]+)s", said).groups()
     if re.search(r"Socket errors|Non-2xx", said):
         raise SystemExit(said)
     machine = run.busy() - before
@@ -206,7 +207,7 @@ def balance(where, before):
 
 
 def bpftool(*words):
-    done = subprocess.run(["bpftool", "-j", *words], capture_output=True, text=True)
+    done = subprocess.run(["bpftool", "-j", *words], check=False, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"bpftool {' '.join(words)}: {done.stdout}{done.stderr}")
     return json.loads(done.stdout)
@@ -234,7 +235,8 @@ def storm(weir, events):
         with tempfile.NamedTemporaryFile() as packet, tempfile.NamedTemporaryFile() as about:
             packet.write(bytes(12) + b"\x08\0" + header + datagram)
             about.write(context)
-            packet.flush(), about.flush()
+            packet.flush()
+            about.flush()
             before = accounts(where)
             words = ["bpftool", "prog", "run", "id", str(program), "data_in", packet.name, "ctx_in", about.name, "repeat", str(events)]
             began = time.monotonic()
@@ -262,13 +264,13 @@ def flood(weir, seconds, senders):
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rounds", type=int, default=9)
-    options.add_argument("--seconds", type=int, default=2, help="of each measurement")
-    options.add_argument("--senders", type=int, default=2, help="processes that flood")
-    options.add_argument("--events", type=int, default=1_000_000, help="of the storm")
-    options.add_argument("--only", choices=["throughput", "flood", "storm"])
-    options = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=int, default=2, help="of each measurement")
+    parser.add_argument("--senders", type=int, default=2, help="processes that flood")
+    parser.add_argument("--events", type=int, default=1_000_000, help="of the storm")
+    parser.add_argument("--only", choices=["throughput", "flood", "storm"])
+    options = parser.parse_args()
     weir = lab.weir()
     if options.only in (None, "throughput"):
         result = throughput(weir, options.rounds, options.seconds)

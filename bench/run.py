@@ -62,6 +62,11 @@ def busy():
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
+def found(pattern, said):
+    """What a pattern finds in what wrk said; ends where it finds nothing."""
+    return re.search(pattern, said) or sys.exit(f"{pattern} is not in what wrk said: {said}")
+
+
 def measure(where, port, scenario, seconds):
     path, connections, arguments = SCENARIOS[scenario]
     if "close" in " ".join(arguments):
@@ -70,8 +75,8 @@ def measure(where, port, scenario, seconds):
     before, time_wait = busy(), None
     said = where.run("client", "wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency", *arguments, url)
     used = busy() - before
-    count, taken = re.search(r"(\d+) requests in ([\d.]+)s", said).groups()
-    p50 = re.search(r"50%\s+([\d.]+)(us|ms|s)", said)
+    count, taken = found(r"(\d+) requests in ([\d.]+)s", said).groups()
+    p50 = found(r"50%\s+([\d.]+)(us|ms|s)", said)
     wrong = re.search(r"Socket errors: .*|Non-2xx.*", said)
     if "close" in " ".join(arguments):
         time_wait = {pod: where.time_wait(pod) for pod in ("client", "server")}
@@ -91,11 +96,11 @@ def ratios(rows, setup, scenario, key):
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--seconds", type=int, default=2, help="of each measurement")
-    options.add_argument("-o", "--output", choices=["table", "json"], default="table")
-    options = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=2, help="of each measurement")
+    parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
+    options = parser.parse_args()
     weir = lab.weir()
     folder = tempfile.mkdtemp(prefix="weir-bench-")
     os.chmod(folder, 0o755)

@@ -39,8 +39,8 @@ def main():
         ]
         waiting = watch(labs, clients)
         for where, old, client in zip(labs, before, clients):
-            said = client.stdout.read()
-            if client.wait() != 0:
+            said, _ = client.communicate()
+            if client.returncode != 0:
                 wrong.append(f"{where.name}: the client failed")
                 continue
             wrong += judge(where, old, where.status(), json.loads(said))
@@ -59,7 +59,7 @@ def main():
 
 def watch(labs, clients):
     """Until the clients end: the most sockets in TIME_WAIT in each place."""
-    most = {}
+    most: dict[str, int] = {}
     while any(client.poll() is None for client in clients):
         for where in labs:
             counts = {f"{where.name} {pod}": where.time_wait(pod) for pod in ("client", "server")}

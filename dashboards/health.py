@@ -14,8 +14,8 @@ def gauge(metric, by="node"):
 
 
 def health():
-    times = [(f"histogram_quantile({share}, sum by (node, le) (rate(weir_policy_enforce_duration_seconds_bucket{{{NODE}}}"
-              f"[$__range])))", name + " {{node}}") for share, name in ((0.5, "p50"), (0.99, "p99"))]
+    seconds = f"sum by (node, le) (rate(weir_policy_enforce_duration_seconds_bucket{{{NODE}}}[$__range]))"
+    times = [(f"histogram_quantile({share}, {seconds})", name + " {{node}}") for share, name in ((0.5, "p50"), (0.99, "p99"))]
     bad = [(1, "red")]
     return dashboard("weir-nodes", "Weir node health", "The agents and proxies: what is in force, how full the "
                      "tables are, what fails.", variables(), [

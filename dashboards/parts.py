@@ -1,7 +1,7 @@
 """What the dashboards are made of: variables, rows and panels as Grafana's dashboard schema has them.
 
 The schema is that of @grafana/schema 12 (kind Dashboard, schemaVersion 42);
-scripts/check-monitoring.py holds the outcome against it.
+checks/monitoring.py holds the outcome against it.
 """
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -52,7 +52,7 @@ def panel(kind, title, queries, width, height, unit="short", about=None, custom=
     }
     made = {
         "type": kind, "title": title, "datasource": SOURCE, "width": width, "height": height,
-        "targets": [target(*one, instant, place) for place, one in enumerate(queries)],
+        "targets": [target(expression, legend, instant, place) for place, (expression, legend) in enumerate(queries)],
         "fieldConfig": {"defaults": defaults, "overrides": []}, "options": options or {},
     }
     return made | ({"description": about} if about else {}) | more

@@ -1,4 +1,8 @@
 //! Puts the scenarios into the binary, so that `weir lab run NAME` needs no files beside it.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells a build script by its environment"
+)]
 
 use std::error::Error;
 use std::fmt::Write as _;

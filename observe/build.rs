@@ -1,4 +1,8 @@
 //! Makes Rust of the API's text, without protoc.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells a build script by its environment"
+)]
 
 use std::{error::Error, fs, path::PathBuf};
 

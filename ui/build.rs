@@ -1,4 +1,8 @@
 //! The page must have been built: it is part of the binary.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells a build script by its environment"
+)]
 
 use std::{env, path::Path, process::exit};
 

@@ -12,6 +12,7 @@
 //! whoever reads the ring too slowly is told how much it has missed. A record is a
 //! [`Flow`](api::flow::Flow) of Hubble's public API, so that Hubble's own client understands it;
 //! what that API cannot say is in its field [`weir`](api::flow::Flow::weir).
+#![forbid(unsafe_code)]
 
 pub mod api;
 pub mod calm;

@@ -39,6 +39,10 @@ const POLICIES: usize = 1_000;
 const HTTP_RULES: usize = 10_000;
 const LOOPBACK: u32 = 1;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark is told by its environment"
+)]
 fn main() {
     let changes = std::env::var("WEIR_SCALE_CHANGES")
         .ok()

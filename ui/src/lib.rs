@@ -12,6 +12,7 @@
 //! lost. Nobody else waits for it. Nothing can be changed from here: every route is a GET.
 //!
 //! Who may ask is [`Access`]; the page may load nothing from anywhere else (docs/ui.md).
+#![forbid(unsafe_code)]
 
 mod access;
 mod assets;

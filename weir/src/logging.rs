@@ -36,6 +36,7 @@ pub fn last(text: &str) {
 }
 
 /// Empty where it is not set.
+#[expect(clippy::disallowed_methods, reason = "before there is a command line")]
 fn variable(name: &str) -> Result<String> {
     match std::env::var(name) {
         Err(std::env::VarError::NotPresent) => Ok(String::new()),

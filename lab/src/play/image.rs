@@ -145,6 +145,7 @@ fn argument(words: &[String], name: &str) -> Option<u16> {
     value.parse().ok()
 }
 
+#[expect(clippy::disallowed_methods, reason = "looks where a shell would")]
 fn is_installed(program: &str) -> bool {
     if program.contains('/') {
         return Path::new(program).is_file();

@@ -12,6 +12,10 @@ use super::{
 };
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test is told by its environment"
+)]
 fn the_page_is_that_of_the_registry() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
     if std::env::var_os("WRITE_DOCS").is_some() {

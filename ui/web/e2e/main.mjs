@@ -15,7 +15,7 @@ import { lab, serve } from "./weir.mjs";
 
 const [option, folder] = process.argv.slice(2);
 if (option && (option !== "--pictures" || !folder)) {
-  console.error("usage: scripts/check-ui [--pictures DIR]");
+  console.error("usage: checks/ui.sh [--pictures DIR]");
   process.exit(2);
 }
 if (folder) await mkdir(folder, { recursive: true });

@@ -36,6 +36,10 @@ pub struct Printer {
 }
 
 impl Printer {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a terminal's user says so for all programs"
+    )]
     pub fn new(show: &Show) -> Self {
         let terminal = io::stdout().is_terminal();
         let plain = matches!(show.output, Form::Table | Form::Json | Form::Jsonpb);

@@ -111,6 +111,10 @@ fn running_pods_are_found_behind_a_bridge() {
 }
 
 /// Half of the time that the API server is away: WEIR_TEST_AWAY seconds in all, else a moment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test is told by its environment"
+)]
 fn half_away() -> Duration {
     let seconds = std::env::var("WEIR_TEST_AWAY").map_or(0, |text| text.parse().unwrap());
     Duration::from_secs(seconds) / 2
