@@ -226,10 +226,10 @@ async fn a_proxy_serves_once_it_has_a_snapshot_and_reports() {
 }
 
 /// A listener for each direction, as a proxy brings them.
-fn listeners() -> (Vec<super::protocol::ListenerInfo>, Vec<OwnedFd>) {
+fn listeners() -> (Vec<weir_link::proxy::ListenerInfo>, Vec<OwnedFd>) {
     let listener = |direction| {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let info = super::protocol::ListenerInfo {
+        let info = weir_link::proxy::ListenerInfo {
             direction,
             v6: false,
             udp: false,
@@ -255,7 +255,7 @@ async fn what_does_not_speak_the_protocol_is_turned_away() {
         }))
         .unwrap()
     };
-    let info = super::protocol::ListenerInfo {
+    let info = weir_link::proxy::ListenerInfo {
         direction: Direction::Ingress,
         v6: false,
         udp: false,
