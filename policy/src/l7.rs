@@ -1,7 +1,7 @@
 //! The part of a snapshot that the proxy needs: who may send which request to whom.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     net::IpAddr,
     sync::Arc,
 };
@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    compile::{ClassId, DirectionSet, Segmenter, SetId, Snapshot, Verdict},
+    compile::{ClassId, DirectionSet, SetId, Snapshot, Verdict},
     http::{
         Asked, Judge, NameUse, Request, RequestFlow, RequestVerdict, Speaks, matcher::PatternError,
     },
@@ -34,6 +34,7 @@ pub struct L7Table {
     endpoints: HashMap<u16, usize>,
     #[serde(skip)]
     addresses: HashMap<IpNet, ClassId>,
+    /// Of IPv4 and of IPv6, the longest first.
     #[serde(skip)]
     prefix_lengths: [Vec<u8>; 2],
     #[serde(skip)]
@@ -117,7 +118,6 @@ impl L7Table {
         let mut lists: HashMap<Vec<OwnedRule>, usize> = HashMap::new();
         // Many classes share the rules of a set: those are copied and compared once.
         let mut list_of: HashMap<RuleChoice, (usize, Vec<String>)> = HashMap::new();
-        let mut done: HashSet<SetId> = HashSet::new();
         for endpoint in &snapshot.endpoints {
             let Some(set) = snapshot.sets.get(&endpoint.set) else {
                 continue;
@@ -125,53 +125,42 @@ impl L7Table {
             let Some(index) = index(&endpoint.namespace, &endpoint.name) else {
                 continue;
             };
-            let sides = [
-                (Direction::Ingress, &set.ingress),
-                (Direction::Egress, &set.egress),
-            ];
-            let sides = sides.into_iter().filter(|(_, side)| side.enforced());
             data.endpoints.push(EndpointSet {
                 index,
                 name: format!("{}/{}", endpoint.namespace, endpoint.name),
                 set: endpoint.set,
-                enforced: sides.clone().map(|(direction, _)| direction).collect(),
+                enforced: set.enforced().map(|(direction, _)| direction).collect(),
             });
-            if !done.insert(endpoint.set) {
-                continue;
-            }
-            for (direction, side) in sides {
-                let mut segmenter = Segmenter::new(side);
-                for (class, atoms) in &snapshot.classes {
-                    for segment in segmenter.segments(atoms).iter() {
-                        let verdict = segment.decision.verdict;
-                        let proxied = matches!(verdict, Verdict::Http | Verdict::HttpAudit);
-                        let protocol = match segment.slot.protocol() {
-                            Some(Protocol::Tcp) if verdict != Verdict::Deny => Protocol::Tcp,
-                            Some(Protocol::Udp) if proxied => Protocol::Udp,
-                            _ => continue,
-                        };
-                        let decided = segment.decision.rules.clone();
-                        let (rules, policies) = list_of
-                            .entry((endpoint.set, direction, decided))
-                            .or_insert_with_key(|(_, _, decided)| {
-                                let (rules, policies) = owned(side, decided);
-                                let next = lists.len();
-                                (*lists.entry(rules).or_insert(next), policies)
-                            })
-                            .clone();
-                        data.ports.push(PortVerdict {
-                            set: endpoint.set,
-                            direction,
-                            class: *class,
-                            protocol,
-                            first: segment.first,
-                            last: segment.last,
-                            verdict,
-                            rules,
-                            policies,
-                        });
-                    }
-                }
+        }
+        for on in snapshot.verdicts(data.endpoints.iter().map(|endpoint| endpoint.set)) {
+            for segment in on.segments.iter() {
+                let verdict = segment.decision.verdict;
+                let proxied = matches!(verdict, Verdict::Http | Verdict::HttpAudit);
+                let protocol = match segment.slot.protocol() {
+                    Some(Protocol::Tcp) if verdict != Verdict::Deny => Protocol::Tcp,
+                    Some(Protocol::Udp) if proxied => Protocol::Udp,
+                    _ => continue,
+                };
+                let decided = segment.decision.rules.clone();
+                let (rules, policies) = list_of
+                    .entry((on.set, on.direction, decided))
+                    .or_insert_with_key(|(_, _, decided)| {
+                        let (rules, policies) = owned(on.side, decided);
+                        let next = lists.len();
+                        (*lists.entry(rules).or_insert(next), policies)
+                    })
+                    .clone();
+                data.ports.push(PortVerdict {
+                    set: on.set,
+                    direction: on.direction,
+                    class: on.class,
+                    protocol,
+                    first: segment.first,
+                    last: segment.last,
+                    verdict,
+                    rules,
+                    policies,
+                });
             }
         }
         if !data.endpoints.is_empty() {
@@ -218,7 +207,8 @@ impl L7Table {
     }
 
     fn class(&self, address: IpAddr) -> Option<ClassId> {
-        let lengths = &self.prefix_lengths[usize::from(address.is_ipv6())];
+        let [v4, v6] = &self.prefix_lengths;
+        let lengths = if address.is_ipv6() { v6 } else { v4 };
         lengths.iter().find_map(|length| {
             let prefix = IpNet::new(address, *length).ok()?.trunc();
             self.addresses.get(&prefix).copied()
@@ -329,10 +319,13 @@ impl TryFrom<Data> for L7Table {
     type Error = PatternError;
 
     fn try_from(data: Data) -> Result<Self, Self::Error> {
-        let mut lengths: [BTreeMap<u8, ()>; 2] = Default::default();
+        let (mut v4, mut v6) = (BTreeSet::new(), BTreeSet::new());
         for (prefix, _) in &data.addresses {
-            let family = usize::from(matches!(prefix, IpNet::V6(_)));
-            lengths[family].insert(prefix.prefix_len(), ());
+            let lengths = match prefix {
+                IpNet::V4(_) => &mut v4,
+                IpNet::V6(_) => &mut v6,
+            };
+            lengths.insert(prefix.prefix_len());
         }
         let mut ports: HashMap<_, Vec<usize>> = HashMap::new();
         for (place, port) in data.ports.iter().enumerate() {
@@ -354,7 +347,7 @@ impl TryFrom<Data> for L7Table {
                 .map(|(place, endpoint)| (endpoint.index, place))
                 .collect(),
             addresses: data.addresses.iter().copied().collect(),
-            prefix_lengths: lengths.map(|lengths| lengths.into_keys().rev().collect()),
+            prefix_lengths: [v4, v6].map(|lengths| lengths.into_iter().rev().collect()),
             ports,
             lists,
             data,
