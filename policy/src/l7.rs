@@ -16,6 +16,7 @@ use crate::{
     },
     model::{Direction, HttpRule, L7, Protocol},
     names::NamePattern,
+    reason::Reason,
 };
 
 mod list;
@@ -227,36 +228,33 @@ impl L7Table {
     }
 
     /// The verdict of what stands before any rule list, or the list that decides.
-    fn before(&self, flow: RequestFlow) -> Result<(&PortVerdict, &RuleList), RequestVerdict> {
+    fn before(&self, flow: RequestFlow) -> Result<(&PortVerdict, &RuleList), Box<RequestVerdict>> {
         let endpoint = self
             .endpoints
             .get(&flow.endpoint)
             .and_then(|place| self.data.endpoints.get(*place));
-        let answer =
-            |allowed, policies, reason: &str| Err(RequestVerdict::new(allowed, policies, reason));
+        let answer = |allowed, reason| Err(Box::new(RequestVerdict::because(allowed, reason)));
         let Some(endpoint) = endpoint else {
-            return answer(false, Vec::new(), "the endpoint is not known");
+            return answer(false, Reason::Unknown("the endpoint".to_owned()));
         };
         if !endpoint.enforced.contains(&flow.direction) {
-            return answer(true, Vec::new(), "no policy selects the endpoint any more");
+            return answer(true, Reason::Unselected(flow.direction));
         }
         let Some(port) = self.port(endpoint.set, flow) else {
-            return answer(false, Vec::new(), "the connection is not allowed");
+            return answer(false, Reason::NoConnection);
+        };
+        let answer = |allowed, reason| {
+            Err(Box::new(RequestVerdict {
+                policies: port.policies.clone(),
+                ..RequestVerdict::because(allowed, reason)
+            }))
         };
         match port.verdict {
-            Verdict::Allow | Verdict::Audit => answer(
-                true,
-                port.policies.clone(),
-                "a rule without HTTP rules allows the connection",
-            ),
-            Verdict::Deny => answer(
-                false,
-                port.policies.clone(),
-                "the connection is not allowed",
-            ),
+            Verdict::Allow | Verdict::Audit => answer(true, Reason::Plain),
+            Verdict::Deny => answer(false, Reason::NoConnection),
             Verdict::Http | Verdict::HttpAudit => match self.lists.get(port.rules) {
                 Some(list) => Ok((port, list)),
-                None => answer(false, port.policies.clone(), "its HTTP rules are missing"),
+                None => answer(false, Reason::NoList),
             },
         }
     }
@@ -268,19 +266,16 @@ impl L7Table {
     ) -> RequestVerdict {
         let (port, list) = match self.before(flow) {
             Ok(found) => found,
-            Err(verdict) => return verdict,
+            Err(verdict) => return *verdict,
         };
         let mut verdict = decide(list);
         if verdict.policies.is_empty() {
             verdict.policies.clone_from(&port.policies);
         }
-        if port.verdict == Verdict::HttpAudit {
-            verdict.audit = !verdict.allowed;
-            verdict.allowed = true;
-            verdict.doubt = None;
-            verdict.edits.clear();
+        match port.verdict {
+            Verdict::HttpAudit => verdict.audited(),
+            _ => verdict,
         }
-        verdict
     }
 }
 
