@@ -7,7 +7,7 @@ mod tests;
 use std::collections::HashMap;
 
 use weir_abi::{
-    counter,
+    Address, counter,
     event::Event,
     policy::{direction, verdict},
 };
@@ -39,14 +39,17 @@ pub struct Reasons {
     pub unselected: bool,
 }
 
-/// What a verdict depends on, within one revision.
-type Key = (u32, u32, u8, u8, u16, bool);
+/// What a reason depends on, within one revision: set, class, direction, protocol, port, verdict, and
+/// whether it is the node's own traffic, which shares its class with others.
+type Key = (u32, u32, u8, u8, u16, u8, bool);
 
 /// Gives reasons at one revision.
 pub struct Reasoner<'a> {
     names: &'a Names,
     simulator: Option<Simulator<'a>>,
     known: HashMap<Key, Reasons>,
+    /// Nearest misses, which name the ends, and not their classes only.
+    misses: HashMap<(Key, Address, Address), String>,
     made: usize,
 }
 
@@ -59,6 +62,7 @@ impl<'a> Reasoner<'a> {
             names,
             simulator: None,
             known: HashMap::new(),
+            misses: HashMap::new(),
             made: 0,
         }
     }
@@ -85,28 +89,36 @@ impl<'a> Reasoner<'a> {
         if self.revision() != event.revision {
             return self.by_number(event);
         }
-        let denied = is_denied(event.verdict);
         let key = (
             event.set,
             event.class,
             event.direction,
             event.protocol,
             judged_port(event),
-            denied,
+            event.verdict,
+            is_own(event),
         );
-        if let Some(known) = self.known.get(&key) {
-            return known.clone();
+        let mut reasons = match self.known.get(&key) {
+            Some(known) => known.clone(),
+            None => {
+                let made = self
+                    .by_rules(event)
+                    .unwrap_or_else(|| self.by_number(event));
+                kept(&mut self.known).insert(key, made.clone());
+                made
+            }
+        };
+        if reasons.why.default_deny {
+            let ends = (key, event.source, event.destination);
+            reasons.why.nearest_miss = match self.misses.get(&ends) {
+                Some(known) => known.clone(),
+                None => {
+                    let found = self.nearest_miss(event).unwrap_or_default();
+                    kept(&mut self.misses).insert(ends, found.clone());
+                    found
+                }
+            };
         }
-        let mut reasons = self
-            .by_rules(event)
-            .unwrap_or_else(|| self.by_number(event));
-        if denied && reasons.why.default_deny {
-            reasons.why.nearest_miss = self.nearest_miss(event).unwrap_or_default();
-        }
-        if self.known.len() >= KEPT {
-            self.known.clear();
-        }
-        self.known.insert(key, reasons.clone());
         reasons
     }
 
@@ -131,7 +143,7 @@ impl<'a> Reasoner<'a> {
         let snapshot = &self.names.snapshot;
         let set = snapshot.sets.get(&event.set)?;
         let side = set.side(direction_of(event));
-        if event.reason == counter::PASS_NODE {
+        if is_own(event) {
             return Some(told(&Reason::OwnNode, matched::ALL));
         }
         if !side.enforced() {
@@ -177,6 +189,14 @@ impl<'a> Reasoner<'a> {
     }
 }
 
+/// Room for one more.
+fn kept<K, V>(known: &mut HashMap<K, V>) -> &mut HashMap<K, V> {
+    if known.len() >= KEPT {
+        known.clear();
+    }
+    known
+}
+
 /// Whether a verdict denies, or would but for audit mode.
 pub fn is_denied(verdict: u8) -> bool {
     !matches!(verdict, verdict::ALLOW | verdict::REDIRECT)
@@ -184,6 +204,11 @@ pub fn is_denied(verdict: u8) -> bool {
 
 fn is_audit(verdict: u8) -> bool {
     matches!(verdict, verdict::AUDIT | verdict::AUDIT_REDIRECT)
+}
+
+/// Whether it is the traffic of the endpoint's own node.
+fn is_own(event: &Event) -> bool {
+    event.reason == counter::PASS_NODE
 }
 
 /// The event's verdict as the engine has it; one that is not known denies.
