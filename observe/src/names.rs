@@ -127,14 +127,6 @@ impl Names {
     pub fn dns(&self, address: IpAddr) -> Vec<String> {
         self.dns.get(&address).cloned().unwrap_or_default()
     }
-
-    /// How the engine is asked about an address: `NAMESPACE/POD`, or the address.
-    pub fn target(&self, address: IpAddr) -> String {
-        match self.ends.get(&address) {
-            Some(end) if !end.pod_name.is_empty() => format!("{}/{}", end.namespace, end.pod_name),
-            _ => address.to_string(),
-        }
-    }
 }
 
 fn by_address(answers: &Answers) -> HashMap<IpAddr, Vec<String>> {

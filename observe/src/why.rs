@@ -1,29 +1,31 @@
 //! Why a new flow got its verdict: the rules that decided, and for a denial the nearest miss.
 
 mod named;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
 use weir_abi::{
-    counter,
+    Address, counter,
     event::Event,
     policy::{direction, verdict},
 };
 use weir_policy::{
-    compile::Slot,
-    explain::{Explainer, SideExplanation},
+    compile::{Decision, Slot, Verdict},
     model::{Direction, Protocol},
-    verdict::Flow,
+    reason::{Reason, RuleRef},
+    verdict::{Flow, Simulator},
 };
 
 use crate::{api::weir::Why, names::Names, record::address};
 
-use named::{matched, named};
+use named::{matched, told};
 
-/// Explanations kept at once; past it they are forgotten together.
+/// Reasons kept at once; past it they are forgotten together.
 const KEPT: usize = 4096;
-/// Explanations made at one revision: each takes time in proportion to the policies, and a port
-/// scan asks for tens of thousands. Past it the rule or the default is named without a nearest miss.
+/// Nearest misses found at one revision: each takes time in proportion to the policies, and a port
+/// scan asks for tens of thousands. Past it the rule or the default is named without one.
 const MOST: usize = 20_000;
 
 /// What decided, and how the rule matched (see `policy_match_type` of a flow).
@@ -37,14 +39,17 @@ pub struct Reasons {
     pub unselected: bool,
 }
 
-/// What a verdict depends on, within one revision.
-type Key = (u32, u32, u8, u8, u16, bool);
+/// What a reason depends on, within one revision: set, class, direction, protocol, port, verdict, and
+/// whether it is the node's own traffic, which shares its class with others.
+type Key = (u32, u32, u8, u8, u16, u8, bool);
 
 /// Gives reasons at one revision.
 pub struct Reasoner<'a> {
     names: &'a Names,
-    explainer: Option<Explainer<'a>>,
+    simulator: Option<Simulator<'a>>,
     known: HashMap<Key, Reasons>,
+    /// Nearest misses, which name the ends, and not their classes only.
+    misses: HashMap<(Key, Address, Address), String>,
     made: usize,
 }
 
@@ -55,8 +60,9 @@ impl<'a> Reasoner<'a> {
     pub fn new(names: &'a Names) -> Self {
         Self {
             names,
-            explainer: None,
+            simulator: None,
             known: HashMap::new(),
+            misses: HashMap::new(),
             made: 0,
         }
     }
@@ -83,28 +89,36 @@ impl<'a> Reasoner<'a> {
         if self.revision() != event.revision {
             return self.by_number(event);
         }
-        let denied = is_denied(event.verdict);
         let key = (
             event.set,
             event.class,
             event.direction,
             event.protocol,
             judged_port(event),
-            denied,
+            event.verdict,
+            is_own(event),
         );
-        if let Some(known) = self.known.get(&key) {
-            return known.clone();
+        let mut reasons = match self.known.get(&key) {
+            Some(known) => known.clone(),
+            None => {
+                let made = self
+                    .by_rules(event)
+                    .unwrap_or_else(|| self.by_number(event));
+                kept(&mut self.known).insert(key, made.clone());
+                made
+            }
+        };
+        if reasons.why.default_deny {
+            let ends = (key, event.source, event.destination);
+            reasons.why.nearest_miss = match self.misses.get(&ends) {
+                Some(known) => known.clone(),
+                None => {
+                    let found = self.nearest_miss(event).unwrap_or_default();
+                    kept(&mut self.misses).insert(ends, found.clone());
+                    found
+                }
+            };
         }
-        let mut reasons = self
-            .by_rules(event)
-            .unwrap_or_else(|| self.by_number(event));
-        if denied && reasons.why.default_deny {
-            reasons.why.nearest_miss = self.nearest_miss(event).unwrap_or_default();
-        }
-        if self.known.len() >= KEPT {
-            self.known.clear();
-        }
-        self.known.insert(key, reasons.clone());
         reasons
     }
 
@@ -112,52 +126,39 @@ impl<'a> Reasoner<'a> {
     fn by_number(&self, event: &Event) -> Reasons {
         let named = self.names.snapshot.policies.get(&event.policy);
         let denied = is_denied(event.verdict);
-        let reason = match (named, denied) {
-            (Some(policy), true) => format!("denied by {policy}"),
-            (Some(policy), false) => format!("allowed by {policy}"),
-            (None, true) => "default deny".to_owned(),
-            (None, false) => "no policy selects the endpoint".to_owned(),
-        };
-        Reasons {
-            why: Why {
-                policies: named.into_iter().cloned().collect(),
-                rules: named.iter().map(|_| String::new()).collect(),
-                default_deny: denied && named.is_none(),
-                reason,
-                ..Why::default()
+        let rule = named.map(|policy| RuleRef::new(policy.clone(), ""));
+        let reason = match (rule, denied) {
+            (Some(rule), _) => Reason::Rules(judged(event), vec![rule]),
+            (None, true) => Reason::Default {
+                policies: Vec::new(),
+                audit: is_audit(event.verdict),
             },
-            matched: matched::NONE,
-            unselected: named.is_none() && !denied,
-        }
+            (None, false) => Reason::Unselected(direction_of(event)),
+        };
+        told(&reason, matched::NONE)
     }
 
     /// By the rules of the endpoint's set; `None` where the snapshot has not what the event names.
     fn by_rules(&self, event: &Event) -> Option<Reasons> {
         let snapshot = &self.names.snapshot;
         let set = snapshot.sets.get(&event.set)?;
-        let side = match direction_of(event) {
-            Direction::Ingress => &set.ingress,
-            Direction::Egress => &set.egress,
-        };
-        let own = event.reason == counter::PASS_NODE;
-        if own || !side.enforced() {
-            return Some(Reasons {
-                why: Why {
-                    reason: match own {
-                        true => "the node's own traffic is always allowed".to_owned(),
-                        false => {
-                            format!("no policy selects the endpoint for {}", direction_of(event))
-                        }
-                    },
-                    ..Why::default()
-                },
-                matched: matched::ALL,
-                unselected: true,
-            });
+        let side = set.side(direction_of(event));
+        if is_own(event) {
+            return Some(told(&Reason::OwnNode, matched::ALL));
+        }
+        if !side.enforced() {
+            let reason = Reason::Unselected(direction_of(event));
+            return Some(told(&reason, matched::ALL));
         }
         let atoms = snapshot.classes.get(&event.class)?;
-        let decision = side.decide(atoms, slot(event.protocol), judged_port(event));
-        Some(named(side, &decision, event))
+        // The kernel's own verdict, with the rules that the engine finds for it.
+        let decision = Decision {
+            verdict: judged(event),
+            ..side.decide(atoms, slot(event.protocol), judged_port(event))
+        };
+        let first = decision.rules.first().and_then(|at| side.rules.get(*at));
+        let matched = first.map_or(matched::NONE, matched::how);
+        Some(told(&Reason::of(side, &decision), matched))
     }
 
     fn nearest_miss(&mut self, event: &Event) -> Option<String> {
@@ -168,28 +169,57 @@ impl<'a> Reasoner<'a> {
         let protocol = protocol(event.protocol)?;
         let icmp = matches!(protocol, Protocol::Icmp | Protocol::Icmpv6);
         let flow = Flow {
-            from: self.names.target(address(event.source)),
-            to: self.names.target(address(event.destination)),
+            // By address: a pod has one of each family, and rules tell them apart.
+            from: address(event.source).to_string(),
+            to: address(event.destination).to_string(),
             protocol,
             port: (!icmp).then_some(event.destination_port),
             http: None,
         };
         let names = self.names;
-        let explainer = self
-            .explainer
-            .get_or_insert_with(|| Explainer::new(&names.world));
-        let told = explainer.explain(&flow).ok()?;
-        let side: SideExplanation = match direction_of(event) {
-            Direction::Ingress => told.ingress,
-            Direction::Egress => told.egress,
+        let simulator = self
+            .simulator
+            .get_or_insert_with(|| Simulator::new(&names.world));
+        let verdict = simulator.judge(&flow).ok()?;
+        let side = match direction_of(event) {
+            Direction::Ingress => verdict.ingress,
+            Direction::Egress => verdict.egress,
         };
         side.nearest_miss.map(|miss| miss.text)
     }
 }
 
+/// Room for one more.
+fn kept<K, V>(known: &mut HashMap<K, V>) -> &mut HashMap<K, V> {
+    if known.len() >= KEPT {
+        known.clear();
+    }
+    known
+}
+
 /// Whether a verdict denies, or would but for audit mode.
 pub fn is_denied(verdict: u8) -> bool {
     !matches!(verdict, verdict::ALLOW | verdict::REDIRECT)
+}
+
+fn is_audit(verdict: u8) -> bool {
+    matches!(verdict, verdict::AUDIT | verdict::AUDIT_REDIRECT)
+}
+
+/// Whether it is the traffic of the endpoint's own node.
+fn is_own(event: &Event) -> bool {
+    event.reason == counter::PASS_NODE
+}
+
+/// The event's verdict as the engine has it; one that is not known denies.
+fn judged(event: &Event) -> Verdict {
+    match event.verdict {
+        verdict::ALLOW => Verdict::Allow,
+        verdict::REDIRECT => Verdict::Http,
+        verdict::AUDIT => Verdict::Audit,
+        verdict::AUDIT_REDIRECT => Verdict::HttpAudit,
+        _ => Verdict::Deny,
+    }
 }
 
 /// From the endpoint's view.

@@ -19,6 +19,7 @@ mod intern;
 mod names;
 mod segmenter;
 mod sets;
+mod verdicts;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry as BTreeEntry, hash_map::Entry},
@@ -29,8 +30,8 @@ use std::{
 use ipnet::IpNet;
 
 pub use decide::{Decision, Segment, Slot, Verdict};
-pub use segmenter::Segmenter;
 pub use sets::{CompiledPort, CompiledRule, DirectionSet, PeerMatch, PolicySet};
+pub use verdicts::ClassVerdicts;
 
 use crate::{
     model::{Labels, Peer, Pod, Protocol, World, selector::Subject},

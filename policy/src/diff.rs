@@ -67,7 +67,7 @@ pub fn diff(old: &World, new: &World) -> Diff {
     let mut ends = ends::ends(old, new);
     let rules = Rules::new(old, new);
     let rules: Vec<OfEnd<'_>> = ends.both.iter().map(|end| rules.of(end)).collect();
-    let mut simulators = (Simulator::new(old), Simulator::new(new));
+    let mut simulators = (Simulator::brief(old), Simulator::brief(new));
     let mut questions = 0;
     // Clients by destination and by what changes for them.
     let mut found: BTreeMap<usize, Vec<Clients>> = BTreeMap::new();

@@ -1,13 +1,6 @@
-//! Why a flow gets its verdict, in full: what selects either end, the rule that decided, and the
-//! rule that came nearest.
-//!
-//! The verdict is the [`Simulator`]'s. Which rules match is told by the compiled snapshot; what a
-//! rule lacks is read off the model, so that it can be said in the words of the object.
+//! Why a flow gets its verdict, in full: the verdict of either end, which the [`Simulator`] gives with
+//! the rule that decided or came nearest, and what selects that end.
 
-mod http;
-mod misses;
-mod peers;
-mod ports;
 mod side;
 pub mod target;
 #[cfg(test)]
@@ -17,10 +10,10 @@ use serde::Serialize;
 
 use crate::{
     model::{Action, Direction, Protocol, World},
+    nearest::Miss,
     verdict::{Flow, FlowError, HttpRequest, Outcome, SideVerdict, Simulator},
 };
 
-pub use misses::{Miss, MissKind};
 use target::{Target, TargetError};
 
 /// Explains flows of one world.
@@ -72,11 +65,6 @@ pub struct SideExplanation {
     pub side: SideVerdict,
     /// The policies that select this end for the direction.
     pub selected_by: Vec<SelectingPolicy>,
-    /// The rules that decided; empty where the direction's default did.
-    pub decided_by: Vec<RuleAt>,
-    /// For what the default denied: the rule that would allow it if the least were different.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub nearest_miss: Option<NearestMiss>,
 }
 
 /// A policy that selects an end.
@@ -103,30 +91,6 @@ pub struct RuleResult {
     pub matches: bool,
     /// What does not fit.
     pub misses: Vec<Miss>,
-}
-
-/// A rule, by object and place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RuleAt {
-    /// `Kind/NAMESPACE/NAME`.
-    pub policy: String,
-    /// Its place in the object.
-    pub field: String,
-}
-
-/// A rule that would have allowed the flow, but for something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct NearestMiss {
-    /// `Kind/NAMESPACE/NAME`.
-    pub policy: String,
-    /// Its place in the object.
-    pub field: String,
-    /// Which of the policy's rules for the direction it is, counted from 1.
-    pub number: usize,
-    /// What does not fit; never empty.
-    pub misses: Vec<Miss>,
-    /// All of it as one sentence.
-    pub text: String,
 }
 
 /// A question that has no answer.
@@ -182,16 +146,16 @@ impl<'a> Explainer<'a> {
             flow.port = Some(*port);
         }
         let (from, to) = self.simulator.ends(&flow.from, &flow.to)?;
-        let mut side = |direction, own, peer, verdict| {
-            side::explain(
+        let mut side = |direction, own, peer, side| SideExplanation {
+            side,
+            selected_by: side::selected_by(
                 self.world,
                 &mut self.simulator,
                 &flow,
                 direction,
                 own,
                 peer,
-                verdict,
-            )
+            ),
         };
         let egress = side(Direction::Egress, from, to, verdict.egress);
         let ingress = side(Direction::Ingress, to, from, verdict.ingress);

@@ -10,7 +10,11 @@ pub use doubt::{Asked, Doubt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Direction, Protocol};
+use crate::{
+    model::{Direction, Protocol},
+    nearest::NearestMiss,
+    reason::{self, Reason, RuleRef},
+};
 
 /// The parts of a request that rules look at, exactly as the client sent them.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +59,11 @@ pub struct RequestVerdict {
     pub doubt: Option<Doubt>,
     /// `Kind/NS/NAME` of the policies that decided.
     pub policies: Vec<String>,
-    /// One sentence: the rule that allowed it, or what was missing.
+    /// The rule that allowed it; of HTTP rules the entry.
+    pub rule: Option<RuleRef>,
+    /// Of one that is denied: the rule that lacks the least.
+    pub nearest: Option<NearestMiss>,
+    /// One sentence.
     pub reason: String,
     /// What its header rules change on the way to the server.
     pub edits: Vec<HeaderEdit>,
@@ -107,10 +115,66 @@ impl RequestVerdict {
             audit: false,
             doubt: None,
             policies,
+            rule: None,
+            nearest: None,
             reason: reason.into(),
             edits: Vec::new(),
             noted: Vec::new(),
         }
+    }
+
+    /// A verdict with nothing to change, of the rules of a reason.
+    pub(crate) fn because(allowed: bool, reason: Reason) -> Self {
+        let verdict = Self::new(allowed, reason.policies(), reason.to_string());
+        Self {
+            rule: reason.into_rule().filter(|_| allowed),
+            ..verdict
+        }
+    }
+
+    /// The same of rules in audit mode, which deny nothing and change nothing.
+    pub(crate) fn audited(self) -> Self {
+        let audit = !self.allowed;
+        Self {
+            allowed: true,
+            audit,
+            doubt: None,
+            reason: match audit {
+                true => reason::audited(&self.reason),
+                false => self.reason,
+            },
+            edits: Vec::new(),
+            ..self
+        }
+    }
+
+    /// With what came nearest in its sentence, as records have it.
+    fn told(mut self) -> Self {
+        // What a doubt is about stands in the sentence already.
+        let nearest = self.nearest.as_ref().filter(|_| self.doubt.is_none());
+        self.reason = reason::sentence(&self.reason, nearest);
+        self
+    }
+
+    /// The same of one reading of the path.
+    fn of_reading(self, sent: &str, reading: &str) -> Self {
+        let hint = format!("a server may take `{sent}` for `{reading}`");
+        Self {
+            nearest: self.nearest.map(|nearest| nearest.hinted(&hint)),
+            reason: reason::of_reading(reading, &self.reason),
+            ..self
+        }
+    }
+}
+
+// === impl NameUse ===
+
+impl std::fmt::Display for NameUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tls => "server name",
+            Self::Dns => "DNS name",
+        })
     }
 }
 
@@ -132,8 +196,16 @@ pub trait Judge: Send + Sync {
 
 /// Judges a request in every reading of its path. All must be allowed, because the client's bytes
 /// go on unchanged, whoever reads them. The first verdict that denies is given; one that allows
-/// has the header changes of all readings.
+/// has the header changes of all readings. Its sentence is for records: it names the nearest miss.
 pub fn judge_every_reading(
+    request: &Request<'_>,
+    judge: impl FnMut(&Request<'_>) -> RequestVerdict,
+) -> RequestVerdict {
+    every_reading(request, judge).told()
+}
+
+/// As [`judge_every_reading`], with the nearest miss beside the sentence only.
+pub(crate) fn every_reading(
     request: &Request<'_>,
     mut judge: impl FnMut(&Request<'_>) -> RequestVerdict,
 ) -> RequestVerdict {
@@ -145,25 +217,24 @@ pub fn judge_every_reading(
         return verdict;
     }
     for reading in normalise::readings(path) {
-        let mut again = judge(&Request {
+        let again = judge(&Request {
             path: Some(&reading),
             ..*request
         });
         if !again.allowed {
-            again.reason = format!(
-                "a server may take the path for `{reading}`, and then: {}",
-                again.reason
-            );
-            return again;
+            return again.of_reading(path, &reading);
         }
-        for edit in again.edits {
-            if !verdict.edits.contains(&edit) {
-                verdict.edits.push(edit);
+        for edit in &again.edits {
+            if !verdict.edits.contains(edit) {
+                verdict.edits.push(edit.clone());
             }
         }
         if again.audit && !verdict.audit {
-            verdict.audit = true;
-            verdict.reason = again.reason;
+            verdict = RequestVerdict {
+                edits: verdict.edits,
+                noted: verdict.noted,
+                ..again.of_reading(path, &reading)
+            };
         }
     }
     verdict

@@ -1,7 +1,7 @@
 //! The part of a snapshot that the proxy needs: who may send which request to whom.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     net::IpAddr,
     sync::Arc,
 };
@@ -10,12 +10,13 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    compile::{ClassId, DirectionSet, Segmenter, SetId, Snapshot, Verdict},
+    compile::{ClassId, DirectionSet, SetId, Snapshot, Verdict},
     http::{
         Asked, Judge, NameUse, Request, RequestFlow, RequestVerdict, Speaks, matcher::PatternError,
     },
     model::{Direction, HttpRule, L7, Protocol},
     names::NamePattern,
+    reason::Reason,
 };
 
 mod list;
@@ -34,6 +35,7 @@ pub struct L7Table {
     endpoints: HashMap<u16, usize>,
     #[serde(skip)]
     addresses: HashMap<IpNet, ClassId>,
+    /// Of IPv4 and of IPv6, the longest first.
     #[serde(skip)]
     prefix_lengths: [Vec<u8>; 2],
     #[serde(skip)]
@@ -117,7 +119,6 @@ impl L7Table {
         let mut lists: HashMap<Vec<OwnedRule>, usize> = HashMap::new();
         // Many classes share the rules of a set: those are copied and compared once.
         let mut list_of: HashMap<RuleChoice, (usize, Vec<String>)> = HashMap::new();
-        let mut done: HashSet<SetId> = HashSet::new();
         for endpoint in &snapshot.endpoints {
             let Some(set) = snapshot.sets.get(&endpoint.set) else {
                 continue;
@@ -125,53 +126,42 @@ impl L7Table {
             let Some(index) = index(&endpoint.namespace, &endpoint.name) else {
                 continue;
             };
-            let sides = [
-                (Direction::Ingress, &set.ingress),
-                (Direction::Egress, &set.egress),
-            ];
-            let sides = sides.into_iter().filter(|(_, side)| side.enforced());
             data.endpoints.push(EndpointSet {
                 index,
                 name: format!("{}/{}", endpoint.namespace, endpoint.name),
                 set: endpoint.set,
-                enforced: sides.clone().map(|(direction, _)| direction).collect(),
+                enforced: set.enforced().map(|(direction, _)| direction).collect(),
             });
-            if !done.insert(endpoint.set) {
-                continue;
-            }
-            for (direction, side) in sides {
-                let mut segmenter = Segmenter::new(side);
-                for (class, atoms) in &snapshot.classes {
-                    for segment in segmenter.segments(atoms).iter() {
-                        let verdict = segment.decision.verdict;
-                        let proxied = matches!(verdict, Verdict::Http | Verdict::HttpAudit);
-                        let protocol = match segment.slot.protocol() {
-                            Some(Protocol::Tcp) if verdict != Verdict::Deny => Protocol::Tcp,
-                            Some(Protocol::Udp) if proxied => Protocol::Udp,
-                            _ => continue,
-                        };
-                        let decided = segment.decision.rules.clone();
-                        let (rules, policies) = list_of
-                            .entry((endpoint.set, direction, decided))
-                            .or_insert_with_key(|(_, _, decided)| {
-                                let (rules, policies) = owned(side, decided);
-                                let next = lists.len();
-                                (*lists.entry(rules).or_insert(next), policies)
-                            })
-                            .clone();
-                        data.ports.push(PortVerdict {
-                            set: endpoint.set,
-                            direction,
-                            class: *class,
-                            protocol,
-                            first: segment.first,
-                            last: segment.last,
-                            verdict,
-                            rules,
-                            policies,
-                        });
-                    }
-                }
+        }
+        for on in snapshot.verdicts(data.endpoints.iter().map(|endpoint| endpoint.set)) {
+            for segment in on.segments.iter() {
+                let verdict = segment.decision.verdict;
+                let proxied = matches!(verdict, Verdict::Http | Verdict::HttpAudit);
+                let protocol = match segment.slot.protocol() {
+                    Some(Protocol::Tcp) if verdict != Verdict::Deny => Protocol::Tcp,
+                    Some(Protocol::Udp) if proxied => Protocol::Udp,
+                    _ => continue,
+                };
+                let decided = segment.decision.rules.clone();
+                let (rules, policies) = list_of
+                    .entry((on.set, on.direction, decided))
+                    .or_insert_with_key(|(_, _, decided)| {
+                        let (rules, policies) = owned(on.side, decided);
+                        let next = lists.len();
+                        (*lists.entry(rules).or_insert(next), policies)
+                    })
+                    .clone();
+                data.ports.push(PortVerdict {
+                    set: on.set,
+                    direction: on.direction,
+                    class: on.class,
+                    protocol,
+                    first: segment.first,
+                    last: segment.last,
+                    verdict,
+                    rules,
+                    policies,
+                });
             }
         }
         if !data.endpoints.is_empty() {
@@ -218,7 +208,8 @@ impl L7Table {
     }
 
     fn class(&self, address: IpAddr) -> Option<ClassId> {
-        let lengths = &self.prefix_lengths[usize::from(address.is_ipv6())];
+        let [v4, v6] = &self.prefix_lengths;
+        let lengths = if address.is_ipv6() { v6 } else { v4 };
         lengths.iter().find_map(|length| {
             let prefix = IpNet::new(address, *length).ok()?.trunc();
             self.addresses.get(&prefix).copied()
@@ -237,36 +228,33 @@ impl L7Table {
     }
 
     /// The verdict of what stands before any rule list, or the list that decides.
-    fn before(&self, flow: RequestFlow) -> Result<(&PortVerdict, &RuleList), RequestVerdict> {
+    fn before(&self, flow: RequestFlow) -> Result<(&PortVerdict, &RuleList), Box<RequestVerdict>> {
         let endpoint = self
             .endpoints
             .get(&flow.endpoint)
             .and_then(|place| self.data.endpoints.get(*place));
-        let answer =
-            |allowed, policies, reason: &str| Err(RequestVerdict::new(allowed, policies, reason));
+        let answer = |allowed, reason| Err(Box::new(RequestVerdict::because(allowed, reason)));
         let Some(endpoint) = endpoint else {
-            return answer(false, Vec::new(), "the endpoint is not known");
+            return answer(false, Reason::Unknown("the endpoint".to_owned()));
         };
         if !endpoint.enforced.contains(&flow.direction) {
-            return answer(true, Vec::new(), "no policy selects the endpoint any more");
+            return answer(true, Reason::Unselected(flow.direction));
         }
         let Some(port) = self.port(endpoint.set, flow) else {
-            return answer(false, Vec::new(), "the connection is not allowed");
+            return answer(false, Reason::NoConnection);
+        };
+        let answer = |allowed, reason| {
+            Err(Box::new(RequestVerdict {
+                policies: port.policies.clone(),
+                ..RequestVerdict::because(allowed, reason)
+            }))
         };
         match port.verdict {
-            Verdict::Allow | Verdict::Audit => answer(
-                true,
-                port.policies.clone(),
-                "a rule without HTTP rules allows the connection",
-            ),
-            Verdict::Deny => answer(
-                false,
-                port.policies.clone(),
-                "the connection is not allowed",
-            ),
+            Verdict::Allow | Verdict::Audit => answer(true, Reason::Plain),
+            Verdict::Deny => answer(false, Reason::NoConnection),
             Verdict::Http | Verdict::HttpAudit => match self.lists.get(port.rules) {
                 Some(list) => Ok((port, list)),
-                None => answer(false, port.policies.clone(), "its HTTP rules are missing"),
+                None => answer(false, Reason::NoList),
             },
         }
     }
@@ -278,19 +266,16 @@ impl L7Table {
     ) -> RequestVerdict {
         let (port, list) = match self.before(flow) {
             Ok(found) => found,
-            Err(verdict) => return verdict,
+            Err(verdict) => return *verdict,
         };
         let mut verdict = decide(list);
         if verdict.policies.is_empty() {
             verdict.policies.clone_from(&port.policies);
         }
-        if port.verdict == Verdict::HttpAudit {
-            verdict.audit = !verdict.allowed;
-            verdict.allowed = true;
-            verdict.doubt = None;
-            verdict.edits.clear();
+        match port.verdict {
+            Verdict::HttpAudit => verdict.audited(),
+            _ => verdict,
         }
-        verdict
     }
 }
 
@@ -329,10 +314,13 @@ impl TryFrom<Data> for L7Table {
     type Error = PatternError;
 
     fn try_from(data: Data) -> Result<Self, Self::Error> {
-        let mut lengths: [BTreeMap<u8, ()>; 2] = Default::default();
+        let (mut v4, mut v6) = (BTreeSet::new(), BTreeSet::new());
         for (prefix, _) in &data.addresses {
-            let family = usize::from(matches!(prefix, IpNet::V6(_)));
-            lengths[family].insert(prefix.prefix_len(), ());
+            let lengths = match prefix {
+                IpNet::V4(_) => &mut v4,
+                IpNet::V6(_) => &mut v6,
+            };
+            lengths.insert(prefix.prefix_len());
         }
         let mut ports: HashMap<_, Vec<usize>> = HashMap::new();
         for (place, port) in data.ports.iter().enumerate() {
@@ -354,7 +342,7 @@ impl TryFrom<Data> for L7Table {
                 .map(|(place, endpoint)| (endpoint.index, place))
                 .collect(),
             addresses: data.addresses.iter().copied().collect(),
-            prefix_lengths: lengths.map(|lengths| lengths.into_keys().rev().collect()),
+            prefix_lengths: [v4, v6].map(|lengths| lengths.into_iter().rev().collect()),
             ports,
             lists,
             data,

@@ -10,6 +10,17 @@
 //! policy it cannot honour becomes a [`model::Problem`] and never an allow.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::todo
+    )
+)]
 
 pub mod compile;
 pub mod diff;
@@ -19,11 +30,21 @@ pub mod l7;
 pub mod lint;
 pub mod model;
 pub mod names;
+pub mod nearest;
 pub mod objects;
+pub mod reason;
 pub mod record;
 pub mod schema;
 pub mod suggest;
 #[cfg(any(test, feature = "testing"))]
+#[cfg_attr(
+    not(test),
+    expect(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        reason = "only tests call it"
+    )
+)]
 pub mod testing;
 pub mod unit;
 pub mod verdict;

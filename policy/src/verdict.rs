@@ -11,11 +11,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use side::{kind, slot};
+pub(crate) use side::{judge_request, kind, slot};
 
 use crate::{
     compile::{Compiler, Local, Snapshot},
     model::{Direction, Pod, Protocol, World, address},
+    nearest::{NearestMiss, View},
+    reason::{Reason, RuleRef, sentence},
 };
 
 /// A flow to be judged.
@@ -89,8 +91,13 @@ pub struct SideVerdict {
     pub audit: bool,
     /// The policies that decided; for a denial by default those that select the endpoint.
     pub policies: Vec<String>,
+    /// The rules that decided, of HTTP rules the entry; empty where a default did.
+    pub decided_by: Vec<RuleRef>,
     /// One sentence.
     pub reason: String,
+    /// For what a default denied: the rule that would allow it if the least were different.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nearest_miss: Option<NearestMiss>,
 }
 
 /// A flow that cannot be judged.
@@ -157,6 +164,8 @@ pub struct Simulator<'a> {
     owners: HashMap<IpAddr, usize>,
     /// One snapshot for each node that counts as an endpoint's own.
     snapshots: HashMap<String, Snapshot>,
+    /// Whether connections that a default denies are told their nearest miss.
+    nearest: bool,
 }
 
 /// One end of a flow.
@@ -192,6 +201,16 @@ impl<'a> Simulator<'a> {
             pods,
             owners,
             snapshots: HashMap::new(),
+            nearest: true,
+        }
+    }
+
+    /// The same without the nearest misses of connections, each of which takes a walk over all
+    /// policies: for many flows of which only the outcome counts.
+    pub fn brief(world: &'a World) -> Self {
+        Self {
+            nearest: false,
+            ..Self::new(world)
         }
     }
 
@@ -263,12 +282,7 @@ impl<'a> Simulator<'a> {
             _ => false,
         };
         if itself {
-            let own = SideVerdict {
-                verdict: Outcome::Allow,
-                audit: false,
-                policies: Vec::new(),
-                reason: "a pod always reaches itself".into(),
-            };
+            let own = SideVerdict::new(Outcome::Allow, &Reason::Itself);
             return Ok(FlowVerdict {
                 verdict: Outcome::Allow,
                 egress: own.clone(),
@@ -294,27 +308,24 @@ impl<'a> Simulator<'a> {
         &mut self,
         flow: &Flow,
         direction: Direction,
-        own: End<'_>,
-        peer: End<'_>,
+        own: End<'a>,
+        peer: End<'a>,
         port: u16,
     ) -> SideVerdict {
-        let open = |reason: &str| SideVerdict {
-            verdict: Outcome::Allow,
-            audit: false,
-            policies: Vec::new(),
-            reason: reason.into(),
-        };
+        let open = |reason| SideVerdict::new(Outcome::Allow, &reason);
         let Some(pod) = own.pod else {
-            return open("not an endpoint: no policy can select it");
+            return open(Reason::NoEndpoint);
         };
         if pod.host_network {
-            return open("a host-network pod is not an endpoint: no policy can select it");
+            return open(Reason::HostNetwork);
         }
-        if direction == Direction::Ingress && is_own_node(self.world, pod, peer.address) {
-            return open("traffic of the pod's own node is always allowed");
+        let world = self.world;
+        if direction == Direction::Ingress && is_own_node(world, pod, peer.address) {
+            return open(Reason::OwnNode);
         }
-        let snapshot = self.snapshot(&pod.node);
-        side::judge(snapshot, flow, direction, pod, peer.address, port)
+        let view = View::new(world, flow, direction, (pod, own.address), peer, port);
+        let nearest = self.nearest;
+        side::judge(self.snapshot(&pod.node), flow, &view, nearest)
     }
 
     pub(crate) fn snapshot(&mut self, node: &str) -> &Snapshot {
@@ -384,6 +395,26 @@ enum Found<'a> {
 
 fn is_own_node(world: &World, pod: &Pod, address: IpAddr) -> bool {
     pod.host_addresses.contains(&address) || world.is_own_of(address, &pod.node)
+}
+
+// === impl SideVerdict ===
+
+impl SideVerdict {
+    fn new(verdict: Outcome, reason: &Reason) -> Self {
+        Self {
+            verdict,
+            audit: false,
+            policies: reason.policies(),
+            decided_by: reason.rules().to_vec(),
+            reason: reason.to_string(),
+            nearest_miss: None,
+        }
+    }
+
+    /// The reason and the nearest miss in one sentence.
+    pub fn told(&self) -> String {
+        sentence(&self.reason, self.nearest_miss.as_ref())
+    }
 }
 
 impl std::fmt::Display for Outcome {

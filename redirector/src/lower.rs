@@ -14,8 +14,8 @@ use weir_abi::{
     service::{ANY_NODE_V4, ANY_NODE_V6, Backend, BackendKey, CLIENT_AFFINITY, ServiceKey},
 };
 use weir_policy::{
-    compile::{DirectionSet, Owner, Segment, Segmenter, Slot, Snapshot, Verdict},
-    model::{Protocol, Service, ServicePort},
+    compile::{DirectionSet, Owner, Segment, Slot, Snapshot, Verdict},
+    model::{Direction, Protocol, Service, ServicePort},
 };
 
 /// A pod's interface on this node and the index that stands for it.
@@ -63,7 +63,7 @@ pub fn lower(
 ) -> Desired {
     let mut desired = Desired::default();
     let mut owners: BTreeMap<IpAddr, u16> = BTreeMap::new();
-    let mut done = std::collections::BTreeSet::new();
+    let mut sets = Vec::new();
     for endpoint in &snapshot.endpoints {
         let Some(placement) = place(&endpoint.namespace, &endpoint.name) else {
             continue;
@@ -96,22 +96,15 @@ pub fn lower(
                 ..Endpoint::default()
             },
         );
-        if !done.insert(endpoint.set) {
-            continue;
-        }
-        for (side, direction) in [
-            (&set.ingress, direction::INGRESS),
-            (&set.egress, direction::EGRESS),
-        ] {
-            if !side.enforced() {
-                continue;
-            }
-            let mut segmenter = Segmenter::new(side);
-            for (class, atoms) in &snapshot.classes {
-                let base = PolicyKey::new(endpoint.set, *class, direction, 0, 0);
-                policy_entries(side, &segmenter.segments(atoms), base, &mut desired.policy);
-            }
-        }
+        sets.push(endpoint.set);
+    }
+    for on in snapshot.verdicts(sets) {
+        let direction = match on.direction {
+            Direction::Ingress => direction::INGRESS,
+            Direction::Egress => direction::EGRESS,
+        };
+        let base = PolicyKey::new(on.set, on.class, direction, 0, 0);
+        policy_entries(on.side, &on.segments, base, &mut desired.policy);
     }
     for (prefix, entry) in &snapshot.addresses {
         // One that two have is nobody's: else a pod that claims it would be taken for its owner, and

@@ -4,6 +4,17 @@
 //! implicit padding, and its size is asserted. A field's name says its byte order where it is
 //! not the host's (`_be`). Addresses are 16 bytes; IPv4 is mapped into `::ffff:0:0/96`.
 #![no_std]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::todo
+    )
+)]
 
 pub mod conntrack;
 pub mod counter;

@@ -100,6 +100,9 @@ fn why(check: &Check, explained: &Result<Value>) {
     for side in shown {
         let text = value[side]["reason"].as_str().unwrap_or("no reason given");
         reason(side, &text);
+        if let Some(nearest) = value[side]["nearest_miss"]["text"].as_str() {
+            reason("nearest", &nearest);
+        }
     }
 }
 

@@ -53,9 +53,12 @@ fn reasons(value: &Value) -> Vec<String> {
     sides
         .iter()
         .filter(|side| !any || denies(side))
-        .map(|side| {
+        .flat_map(|side| {
             let reason = value[*side]["reason"].as_str();
-            format!("{side}: {}", reason.unwrap_or("no reason given"))
+            let reason = format!("{side}: {}", reason.unwrap_or("no reason given"));
+            let nearest = value[*side]["nearest_miss"]["text"].as_str();
+            [Some(reason), nearest.map(|text| format!("nearest: {text}"))]
         })
+        .flatten()
         .collect()
 }

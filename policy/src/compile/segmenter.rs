@@ -12,7 +12,7 @@ use super::{
 
 /// Finds the segments of a direction, once for all classes that its rules cannot tell apart.
 #[derive(Debug)]
-pub struct Segmenter<'a> {
+pub(super) struct Segmenter<'a> {
     side: &'a DirectionSet,
     /// Atoms that its rules name.
     named: HashSet<AtomId>,
@@ -21,7 +21,7 @@ pub struct Segmenter<'a> {
 
 impl<'a> Segmenter<'a> {
     /// A segmenter of a direction.
-    pub fn new(side: &'a DirectionSet) -> Self {
+    pub(super) fn new(side: &'a DirectionSet) -> Self {
         let mut named = HashSet::from([CONTESTED]);
         for rule in &side.rules {
             if let PeerMatch::OneOf(atoms) = &rule.peers {
@@ -41,7 +41,7 @@ impl<'a> Segmenter<'a> {
     }
 
     /// The segments for a class of these atoms; see [`DirectionSet::segments`].
-    pub fn segments(&mut self, atoms: &[AtomId]) -> Arc<[Segment]> {
+    pub(super) fn segments(&mut self, atoms: &[AtomId]) -> Arc<[Segment]> {
         let mut relevant: Vec<AtomId> = Vec::new();
         relevant.extend(atoms.iter().filter(|atom| self.named.contains(atom)));
         if let Some(found) = self.found.get(&relevant) {

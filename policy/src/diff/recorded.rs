@@ -43,7 +43,7 @@ pub struct RecordedChange {
 /// Judges recorded flows in both worlds.
 pub fn recorded(old: &World, new: &World, flows: &[Recorded]) -> RecordedDiff {
     let placers = (Placer::new(old), Placer::new(new));
-    let mut simulators = (Simulator::new(old), Simulator::new(new));
+    let mut simulators = (Simulator::brief(old), Simulator::new(new));
     let mut diff = RecordedDiff::default();
     let mut places: HashMap<(String, String, String), Option<usize>> = HashMap::new();
     for flow in flows {
@@ -82,7 +82,7 @@ pub fn recorded(old: &World, new: &World, flows: &[Recorded]) -> RecordedDiff {
             flow,
             before: before.verdict,
             after: after.verdict,
-            reason: side.reason.clone(),
+            reason: side.told(),
         });
     }
     diff.changes

@@ -4,10 +4,13 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{
-    SideFlow,
-    generate::world_and_flows,
-    sample::{Sample, cilium_policy, headers_policy, network_policy},
+use crate::{
+    nearest::MissKind,
+    testing::{
+        SideFlow,
+        generate::world_and_flows,
+        sample::{Sample, cilium_policy, headers_policy, network_policy},
+    },
 };
 
 fn explain(sample: &Sample, flow: Value) -> Explanation {
@@ -20,7 +23,11 @@ fn explain(sample: &Sample, flow: Value) -> Explanation {
 /// The nearest miss of the server's side.
 fn miss(sample: &Sample, flow: Value) -> String {
     let explanation = explain(sample, flow);
-    let miss = explanation.ingress.nearest_miss.expect("a nearest miss");
+    let miss = explanation
+        .ingress
+        .side
+        .nearest_miss
+        .expect("a nearest miss");
     miss.text
 }
 
@@ -41,8 +48,8 @@ fn a_request_that_misses_by_its_path_is_told_so() {
     let sample = workshop();
     assert_eq!(
         miss(&sample, get("/headers?x=1")),
-        "rule 1 of CiliumNetworkPolicy/default/allow-get-headers \
-         (spec.ingress[0].toPorts[0].rules.http[1]) would match but for path: `/headers?x=1` is \
+        "spec.ingress[0].toPorts[0].rules.http[1] of CiliumNetworkPolicy/default/allow-get-headers \
+         would match but for path: `/headers?x=1` is \
          not fully matched by `/headers` (the path includes the query string: `/headers(\\?.*)?`)"
     );
     assert!(miss(&sample, get("/headers/")).contains("`/headers/?`"));
@@ -61,7 +68,11 @@ fn what_servers_may_take_otherwise_is_refused_as_by_the_proxy() {
         let mut flow = get(path);
         flow["http"]["headers"] = headers;
         let told = explain(&Sample::workshop().policy(policy), flow);
-        let miss = told.ingress.nearest_miss.map(|miss| miss.misses[0].kind);
+        let miss = told
+            .ingress
+            .side
+            .nearest_miss
+            .map(|miss| miss.misses[0].kind);
         (told.verdict, told.ingress.side.reason, miss)
     };
     let plain = headers_policy(rules.clone());
@@ -107,8 +118,11 @@ fn the_rule_that_decided_is_named_and_services_lead_to_their_pods() {
         explanation.flow.service.as_deref(),
         Some("default/httpbin:8000")
     );
-    let [decided] = explanation.ingress.decided_by.as_slice() else {
-        panic!("one rule decides: {:?}", explanation.ingress.decided_by);
+    let [decided] = explanation.ingress.side.decided_by.as_slice() else {
+        panic!(
+            "one rule decides: {:?}",
+            explanation.ingress.side.decided_by
+        );
     };
     assert_eq!(decided.field, "spec.ingress[0].toPorts[0].rules.http[1]");
     assert_eq!(explanation.ingress.selected_by.len(), 1);
@@ -215,7 +229,7 @@ fn a_pod_selector_reaches_its_own_namespace_only() {
     let own = rule(json!({"podSelector": {"matchLabels": {"app": "visitor"}}}));
     assert_eq!(
         miss(&own, flow.clone()),
-        "rule 1 of NetworkPolicy/default/p (spec.ingress[0]) would match but for namespace: a \
+        "spec.ingress[0] of NetworkPolicy/default/p would match but for namespace: a \
          `podSelector` without a `namespaceSelector` means the policy's own namespace, `default`, \
          and sleep/visitor is in `sleep` (beside it, in the same list item: `namespaceSelector: \
          {matchLabels: {kubernetes.io/metadata.name: sleep}}`)"
@@ -279,11 +293,53 @@ fn what_is_denied_by_a_rule_has_no_nearest_miss() {
     let sample = workshop().policy(&deny);
     let explanation = explain(&sample, get("/headers"));
     assert_eq!(explanation.verdict, Outcome::Deny);
-    assert_eq!(explanation.ingress.nearest_miss, None);
+    assert_eq!(explanation.ingress.side.nearest_miss, None);
     assert_eq!(
-        explanation.ingress.decided_by[0].field,
+        explanation.ingress.side.decided_by[0].field,
         "spec.ingressDeny[0]"
     );
+}
+
+/// A rule that denies comes near to nothing, however much of it matches.
+#[test]
+fn a_deny_rule_that_half_matches_is_not_the_nearest() {
+    let spec = json!({
+        "endpointSelector": {"matchLabels": {"app": "httpbin"}},
+        "ingressDeny": [{"fromEndpoints": [{"matchLabels": {"app": "sleep"}}],
+                         "toPorts": [{"ports": [{"port": "81"}]}]}],
+        "ingress": [{"fromEndpoints": [{"matchLabels": {"app": "web"}}],
+                     "toPorts": [{"ports": [{"port": "80"}]}]}],
+    });
+    let sample = Sample::workshop().policy(&cilium_policy("p", spec));
+    let flow = json!({"from": "sleep", "to": "httpbin", "protocol": "TCP", "port": 80});
+    let side = explain(&sample, flow).ingress.side;
+    let nearest = side.nearest_miss.as_ref().expect("a nearest miss");
+    assert_eq!(nearest.rule.field, "spec.ingress[0].toPorts[0]");
+    assert_eq!(side.reason, "default deny of CiliumNetworkPolicy/default/p");
+    assert_eq!(
+        side.told(),
+        "default deny of CiliumNetworkPolicy/default/p; the nearest, spec.ingress[0].toPorts[0] of \
+         CiliumNetworkPolicy/default/p would match but for label: label `app` of \
+         default/sleep-0 is `sleep`, not `web`"
+    );
+}
+
+/// What the proxy has is what a request is held against.
+#[test]
+fn the_nearest_of_a_request_is_a_rule_of_its_own_connection() {
+    let open = cilium_policy(
+        "open",
+        json!({"endpointSelector": {"matchLabels": {"app": "httpbin"}}, "ingress": [{
+            "fromEndpoints": [{"matchLabels": {"app": "web"}}],
+        }]}),
+    );
+    // Path, method and host are further than one label, and on this connection all the same.
+    let sample = Sample::workshop()
+        .policy(&open)
+        .policy(&headers_policy(json!([
+            {"method": "POST", "path": "/post", "host": "x"},
+        ])));
+    assert!(miss(&sample, get("/ip")).starts_with("spec.ingress[0].toPorts[0].rules.http[0] of "));
 }
 
 #[test]
@@ -294,7 +350,7 @@ fn a_policy_in_audit_mode_allows_nothing_yet() {
     let sample = Sample::workshop().policy(&audited).policy(&deny);
     assert_eq!(
         miss(&sample, get("/")),
-        "rule 1 of NetworkPolicy/default/audited (spec.ingress[0]) would match but for its \
+        "spec.ingress[0] of NetworkPolicy/default/audited would match but for its \
          policy is in audit mode, so what it allows is not in force"
     );
 }
@@ -373,7 +429,7 @@ proptest! {
                 }
                 // A default denial has a nearest rule wherever some rule allows anything.
                 let denied = side.side.verdict != Outcome::Allow || side.side.audit;
-                let explicit = !side.decided_by.is_empty();
+                let explicit = !side.side.decided_by.is_empty();
                 let allows = rules.clone().any(|r| r.action == Action::Allow);
                 let expected = denied && !explicit && allows;
                 // Rules of the other tiers come near to nothing: they decide or are not asked.
@@ -382,7 +438,7 @@ proptest! {
                     .iter()
                     .flat_map(|policy| &policy.specs)
                     .all(|spec| spec.tier == crate::model::Tier::Normal);
-                let nearest = side.nearest_miss.is_some();
+                let nearest = side.side.nearest_miss.is_some();
                 prop_assert!(!one_tier || nearest == expected, "{:?} {:?}", question, side);
             }
         }

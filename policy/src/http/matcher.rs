@@ -8,6 +8,7 @@
 //! `:method` and `:authority`).
 
 mod compiled;
+mod hints;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -15,7 +16,10 @@ use rustc_hash::FxHashMap;
 
 use self::compiled::{Compiled, Pattern, beginning, has_value};
 use super::{Asked, HeaderEdit, Request};
-use crate::model::{HttpRule, Mismatch};
+use crate::{
+    model::{HttpRule, Mismatch},
+    nearest::Miss,
+};
 
 /// Rules that are looked at for the nearest miss, of those that begin like the request and of the
 /// first ones.
@@ -36,15 +40,6 @@ pub struct Matcher {
     header_actions: bool,
     /// What all of them look at.
     asked: Arc<Asked>,
-}
-
-/// Which field of a rule a request failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NearMiss {
-    /// Place of the rule in the list.
-    pub rule: usize,
-    /// One phrase for each field that does not match.
-    pub failed: Vec<String>,
 }
 
 /// A pattern does not compile.
@@ -182,8 +177,8 @@ impl Matcher {
         }
     }
 
-    /// The rule that failed by the fewest fields, and by which.
-    pub fn nearest_miss(&self, request: &Request<'_>) -> Option<NearMiss> {
+    /// The rule that fails by the fewest fields, by its place, and what the request lacks for it.
+    pub fn nearest_miss(&self, request: &Request<'_>) -> Option<(usize, Vec<Miss>)> {
         // Those that begin like the request, then the first ones: looking at all of very many
         // rules would make a denial cost more than what it denies.
         let mut candidates = BTreeSet::new();
@@ -193,14 +188,19 @@ impl Matcher {
             }
         });
         candidates.extend(0..self.rules.len().min(NEAR));
-        candidates
+        let (index, rule, mut misses) = candidates
             .into_iter()
             .filter_map(|index| Some((index, self.rules.get(index)?)))
-            .map(|(rule, compiled)| NearMiss {
-                rule,
-                failed: compiled.failures(request),
-            })
-            .min_by_key(|miss| miss.failed.len())
+            .map(|(index, rule)| (index, rule, rule.misses(request)))
+            .min_by_key(|(_, _, misses)| misses.len())?;
+        hints::add(rule, request, &mut misses);
+        Some((index, misses))
+    }
+
+    /// What a request lacks for one rule.
+    pub fn misses(&self, index: usize, request: &Request<'_>) -> Vec<Miss> {
+        let rule = self.rules.get(index);
+        rule.map_or_else(Vec::new, |rule| rule.misses(request))
     }
 
     /// A rule by its place.

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use crate::{
+    compile::Verdict,
     http::{
         Asked, Doubt, NameUse, Request, RequestVerdict, Speaks,
         matcher::{Matcher, PatternError},
     },
+    model::HttpRule,
     names::{Name, NamePattern},
+    nearest::{Miss, MissKind, NO_ENTRY, NOT_HTTP, NearestMiss},
     objects::GET_BODY,
+    reason::{Reason, RuleRef},
 };
 
 use super::{Allowed, OwnedRule};
@@ -20,6 +24,8 @@ pub(crate) struct RuleList {
     http: Matcher,
     /// Policy of each HTTP rule.
     owners: Vec<String>,
+    /// Rules that match no request at all, and what each request lacks for them.
+    closed: Vec<(RuleRef, &'static str)>,
     tls: Vec<Named>,
     dns: Vec<Named>,
 }
@@ -28,8 +34,7 @@ pub(crate) struct RuleList {
 #[derive(Debug)]
 struct Named {
     name: NamePattern,
-    policy: String,
-    place: String,
+    rule: RuleRef,
 }
 
 impl RuleList {
@@ -37,16 +42,21 @@ impl RuleList {
     pub fn new(rules: &[OwnedRule]) -> Result<Self, PatternError> {
         let mut speaks = Speaks::default();
         let (mut http, mut owners) = (Vec::new(), Vec::new());
-        let (mut tls, mut dns) = (Vec::new(), Vec::new());
+        let (mut tls, mut dns, mut closed) = (Vec::new(), Vec::new(), Vec::new());
         for OwnedRule { policy, place, l7 } in rules {
+            let rule = RuleRef::new(policy, place);
             let named = |names: &[NamePattern]| -> Vec<Named> {
                 let named = names.iter().map(|name| Named {
                     name: name.clone(),
-                    policy: policy.clone(),
-                    place: place.clone(),
+                    rule: rule.clone(),
                 });
                 named.collect()
             };
+            match l7 {
+                Allowed::Http(rules) if rules.is_empty() => closed.push((rule.clone(), NO_ENTRY)),
+                Allowed::Http(_) => {}
+                Allowed::Tls(_) | Allowed::Dns(_) => closed.push((rule.clone(), NOT_HTTP)),
+            }
             match l7 {
                 Allowed::Http(rules) => {
                     speaks.http = true;
@@ -67,9 +77,19 @@ impl RuleList {
             speaks,
             http: Matcher::new(http)?,
             owners,
+            closed,
             tls,
             dns,
         })
+    }
+
+    /// One HTTP rule alone, of no policy.
+    pub fn of_one(rule: &HttpRule) -> Result<Self, PatternError> {
+        Self::new(&[OwnedRule {
+            policy: String::new(),
+            place: rule.place.clone(),
+            l7: Allowed::Http(vec![rule.clone()]),
+        }])
     }
 
     /// What the rules look at of a request.
@@ -85,15 +105,13 @@ impl RuleList {
     /// The verdict on a request.
     pub fn judge(&self, request: &Request<'_>) -> RequestVerdict {
         if let Some(index) = self.http.first_match(request) {
-            let (policy, place) = self.rule(index);
+            let rule = self.rule(index);
             if let Some((doubt, reason)) = self.http.asked().doubt(request) {
-                return refused(doubt, policy, &reason);
+                let misses = vec![Miss::new(MissKind::Header, reason.clone())];
+                return refused(doubt, rule, reason, misses);
             }
-            let mut verdict = RequestVerdict::new(
-                true,
-                vec![policy.to_owned()],
-                format!("allowed by {policy} ({place})"),
-            );
+            let reason = Reason::Rules(Verdict::Allow, vec![rule]);
+            let mut verdict = RequestVerdict::because(true, reason);
             if self.http.has_header_actions() {
                 (verdict.edits, verdict.noted) = self.http.header_actions(request);
             }
@@ -110,67 +128,61 @@ impl RuleList {
                 "a server may take the body of {} for the next request; `{GET_BODY}: allow` on the policy lets it pass",
                 request.method
             );
-            return refused(Doubt::Body, self.rule(index).0, &reason);
+            let misses = self.http.misses(index, request);
+            return refused(Doubt::Body, self.rule(index), reason, misses);
         }
-        let reason = match self.http.nearest_miss(request) {
-            Some(miss) => {
-                let (policy, place) = self.rule(miss.rule);
-                format!(
-                    "no HTTP rule matches; the nearest, {place} of {policy}, would but for {}",
-                    miss.failed.join(" and ")
-                )
+        let (reason, nearest) = match self.http.nearest_miss(request) {
+            Some((index, misses)) => (
+                Reason::NoHttpRule,
+                Some(NearestMiss::new(self.rule(index), misses)),
+            ),
+            None => {
+                let reason = match self.speaks.http {
+                    true => Reason::NoHttpRuleInForce,
+                    false => Reason::NotAboutHttp,
+                };
+                let nearest = self.closed.first().map(|(rule, text)| {
+                    NearestMiss::new(rule.clone(), vec![Miss::new(MissKind::Other, *text)])
+                });
+                (reason, nearest)
             }
-            None if self.speaks.http => {
-                "no HTTP rule is in force for this port: all of them were refused".into()
-            }
-            None => "no rule of this port is about HTTP".into(),
         };
-        RequestVerdict::new(false, Vec::new(), reason)
+        RequestVerdict {
+            nearest,
+            ..RequestVerdict::because(false, reason)
+        }
     }
 
     /// The verdict on a name.
     pub fn judge_name(&self, usage: NameUse, name: Option<&str>) -> RequestVerdict {
-        let (list, what) = match usage {
-            NameUse::Tls => (&self.tls, "server name"),
-            NameUse::Dns => (&self.dns, "DNS name"),
+        let list = match usage {
+            NameUse::Tls => &self.tls,
+            NameUse::Dns => &self.dns,
         };
         let Some(name) = name else {
-            let reason = format!("the client gives no {what}");
-            return RequestVerdict::new(false, Vec::new(), reason);
+            return RequestVerdict::because(false, Reason::NoName(usage));
         };
         let read = match usage {
             NameUse::Tls => Name::of_host(name),
             NameUse::Dns => Name::parse(name),
         };
         let Some(read) = read else {
-            let reason = format!("{what} `{}` is no name", name.escape_debug());
-            return RequestVerdict::new(false, Vec::new(), reason);
+            return RequestVerdict::because(false, Reason::NotAName(usage, name.to_owned()));
         };
-        match list.iter().find(|named| named.name.matches(&read)) {
-            Some(Named { policy, place, .. }) => RequestVerdict::new(
-                true,
-                vec![policy.clone()],
-                format!("{what} `{name}` allowed by {policy} ({place})"),
-            ),
+        let reason = match list.iter().find(|named| named.name.matches(&read)) {
+            Some(named) => Reason::NameAllowed(usage, name.to_owned(), named.rule.clone()),
             None => {
-                let known: Vec<&str> = list.iter().take(3).map(|n| n.name.as_str()).collect();
-                let more = if list.len() > known.len() {
-                    ", …"
-                } else {
-                    ""
-                };
-                RequestVerdict::new(
-                    false,
-                    Vec::new(),
-                    format!("{what} `{name}` is none of {}{more}", known.join(", ")),
-                )
+                let known = list.iter().map(|named| named.name.to_string());
+                Reason::NameUnlisted(usage, name.to_owned(), known.collect())
             }
-        }
+        };
+        let allowed = matches!(reason, Reason::NameAllowed(..));
+        RequestVerdict::because(allowed, reason)
     }
 
-    /// The policy of an HTTP rule, and where it stands there.
-    fn rule(&self, index: usize) -> (&str, &str) {
-        (
+    /// An HTTP rule by its place.
+    fn rule(&self, index: usize) -> RuleRef {
+        RuleRef::new(
             self.owners.get(index).map_or("", String::as_str),
             self.http.rule(index).map_or("", |rule| rule.place.as_str()),
         )
@@ -178,13 +190,11 @@ impl RuleList {
 }
 
 /// The verdict on a request that a policy's rule allows and that is refused all the same.
-fn refused(doubt: Doubt, policy: &str, reason: &str) -> RequestVerdict {
+fn refused(doubt: Doubt, rule: RuleRef, reason: String, misses: Vec<Miss>) -> RequestVerdict {
     RequestVerdict {
         doubt: Some(doubt),
-        ..RequestVerdict::new(
-            false,
-            vec![policy.to_owned()],
-            format!("refused with 400: {reason}"),
-        )
+        policies: vec![rule.policy.clone()],
+        nearest: Some(NearestMiss::new(rule, misses)),
+        ..RequestVerdict::because(false, Reason::Doubt(reason))
     }
 }

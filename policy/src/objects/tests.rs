@@ -4,9 +4,12 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{
-    Action, Direction, Key, Labels, Peer, Peers, Port, PortMatch, Protocol, Rule, Section,
-    selector::Subject,
+use crate::{
+    model::{
+        Action, Direction, Key, Labels, Peer, Peers, Port, PortMatch, Protocol, Rule, Section,
+        selector::Subject,
+    },
+    schema::tests::agrees,
 };
 
 mod cilium;
@@ -30,8 +33,16 @@ fn ccnp(spec: Value) -> Value {
            "metadata": {"name": "p"}, "spec": spec})
 }
 
+/// Reads a policy, and holds it against the schema.
 fn read(value: &Value) -> Result<Parsed, Box<Refused>> {
-    parse(kind_of(value).expect("a policy kind"), value)
+    let kind = kind_of(value).expect("a policy kind");
+    let read = parse(kind, value);
+    let problems = match &read {
+        Ok(parsed) => &parsed.problems,
+        Err(refused) => &refused.problems,
+    };
+    agrees(kind, value, problems);
+    read
 }
 
 /// A good policy with one part.

@@ -42,25 +42,26 @@ fn recorded(flow: &Value) -> Option<Recorded> {
         Value::Object(map) => map.get("value").and_then(Value::as_bool),
         other => other.as_bool(),
     };
-    if flag(&flow["is_reply"]) == Some(true) || flow["Type"].as_str() == Some("SOCK") {
+    let at = |pointer: &str| flow.pointer(pointer).unwrap_or(&Value::Null);
+    if flag(at("/is_reply")) == Some(true) || at("/Type").as_str() == Some("SOCK") {
         return None;
     }
-    if flow["l7"]["type"]
+    if at("/l7/type")
         .as_str()
         .is_some_and(|kind| kind != "REQUEST")
     {
         return None;
     }
-    let (protocol, port) = destination(&flow["l4"], flow["is_reply"].is_null())?;
-    let request = &flow["l7"]["http"];
+    let (protocol, port) = destination(at("/l4"), at("/is_reply").is_null())?;
+    let request = at("/l7/http");
     Some(Recorded {
-        from: seen(&flow["source"], &flow["IP"]["source"]),
-        to: seen(&flow["destination"], &flow["IP"]["destination"]),
+        from: seen(at("/source"), at("/IP/source")),
+        to: seen(at("/destination"), at("/IP/destination")),
         protocol,
         port,
         http: request.is_object().then(|| http(request)),
         passed: !matches!(
-            flow["verdict"].as_str(),
+            at("/verdict").as_str(),
             Some("DROPPED" | "ERROR" | "DENIED")
         ),
     })

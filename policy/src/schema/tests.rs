@@ -1,8 +1,8 @@
-//! The schemas against the parser: whatever any test of this crate parses without a problem is
-//! valid, and every field that the parser knows is in the schema. Both are checked inside
-//! [`parse`](crate::objects::parse) and `Object::only` themselves, so no sample can be forgotten.
+//! The schemas against the parser: whatever the parser's own tests take without a problem is
+//! valid, and every field that the parser knows is in the schema. What it knows of an object it
+//! says itself, where a field is not among it.
 
-use std::{cell::Cell, sync::LazyLock};
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -16,10 +16,8 @@ use crate::{
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| schema(false));
 static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| validator(&SCHEMA));
 
-thread_local! {
-    /// Whether the policy that is parsed on this thread is one of these kinds.
-    static CILIUM: Cell<bool> = const { Cell::new(false) };
-}
+/// A field that no object has.
+const UNKNOWN: &str = "noSuchField";
 
 /// The API server's reading of a schema: `format: cidr` is judged, and so are the two forms that
 /// `x-kubernetes-int-or-string` has (they are written out as `anyOf`).
@@ -31,21 +29,6 @@ fn validator(schema: &Value) -> Validator {
         .expect("the schema is one")
 }
 
-/// As long as it lives, fields that the parser knows are looked up in the schema.
-pub(crate) struct Watched(bool);
-
-impl Watched {
-    pub(crate) fn new(kind: PolicyKind) -> Self {
-        Self(CILIUM.replace(is_cilium(kind)))
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        CILIUM.set(self.0);
-    }
-}
-
 fn is_cilium(kind: PolicyKind) -> bool {
     matches!(
         kind,
@@ -53,34 +36,72 @@ fn is_cilium(kind: PolicyKind) -> bool {
     )
 }
 
-/// Called where an object at `path` may have no other fields than the `known` ones.
-pub(crate) fn reads(path: &str, known: &[&str]) {
-    if !CILIUM.get() {
-        return;
+/// Checks a policy that a test reads, and tells where an object of it was found that knows no other
+/// fields than its own.
+pub(crate) fn agrees(kind: PolicyKind, value: &Value, problems: &[Problem]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    if !is_cilium(kind) {
+        return found;
     }
-    // The fail-closed stand-in reads a part of a policy as if it were the whole.
-    let part = !(path.starts_with("spec") || known.contains(&"apiVersion"));
-    let path = &if part {
-        format!("spec.{path}")
-    } else {
-        path.to_owned()
-    };
-    let place = at(path).unwrap_or_else(|| panic!("`{path}` is read, and is not in the schema"));
-    for name in known {
-        assert!(
-            place["properties"].get(name).is_some(),
-            "`{path}.{name}` is read, and is not in the schema"
-        );
+    if problems.is_empty()
+        && let Err(error) = VALIDATOR.validate(&without_nulls(value))
+    {
+        panic!("the parser takes this, the schema does not: {error}\n{value}");
     }
+    let mut objects = Vec::new();
+    pointers(value, "", &mut objects);
+    for pointer in objects {
+        let mut more = value.clone();
+        let object = more.pointer_mut(&pointer).and_then(Value::as_object_mut);
+        object.expect("an object").insert(UNKNOWN.into(), 1.into());
+        for (path, known) in known(kind, &more) {
+            let place = at(&path).unwrap_or_else(|| panic!("`{path}` is not in the schema"));
+            for name in known {
+                assert!(
+                    place["properties"].get(&name).is_some(),
+                    "`{path}.{name}` is read, and is not in the schema"
+                );
+            }
+            found.insert(path);
+        }
+    }
+    found
 }
 
-/// Called with every policy that is parsed: a good one must be valid.
-pub(crate) fn agrees(kind: PolicyKind, value: &Value, problems: &[Problem]) {
-    if !is_cilium(kind) || !problems.is_empty() {
-        return;
-    }
-    if let Err(error) = VALIDATOR.validate(&without_nulls(value)) {
-        panic!("the parser takes this, the schema does not: {error}\n{value}");
+/// The objects that refuse [`UNKNOWN`], each with the fields that it knows.
+fn known(kind: PolicyKind, value: &Value) -> Vec<(String, Vec<String>)> {
+    let problems = match parse(kind, value) {
+        Ok(parsed) => parsed.problems,
+        Err(refused) => refused.problems,
+    };
+    let told = problems.into_iter().filter_map(|problem| {
+        let path = problem.field.strip_suffix(UNKNOWN)?;
+        let known = problem.reason.strip_prefix("unknown field; known here: ")?;
+        let names = known.split('`').skip(1).step_by(2);
+        Some((
+            path.trim_end_matches('.').to_owned(),
+            names.map(str::to_owned).collect(),
+        ))
+    });
+    told.collect()
+}
+
+/// Where the objects of a value stand.
+fn pointers(value: &Value, place: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            found.push(place.to_owned());
+            for (key, value) in map {
+                let key = key.replace('~', "~0").replace('/', "~1");
+                pointers(value, &format!("{place}/{key}"), found);
+            }
+        }
+        Value::Array(items) => {
+            for (index, value) in items.iter().enumerate() {
+                pointers(value, &format!("{place}/{index}"), found);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -119,6 +140,35 @@ fn errors(spec: Value) -> Vec<String> {
         .iter_errors(&object)
         .map(|error| error.instance_path().to_string())
         .collect()
+}
+
+/// Without which the parser's tests would be compared with nothing.
+#[test]
+fn what_an_object_knows_is_found() {
+    let policy = json!({
+        "apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
+        "metadata": {"name": "x", "labels": {"a/b~c": "d"}},
+        "spec": {"endpointSelector": {"matchLabels": {"app": "a"}}, "ingress": [{
+            "fromCIDRSet": [{"cidr": "192.0.2.0/24"}],
+            "toPorts": [{"ports": [{"port": "80", "protocol": "TCP"}], "rules": {"http": [{}]}}],
+        }]},
+    });
+    let found = agrees(PolicyKind::CiliumNetworkPolicy, &policy, &[]);
+    let found: Vec<&str> = found.iter().map(String::as_str).collect();
+    assert_eq!(
+        found,
+        [
+            "",
+            "spec",
+            "spec.endpointSelector",
+            "spec.ingress[0]",
+            "spec.ingress[0].fromCIDRSet[0]",
+            "spec.ingress[0].toPorts[0]",
+            "spec.ingress[0].toPorts[0].ports[0]",
+            "spec.ingress[0].toPorts[0].rules",
+            "spec.ingress[0].toPorts[0].rules.http[0]",
+        ]
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     ANNOTATION, Proposal,
@@ -95,16 +95,17 @@ fn grouped<'a>(
 }
 
 fn network_spec(traffic: &Traffic, workload: &Workload, directions: &[Direction]) -> Value {
-    let mut spec = json!({
-        "podSelector": match_labels(&workload.selector(&traffic.known)),
-        "policyTypes": directions
-            .iter()
-            .map(|direction| match direction {
-                Direction::Ingress => "Ingress",
-                Direction::Egress => "Egress",
-            })
-            .collect::<Vec<_>>(),
+    let types = directions.iter().map(|direction| match direction {
+        Direction::Ingress => "Ingress",
+        Direction::Egress => "Egress",
     });
+    let mut spec = Map::from_iter([
+        (
+            "podSelector".to_owned(),
+            match_labels(&workload.selector(&traffic.known)),
+        ),
+        ("policyTypes".to_owned(), types.collect()),
+    ]);
     for direction in directions {
         let (section, peers) = match direction {
             Direction::Ingress => ("ingress", "from"),
@@ -124,10 +125,10 @@ fn network_spec(traffic: &Traffic, workload: &Workload, directions: &[Direction]
             })
             .collect();
         if !rules.is_empty() {
-            spec[section] = rules.into();
+            spec.insert(section.to_owned(), rules.into());
         }
     }
-    spec
+    spec.into()
 }
 
 fn network_peer(traffic: &Traffic, own: &Workload, other: &Other) -> Value {
@@ -148,9 +149,10 @@ fn network_peer(traffic: &Traffic, own: &Workload, other: &Other) -> Value {
 }
 
 fn cilium_spec(traffic: &Traffic, workload: &Workload, directions: &[Direction]) -> Value {
-    let mut spec = json!({
-        "endpointSelector": match_labels(&workload.selector(&traffic.known)),
-    });
+    let mut spec = Map::from_iter([(
+        "endpointSelector".to_owned(),
+        match_labels(&workload.selector(&traffic.known)),
+    )]);
     for direction in directions {
         let (section, prefix) = match direction {
             Direction::Ingress => ("ingress", "from"),
@@ -177,9 +179,9 @@ fn cilium_spec(traffic: &Traffic, workload: &Workload, directions: &[Direction])
             // Denies by default and allows nothing.
             rules.push(json!({}));
         }
-        spec[section] = rules.into();
+        spec.insert(section.to_owned(), rules.into());
     }
-    spec
+    spec.into()
 }
 
 fn to_ports(edge: &Edge) -> Vec<Value> {

@@ -28,7 +28,7 @@ fn tests_pass_and_fail_with_their_reason() {
     assert_eq!(results[3].name, "wrong");
     assert_eq!(results[3].got, Some(Expected::Forbidden));
     let told = results[3].explanation.as_ref().expect("why");
-    assert!(told.ingress.nearest_miss.is_some());
+    assert!(told.ingress.side.nearest_miss.is_some());
     assert!(
         results[4]
             .error

@@ -1,12 +1,14 @@
-//! The verdict of one end's rules, in words.
+//! The verdict of one end's rules.
 
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 use crate::{
-    compile::{DirectionSet, PeerMatch, PolicyId, Slot, Snapshot, Verdict},
-    http::{Request, RequestVerdict, doubt::announces_body, judge_every_reading},
+    compile::{Decision, DirectionSet, Slot, Snapshot, Verdict},
+    http::{Request, RequestVerdict, doubt::announces_body, every_reading},
     l7::{self, RuleList},
-    model::{Direction, Pod, Protocol},
+    model::Protocol,
+    nearest::{View, nearest, weigh},
+    reason::Reason,
 };
 
 use super::{Flow, HttpRequest, Outcome, SideVerdict};
@@ -15,139 +17,103 @@ use super::{Flow, HttpRequest, Outcome, SideVerdict};
 const ICMP_ECHO: u16 = 8;
 const ICMPV6_ECHO: u16 = 128;
 
+/// The verdict of a view; `with_nearest`: a denial by default names its nearest miss.
 pub(super) fn judge(
     snapshot: &Snapshot,
     flow: &Flow,
-    direction: Direction,
-    pod: &Pod,
-    peer: IpAddr,
-    port: u16,
+    view: &View<'_>,
+    with_nearest: bool,
 ) -> SideVerdict {
-    let denied = |reason: String| SideVerdict {
-        verdict: Outcome::Deny,
-        audit: false,
-        policies: Vec::new(),
-        reason,
-    };
+    let unknown = |what| SideVerdict::new(Outcome::Deny, &Reason::Unknown(what));
     let set = snapshot
-        .endpoint(&pod.namespace, &pod.name)
+        .endpoint(&view.own.namespace, &view.own.name)
         .and_then(|endpoint| snapshot.sets.get(&endpoint.set));
     let Some(set) = set else {
-        return denied(format!("{} is not known", pod.full_name()));
+        return unknown(view.own.full_name());
     };
-    let side = match direction {
-        Direction::Ingress => &set.ingress,
-        Direction::Egress => &set.egress,
-    };
+    let side = set.side(view.direction);
     if !side.enforced() {
-        return SideVerdict {
-            verdict: Outcome::Allow,
-            audit: false,
-            policies: Vec::new(),
-            reason: format!("no policy selects {} for {direction}", pod.full_name()),
-        };
+        return SideVerdict::new(Outcome::Allow, &Reason::Unselected(view.direction));
     }
     let atoms = snapshot
-        .address(peer)
+        .address(view.address)
         .and_then(|entry| snapshot.classes.get(&entry.class));
     let Some(atoms) = atoms else {
-        return denied(format!("{peer} has no class"));
+        return unknown(format!("the class of {}", view.address));
     };
-    let decision = side.decide(atoms, slot(flow.protocol, peer), kind(flow, peer, port));
-    let mut policies = Vec::new();
-    let mut places = Vec::new();
-    for rule in decision.rules.iter().filter_map(|i| side.rules.get(*i)) {
-        let object = rule.object.to_string();
-        places.push(format!("{object} ({})", rule.place));
-        if !policies.contains(&object) {
-            policies.push(object);
-        }
+    let decision = side.decide(atoms, view.slot, view.port);
+    if let (Verdict::Http | Verdict::HttpAudit, Some(request)) = (decision.verdict, &flow.http) {
+        return requested(side, &decision, flow, request);
     }
-    let verdict = |verdict, policies, reason| SideVerdict {
-        verdict,
-        audit: false,
-        policies,
-        reason,
+    let reason = Reason::of(side, &decision);
+    let audit = decision.verdict == Verdict::Audit;
+    let outcome = match decision.verdict {
+        Verdict::Deny => Outcome::Deny,
+        Verdict::Allow | Verdict::Audit | Verdict::Http | Verdict::HttpAudit => Outcome::Allow,
     };
-    let default_deny = |isolating: &[(PolicyId, Arc<str>)]| {
-        let isolating: Vec<String> = isolating
-            .iter()
-            .map(|(_, object)| object.to_string())
-            .collect();
-        let reason = format!(
-            "default deny: {} selects {} for {direction} and no rule matches{}",
-            isolating.join(", "),
-            pod.full_name(),
-            nearest(side, atoms, flow, peer, port)
-        );
-        (isolating, reason)
+    let nearest_miss = match reason {
+        Reason::Default { .. } if with_nearest => nearest(&weigh(view, side, atoms), audit, flow),
+        _ => None,
     };
-    match decision.verdict {
-        Verdict::Allow if places.is_empty() => verdict(
-            Outcome::Allow,
-            policies,
-            format!("no rule denies it, and {direction} is open by default"),
-        ),
-        Verdict::Allow => verdict(
-            Outcome::Allow,
-            policies,
-            format!("allowed by {}", places.join(", ")),
-        ),
-        Verdict::Deny if places.is_empty() => {
-            let (isolating, reason) = default_deny(&side.isolating);
-            verdict(Outcome::Deny, isolating, reason)
-        }
-        Verdict::Deny => verdict(
-            Outcome::Deny,
-            policies,
-            format!("denied by {}", places.join(", ")),
-        ),
-        Verdict::Audit => {
-            let (policies, reason) = if places.is_empty() {
-                default_deny(&side.auditing)
-            } else {
-                (policies, format!("denied by {}", places.join(", ")))
-            };
-            SideVerdict {
-                audit: true,
-                ..verdict(
-                    Outcome::Allow,
-                    policies,
-                    format!("audit only, would be {reason}"),
-                )
-            }
-        }
-        Verdict::Http | Verdict::HttpAudit => match &flow.http {
-            None => verdict(
-                Outcome::Allow,
-                policies,
-                format!(
-                    "connections pass; HTTP rules of {} decide on requests",
-                    places.join(", ")
-                ),
-            ),
-            Some(request) => {
-                let judged = judge_request(side, &decision.rules, flow, request);
-                let policies = if judged.policies.is_empty() {
-                    policies
-                } else {
-                    judged.policies
-                };
-                match (judged.allowed, decision.verdict) {
-                    (true, _) => verdict(Outcome::Allow, policies, judged.reason),
-                    (false, Verdict::HttpAudit) => SideVerdict {
-                        audit: true,
-                        ..verdict(
-                            Outcome::Allow,
-                            policies,
-                            format!("audit only, would be denied: {}", judged.reason),
-                        )
-                    },
-                    (false, _) => verdict(Outcome::HttpDeny, policies, judged.reason),
-                }
-            }
+    SideVerdict {
+        audit,
+        nearest_miss,
+        ..SideVerdict::new(outcome, &reason)
+    }
+}
+
+/// The verdict on a request where HTTP rules decide.
+fn requested(
+    side: &DirectionSet,
+    decision: &Decision,
+    flow: &Flow,
+    request: &HttpRequest,
+) -> SideVerdict {
+    let (rules, policies) = l7::owned(side, &decision.rules);
+    let audit = decision.verdict == Verdict::HttpAudit;
+    let judged = match RuleList::new(&rules) {
+        Ok(list) => judge_request(&list, audit, flow, request),
+        Err(error) => RequestVerdict::new(false, Vec::new(), error.to_string()),
+    };
+    SideVerdict {
+        verdict: match judged.allowed {
+            true => Outcome::Allow,
+            false => Outcome::HttpDeny,
         },
+        audit: judged.audit,
+        policies: match judged.policies.is_empty() {
+            true => policies,
+            false => judged.policies,
+        },
+        decided_by: judged.rule.into_iter().collect(),
+        reason: judged.reason,
+        nearest_miss: judged.nearest,
     }
+}
+
+/// Judges a request as the proxy would; `audit`: by rules that deny nothing.
+pub(crate) fn judge_request(
+    list: &RuleList,
+    audit: bool,
+    flow: &Flow,
+    request: &HttpRequest,
+) -> RequestVerdict {
+    let headers: Vec<(&str, &[u8])> = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    let request = Request {
+        method: &request.method,
+        path: (request.method != "CONNECT").then_some(request.path.as_str()),
+        host: Some(request.host.as_deref().unwrap_or(&flow.to)),
+        headers: &headers,
+        body: announces_body(&headers),
+    };
+    every_reading(&request, |request| match audit {
+        true => list.judge(request).audited(),
+        false => list.judge(request),
+    })
 }
 
 /// The slot of a protocol; ICMP is another one for IPv6.
@@ -165,57 +131,4 @@ pub(crate) fn kind(flow: &Flow, peer: IpAddr, port: u16) -> u16 {
         Slot::Icmpv6 => ICMPV6_ECHO,
         _ => port,
     }
-}
-
-/// Judges a request as the proxy would.
-fn judge_request(
-    side: &DirectionSet,
-    rules: &[usize],
-    flow: &Flow,
-    request: &HttpRequest,
-) -> RequestVerdict {
-    let list = match RuleList::new(&l7::owned(side, rules).0) {
-        Ok(list) => list,
-        Err(error) => return RequestVerdict::new(false, Vec::new(), error.to_string()),
-    };
-    let headers: Vec<(&str, &[u8])> = request
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_bytes()))
-        .collect();
-    let request = Request {
-        method: &request.method,
-        path: (request.method != "CONNECT").then_some(request.path.as_str()),
-        host: Some(request.host.as_deref().unwrap_or(&flow.to)),
-        headers: &headers,
-        body: announces_body(&headers),
-    };
-    judge_every_reading(&request, |request| list.judge(request))
-}
-
-/// What the rule that comes nearest lacks.
-fn nearest(
-    side: &DirectionSet,
-    atoms: &[crate::compile::AtomId],
-    flow: &Flow,
-    peer: IpAddr,
-    port: u16,
-) -> String {
-    let (slot, port) = (slot(flow.protocol, peer), kind(flow, peer, port));
-    let miss = side.rules.iter().find_map(|rule| {
-        let peer = rule.peers.matches(atoms);
-        let ports = rule.covers(atoms, slot, port);
-        let what = match (peer, ports) {
-            (true, false) => format!("its ports do not include {}/{port}", flow.protocol),
-            (false, true) if rule.peers != PeerMatch::OneOf(Vec::new()) => {
-                "its peers do not include the other end".to_owned()
-            }
-            _ => return None,
-        };
-        Some(format!(
-            "; the nearest, {} of {}, would but {what}",
-            rule.place, rule.object
-        ))
-    });
-    miss.unwrap_or_default()
 }

@@ -63,15 +63,11 @@ impl Judge for Prefix {
     }
 
     fn judge(&self, _flow: RequestFlow, request: &Request<'_>) -> RequestVerdict {
-        RequestVerdict {
-            audit: false,
-            doubt: None,
-            edits: Vec::new(),
-            noted: Vec::new(),
-            allowed: request.path.is_none_or(|path| path.starts_with(self.0)),
-            policies: vec!["NetworkPolicy/test/prefix".into()],
-            reason: format!("prefix {}", self.0),
-        }
+        RequestVerdict::new(
+            request.path.is_none_or(|path| path.starts_with(self.0)),
+            vec!["NetworkPolicy/test/prefix".into()],
+            format!("prefix {}", self.0),
+        )
     }
 }
 

@@ -37,13 +37,7 @@ fn side(direction: &str, end: &str, side: &Value) -> Vec<String> {
     )];
     let mut row = |name: &str, value: &str| lines.push(format!("  {name:<13} {value}"));
     let miss = side.get("nearest_miss").filter(|miss| !miss.is_null());
-    let reason = text(&side["reason"]);
-    // The verdict's own short word on the nearest rule; it comes in full below.
-    let short = reason
-        .split("; the nearest, ")
-        .next()
-        .filter(|_| miss.is_some());
-    row("why", short.unwrap_or(reason));
+    row("why", text(&side["reason"]));
     for policy in list(&side["selected_by"]) {
         let isolates = match policy["isolates"].as_bool() {
             _ if policy["audit"].as_bool() == Some(true) => "audit only, denies nothing",
@@ -59,20 +53,12 @@ fn side(direction: &str, end: &str, side: &Value) -> Vec<String> {
         );
         row("selected by", &value);
     }
+    let named = |rule: &Value| format!("{}  {}", text(&rule["policy"]), text(&rule["field"]));
     for rule in list(&side["decided_by"]) {
-        let value = format!("{}  {}", text(&rule["policy"]), text(&rule["field"]));
-        row("decided by", &value);
+        row("decided by", &named(rule));
     }
     if let Some(miss) = miss {
-        let number = miss["number"].as_u64().unwrap_or(0);
-        row(
-            "nearest miss",
-            &format!(
-                "rule {number} of {}  {}",
-                text(&miss["policy"]),
-                text(&miss["field"])
-            ),
-        );
+        row("nearest miss", &named(miss));
         for one in list(&miss["misses"]) {
             let value = format!("{}: {}", text(&one["kind"]), text(&one["text"]));
             row("  would, but", &value);

@@ -8,6 +8,7 @@ use super::PatternError;
 use crate::{
     http::{Request, doubt::gives_body_no_meaning},
     model::{HeaderRule, HttpRule},
+    nearest::{Miss, MissKind},
     objects::{GET_BODY, pattern},
 };
 
@@ -106,50 +107,42 @@ impl Compiled {
             .filter(|header| header.mismatch.is_none() && !has_value(request, header))
     }
 
-    pub(super) fn failures(&self, request: &Request<'_>) -> Vec<String> {
-        let mut failed = Vec::new();
-        let mut field = |name: &str,
-                         pattern: &Option<Pattern>,
-                         source: &Option<String>,
-                         value: Option<&str>| {
-            let (Some(pattern), Some(source)) = (pattern, source) else {
-                return;
+    /// What a request lacks.
+    pub(super) fn misses(&self, request: &Request<'_>) -> Vec<Miss> {
+        let field =
+            |kind, pattern: &Option<Pattern>, source: &Option<String>, value: Option<&str>| {
+                let (pattern, source) = (pattern.as_ref()?, source.as_ref()?);
+                let text = match value {
+                    Some(value) if pattern.matches(value) => return None,
+                    Some(value) => format!("`{value}` is not fully matched by `{source}`"),
+                    None => "the request has none".to_owned(),
+                };
+                Some(Miss::new(kind, text))
             };
-            match value {
-                Some(value) if pattern.matches(value) => {}
-                Some(value) => failed.push(format!(
-                    "{name}: `{value}` is not fully matched by `{source}`"
-                )),
-                None => failed.push(format!("{name}: the request has none")),
-            }
-        };
-        field(
-            "method",
-            &self.method,
-            &self.rule.method,
-            Some(request.method),
-        );
-        field("path", &self.path, &self.rule.path, request.path);
-        field("host", &self.host, &self.rule.host, request.host);
-        if !self.takes_body(request) {
-            failed.push(format!(
-                "body: {} gives a body no meaning (`{GET_BODY}: allow` on the policy lets it pass)",
-                request.method
-            ));
-        }
-        for header in self.missing_headers(request) {
-            failed.push(match &header.value {
-                Some(_) => format!("header `{}`: missing or another value", header.name),
-                None => format!("header `{}`: missing", header.name),
-            });
-        }
-        for header in self.wrong_headers(request) {
-            failed.push(format!(
-                "header `{}`: missing or another value",
-                header.name
-            ));
-        }
-        failed
+        let (rule, method) = (&self.rule, Some(request.method));
+        let fields = [
+            field(MissKind::Method, &self.method, &rule.method, method),
+            field(MissKind::Path, &self.path, &rule.path, request.path),
+            field(MissKind::Host, &self.host, &rule.host, request.host),
+            (!self.takes_body(request)).then(|| {
+                let text = format!("{} gives a body no meaning", request.method);
+                Miss::new(MissKind::Body, text)
+                    .hint(format!("`{GET_BODY}: allow` on the policy lets it pass"))
+            }),
+        ];
+        let missing = self.missing_headers(request).map(|header| {
+            let value = header.value.as_ref().map_or("", |_| " or another value");
+            format!("`{}`: missing{value}", header.name)
+        });
+        let wrong = self
+            .wrong_headers(request)
+            .map(|header| format!("`{}`: missing or another value", header.name));
+        let headers = missing.chain(wrong);
+        fields
+            .into_iter()
+            .flatten()
+            .chain(headers.map(|text| Miss::new(MissKind::Header, text)))
+            .collect()
     }
 }
 
@@ -195,7 +188,7 @@ impl Pattern {
         })
     }
 
-    fn matches(&self, value: &str) -> bool {
+    pub(super) fn matches(&self, value: &str) -> bool {
         match self {
             Self::Literal(literal) => literal == value,
             // `.` does not match a line feed, and neither a path nor a host contains one.

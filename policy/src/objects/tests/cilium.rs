@@ -63,7 +63,7 @@ fn bodies_of_get_pass_only_where_the_annotation_says_so() {
                                 "rules": {"http": [{}]}}]}),
         ));
         value["metadata"]["annotations"] = json!({GET_BODY: annotation});
-        let parsed = parse(PolicyKind::CiliumNetworkPolicy, &value).expect("a policy");
+        let parsed = read(&value).expect("a policy");
         let Some(L7::Http(entries)) = &parsed.policy.specs[0].ingress.rules[0].l7 else {
             panic!("HTTP rules");
         };

@@ -1,6 +1,6 @@
 //! Why a port is none of a rule's ports.
 
-use super::misses::{Miss, MissKind, View};
+use super::miss::{Miss, MissKind, View};
 use crate::model::{Direction, Pod, Port, PortMatch, Protocol, ServicePort};
 
 /// What does not fit; `None` where some port does.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use super::misses::{Miss, MissKind, View, distance};
+use super::miss::{Miss, MissKind, View, distance};
 use crate::{
     compile::subject,
     model::{

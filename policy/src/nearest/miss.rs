@@ -5,7 +5,11 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::{peers, ports};
-use crate::model::{Direction, ObjectRef, Pod, Protocol, Rule, World};
+use crate::{
+    compile::Slot,
+    model::{Direction, ObjectRef, Pod, Protocol, Rule, World},
+    verdict::{End, Flow, kind, slot},
+};
 
 /// One thing that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -51,7 +55,7 @@ pub enum MissKind {
 
 /// A flow as one side's rules see it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct View<'a> {
+pub(crate) struct View<'a> {
     pub world: &'a World,
     pub direction: Direction,
     pub own: &'a Pod,
@@ -61,6 +65,8 @@ pub(super) struct View<'a> {
     /// Address of the destination.
     pub destination: IpAddr,
     pub protocol: Protocol,
+    pub slot: Slot,
+    /// Destination port, or the message type of ICMP.
     pub port: u16,
 }
 
@@ -82,10 +88,40 @@ pub(super) fn phrase(misses: &[Miss]) -> String {
     parts.join("; and ")
 }
 
+// === impl View ===
+
+impl<'a> View<'a> {
+    /// The view of a pod, `own`, on a flow whose other end is `peer`.
+    pub(crate) fn new(
+        world: &'a World,
+        flow: &Flow,
+        direction: Direction,
+        (own, address): (&'a Pod, IpAddr),
+        peer: End<'a>,
+        port: u16,
+    ) -> Self {
+        let slot = slot(flow.protocol, peer.address);
+        Self {
+            world,
+            direction,
+            own,
+            peer: peer.pod.filter(|pod| !pod.host_network),
+            address: peer.address,
+            destination: match direction {
+                Direction::Ingress => address,
+                Direction::Egress => peer.address,
+            },
+            protocol: slot.protocol().unwrap_or(flow.protocol),
+            slot,
+            port: kind(flow, peer.address, port),
+        }
+    }
+}
+
 // === impl Miss ===
 
 impl Miss {
-    pub(super) fn new(kind: MissKind, text: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: MissKind, text: impl Into<String>) -> Self {
         Self {
             kind,
             text: text.into(),
@@ -93,7 +129,7 @@ impl Miss {
         }
     }
 
-    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Self {
             hint: Some(hint.into()),
             ..self
