@@ -3,6 +3,7 @@
 mod agent;
 mod agent_command;
 mod ask;
+mod bounded;
 mod cni;
 mod cni_command;
 mod crds_command;

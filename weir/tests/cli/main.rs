@@ -1,5 +1,6 @@
 //! The commands that need no cluster and no privileges, as a shell runs them.
 
+mod bounded;
 mod common;
 mod deploy;
 mod diff;
