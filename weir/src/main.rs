@@ -10,6 +10,7 @@ mod crds_command;
 mod diff_command;
 mod endpoint_command;
 mod explain_command;
+mod gates;
 mod kubernetes;
 mod lab_command;
 mod lint_command;

@@ -5,6 +5,7 @@ mod common;
 mod deploy;
 mod diff;
 mod explain;
+mod gates;
 mod lint;
 mod logging;
 mod suggest;
