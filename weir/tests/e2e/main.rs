@@ -21,6 +21,7 @@ mod names;
 mod node_addresses;
 mod observe;
 mod orphans;
+mod owners;
 mod protocols;
 mod relay;
 mod s4;
