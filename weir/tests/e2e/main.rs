@@ -11,6 +11,7 @@ mod policies;
 mod address;
 mod agreement;
 mod bad_input;
+mod bodies;
 mod exhausted;
 mod faults;
 mod language;
