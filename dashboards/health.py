@@ -32,6 +32,8 @@ def health():
             lines("Time from change to enforced", times, "s", about="Changes within the chosen time range."),
             lines("Revision in force", [(gauge("weir_policy_revision"), "agent {{node}}"), (gauge("weir_proxy_revision"), "proxy {{node}}")]),
             lines("Changes that failed", [(rate("weir_policy_enforce_failures_total", "node"), "{{node}}")], "cps"),
+            lines("Interfaces not looked up", [(rate("weir_lookup_failures_total", "node"), "{{node}}")], "cps",
+                  about="The kernel could not be asked: what was in force stays, and it is tried again."),
             lines("Age of what is in force", [(f"time() - max by (node) (weir_policy_enforced_timestamp_seconds{{{NODE}}})", "{{node}}")], "s"),
         ]),
         ("Kernel", [
@@ -60,7 +62,14 @@ def health():
                             (rate("weir_proxy_port_fallbacks_total", "node"), "port not kept a second, {{node}}")],
                   about="Connections stall where sockets in TIME_WAIT use up a client's ports: about 28,000 for each server."),
             lines("DNS trouble", [(rate("weir_dns_queries_dropped_total", "reason"), "dropped: {{reason}}"),
-                                  (rate("weir_dns_names_late_total", "node"), "enforced late on {{node}}")], "reqps"),
+                                  (rate("weir_dns_names_late_total", "node"), "enforced late on {{node}}"),
+                                  (rate("weir_dns_names_refused_total", "reason"), "not learnt: {{reason}}")], "reqps",
+                  about="What is not learnt opens nothing: a server that the pod may not ask, or an address that is no host elsewhere."),
+        ]),
+        ("Weir's own servers", [
+            lines("Connections of clients", [(gauge("weir_server_connections", "server"), "{{server}}")]),
+            lines("Connections not taken", [(rate("weir_server_connections_refused_total", "server, reason"), "{{server}}: {{reason}}")], "cps",
+                  about="full: too many in all; peer: too many of one address or user. Enforcement has descriptors of its own."),
         ]),
         ("Observing", [
             lines("Events lost", [(rate("hubble_lost_events_total", "source"), "{{source}}"),

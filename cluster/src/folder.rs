@@ -27,7 +27,7 @@ use crate::{
 mod files;
 mod watch;
 
-pub use files::{STDIN, read_documents};
+pub use files::{STDIN, read_documents, read_text};
 pub use watch::{Changes, WatchError};
 
 use files::Files;

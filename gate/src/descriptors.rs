@@ -29,6 +29,8 @@ pub enum Share {
     Link,
     /// The map in the browser, a process of its own.
     Ui,
+    /// Reviews of policies, a process of its own.
+    Webhook,
 }
 
 /// Raises this process's limit as far as it may, and says what it is.
@@ -46,7 +48,7 @@ pub fn raise() -> io::Result<u64> {
     };
     if limit < NEEDED {
         return Err(io::Error::other(format!(
-            "only {limit} files may be open (RLIMIT_NOFILE): the agent needs {NEEDED}"
+            "only {limit} files may be open (RLIMIT_NOFILE): {NEEDED} are needed"
         )));
     }
     Ok(limit)
@@ -80,6 +82,7 @@ impl Share {
             Self::ObserverTcp => "observer-tcp",
             Self::Link => "proxy-link",
             Self::Ui => "ui",
+            Self::Webhook => "webhook",
         }
     }
 
@@ -90,7 +93,7 @@ impl Share {
 
     fn one_of(self) -> u64 {
         match self {
-            Self::Control => 8,
+            Self::Control | Self::Webhook => 8,
             Self::ObserverTcp | Self::Ui => 16,
             Self::Metrics | Self::Observer => 32,
             Self::Health | Self::Link => 64,
@@ -103,7 +106,12 @@ impl Share {
         let per_peer = match self {
             // Only root and the agent's own user reach them.
             Self::Control | Self::Observer => total,
-            Self::Metrics | Self::Health | Self::ObserverTcp | Self::Link | Self::Ui => total / 2,
+            Self::Metrics
+            | Self::Health
+            | Self::ObserverTcp
+            | Self::Link
+            | Self::Ui
+            | Self::Webhook => total / 2,
         };
         Limits { total, per_peer }
     }

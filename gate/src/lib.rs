@@ -1,4 +1,4 @@
-//! Who may come in: each server of the agent has a gate, so that nobody who reaches a port can use
+//! Who may come in: each server of ours has a gate, so that nobody who reaches a port can use
 //! up what the agent needs to enforce.
 //!
 //! ```text
@@ -15,6 +15,8 @@
 pub mod descriptors;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "http")]
+pub mod metrics;
 mod stream;
 
 use std::{

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, bail};
+use weir_cluster::folder::read_text;
 
 pub use format::{Family, Scenario};
 pub use run::{Options, Outcome, run};
@@ -81,8 +82,7 @@ pub fn load(what: &str) -> Result<Loaded> {
     }
     let path = fs::canonicalize(path).with_context(|| format!("cannot find {what}"))?;
     let file = path.join(FILE);
-    let text =
-        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = read_text(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let name = path.file_name().unwrap_or_default();
     Ok(Loaded {
         name: name.to_string_lossy().into_owned(),

@@ -160,7 +160,7 @@ const HEAD: &str = "# Metrics
 
 <!-- Made from the registry: WRITE_DOCS=1 cargo test -p weir-observe metrics -->
 
-`weir agent --metrics ADDRESS` serves these on `/metrics`. The `hubble_*` names and labels are those of Hubble's metrics (HTTP: its `httpV2` set, with namespaces and workloads as context), so that its dashboards work. Of a denied HTTP request the proxy's own answer counts, with its status; a request without any answer has `status=\"0\"`, and a status that IANA does not know counts as its class (`5xx`). A request that is refused with 400 because it is malformed is in `weir_proxy_parse_errors_total`.
+`weir agent --metrics ADDRESS` serves these on `/metrics`, and `weir ui`, `weir relay` and `weir webhook` of them the two that begin with `weir_server_`. The `hubble_*` names and labels are those of Hubble's metrics (HTTP: its `httpV2` set, with namespaces and workloads as context), so that its dashboards work. Of a denied HTTP request the proxy's own answer counts, with its status; a request without any answer has `status=\"0\"`, and a status that IANA does not know counts as its class (`5xx`). A request that is refused with 400 because it is malformed is in `weir_proxy_parse_errors_total`.
 
 To a Prometheus that comes again and again a new series of flows begins with zero, and has its count at the next scrape: rates and increases leave nothing out then, not even a single denial. Others, such as curl, read the count at once.
 

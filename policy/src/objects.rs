@@ -241,7 +241,7 @@ fn stand_in(kind: PolicyKind, value: &Value, scope: &NamespaceScope) -> Vec<Poli
         PolicyKind::CiliumNetworkPolicy | PolicyKind::CiliumClusterwideNetworkPolicy => {
             cilium::closed_all(value, scope)
         }
-        PolicyKind::ClusterNetworkPolicy => Vec::from_iter(cluster_policy::closed(value)),
+        PolicyKind::ClusterNetworkPolicy => cluster_policy::closed(value),
     }
 }
 

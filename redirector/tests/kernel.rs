@@ -22,6 +22,8 @@ mod middle;
 mod neighbours;
 #[path = "kernel/node.rs"]
 mod node;
+#[path = "kernel/order.rs"]
+mod order;
 #[path = "kernel/ownership.rs"]
 mod ownership;
 #[path = "kernel/packet.rs"]
@@ -34,3 +36,5 @@ mod services;
 mod shares;
 #[path = "kernel/small.rs"]
 mod small;
+#[path = "kernel/told.rs"]
+mod told;

@@ -1,8 +1,6 @@
 //! `weir diff`: what another set of policies would change.
 
 use std::{
-    fs::File,
-    io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -17,6 +15,7 @@ use weir_policy::{
 };
 
 use crate::{
+    bounded::Lines,
     manifests::{self, Named},
     screen::{self, Output, aside, bad, bold, doubtful, good},
 };
@@ -93,21 +92,13 @@ impl DiffCommand {
 
 /// Recorded flows, one a line; what says nothing to policy is passed over.
 pub fn read_flows(path: &Path) -> Result<Vec<Recorded>> {
-    let shown = path.display();
-    let reader: Box<dyn BufRead> = match path == Path::new("-") {
-        true => Box::new(io::stdin().lock()),
-        false => {
-            let file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
-            Box::new(BufReader::new(file))
-        }
-    };
+    let mut lines = Lines::open(path)?.kept();
     let mut flows = Vec::new();
-    for (number, line) in reader.lines().enumerate() {
-        let line = line.with_context(|| format!("{shown}:{}: cannot be read", number + 1))?;
+    while let Some((line, place)) = lines.read()? {
         if line.trim().is_empty() {
             continue;
         }
-        let flow = record::read(&line).with_context(|| format!("{shown}:{}", number + 1))?;
+        let flow = record::read(&line).with_context(|| place)?;
         flows.extend(flow);
     }
     Ok(flows)

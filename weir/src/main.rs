@@ -2,11 +2,13 @@
 
 mod agent_command;
 mod ask;
+mod bounded;
 mod cni_command;
 mod crds_command;
 mod diff_command;
 mod endpoint_command;
 mod explain_command;
+mod gates;
 mod kubernetes;
 mod lab_command;
 mod lint_command;

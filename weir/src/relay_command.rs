@@ -22,6 +22,8 @@ use weir_observe::{
 
 use weir_ui::{Access, Options, Token};
 
+use crate::gates::Served;
+
 use sources::{DnsName, Sources};
 
 const EXAMPLES: &str = "Examples:
@@ -69,6 +71,8 @@ pub struct RelayCommand {
     /// File with the token that opens the page; without it one is made where --ui is not loopback
     #[arg(long, value_name = "FILE", requires = "ui")]
     ui_token_file: Option<PathBuf>,
+    #[command(flatten)]
+    gates: Served,
 }
 
 #[derive(Debug, Args)]
@@ -135,6 +139,7 @@ impl RelayCommand {
         let mut sources = Sources::new(fixed, self.peers_file, self.peers_dns)?;
         peers.set(&sources.look().await);
         let relay = Relay::new(Arc::clone(&peers));
+        self.gates.serve().await?;
         if let Some(address) = self.ui {
             page(address, self.ui_token_file.as_deref(), relay.clone()).await?;
         }

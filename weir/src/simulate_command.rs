@@ -1,19 +1,18 @@
 //! `weir simulate`: verdicts on flows, from manifests alone.
 
 use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, BufWriter, Write},
+    io::{self, BufWriter, Write},
     path::PathBuf,
     process::ExitCode,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 use weir_cluster::FolderSource;
 use weir_policy::verdict::Simulator;
 
-use crate::manifests::Named;
+use crate::{bounded::Lines, manifests::Named};
 
 const EXAMPLES: &str = r#"Examples:
   weir simulate -f manifests/ --flows flows.jsonl
@@ -49,25 +48,11 @@ impl SimulateCommand {
         if reading.problems.iter().any(|problem| problem.fatal) {
             bail!("the manifests cannot be read");
         }
-        let flows: Box<dyn BufRead> = if self.flows.as_os_str() == "-" {
-            Box::new(io::stdin().lock())
-        } else {
-            let file = File::open(&self.flows)
-                .with_context(|| format!("cannot read {}", self.flows.display()))?;
-            Box::new(BufReader::new(file))
-        };
+        let mut lines = Lines::open(&self.flows)?;
         let mut out = BufWriter::new(io::stdout().lock());
         let mut simulator = Simulator::new(&reading.world);
-        let mut buffer = Vec::new();
-        let mut flows = flows;
-        loop {
-            buffer.clear();
-            if flows.read_until(b'\n', &mut buffer)? == 0 {
-                break;
-            }
-            let line = String::from_utf8_lossy(&buffer);
-            let line = line.trim();
-            let answer = match simulator.judge_line(line) {
+        while let Some((line, _)) = lines.read()? {
+            let answer = match simulator.judge_line(line.trim()) {
                 Ok(verdict) => json!(verdict),
                 Err(error) => json!({"error": error.to_string()}),
             };

@@ -15,9 +15,12 @@ use weir_observe::api::observer::{
 };
 use weir_ui::{Access, Options, Record, Remote, Token};
 
-use crate::observe_command::{
-    Place,
-    source::{Source, recorded},
+use crate::{
+    gates::Served,
+    observe_command::{
+        Place,
+        source::{Source, recorded},
+    },
 };
 
 const EXAMPLES: &str = "Examples:
@@ -43,6 +46,8 @@ pub struct UiCommand {
     /// File with the token that opens the page; without it one is made where --listen is not loopback
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    #[command(flatten)]
+    gates: Served,
 }
 
 impl UiCommand {
@@ -71,6 +76,7 @@ impl UiCommand {
             }
         };
         runtime.block_on(async {
+            self.gates.serve().await?;
             let listener = tokio::net::TcpListener::bind(self.listen)
                 .await
                 .with_context(|| format!("cannot serve at {}", self.listen))?;

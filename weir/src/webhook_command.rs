@@ -8,6 +8,9 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::Args;
+use weir_gate::descriptors;
+
+use crate::gates::Served;
 
 const EXAMPLES: &str = "Examples:
   weir webhook --listen 0.0.0.0:9443 --cert tls.crt --key tls.key
@@ -31,20 +34,26 @@ pub struct WebhookCommand {
     /// Key of the certificate, PEM
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
+    #[command(flatten)]
+    gates: Served,
 }
 
 impl WebhookCommand {
     /// Serves until SIGTERM or SIGINT.
     ///
     /// # Errors
-    /// The certificate or the key cannot be read, or the address cannot be listened on.
+    /// The certificate or the key cannot be read, or an address cannot be listened on.
     pub fn run(self) -> Result<ExitCode> {
+        descriptors::raise()?;
         let identity = tls::Identity::load(self.cert, self.key)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()?;
-        runtime.block_on(serve::serve(self.listen, identity))?;
+        runtime.block_on(async {
+            self.gates.serve().await?;
+            serve::serve(self.listen, identity).await
+        })?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -113,7 +113,7 @@ impl Files {
             return true;
         }
         let before = known.map_or("", |state| state.text.as_str());
-        match read_text(file, before) {
+        match read_settled(file, before) {
             Ok(text) => {
                 let state = self.states.entry(file.to_owned()).or_default();
                 state.take(text, file);
@@ -224,35 +224,41 @@ fn wanted(path: &Path) -> bool {
         .is_some_and(|extension| EXTENSIONS.contains(&extension))
 }
 
-fn read_text(file: &Path, before: &str) -> io::Result<String> {
-    if file == Path::new(STDIN) {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text)?;
-        return Ok(text);
-    }
-    let text = read_bounded(file)?;
+/// What a file says now, where it may just be being written.
+fn read_settled(file: &Path, before: &str) -> io::Result<String> {
+    let text = read_text(file)?;
     if text.is_empty() && !before.is_empty() {
         // `echo … > file` empties it first; its objects are not gone for that moment.
         std::thread::sleep(BEING_WRITTEN);
-        return read_bounded(file);
+        return read_text(file);
     }
     Ok(text)
 }
 
-/// A file's text. What is no file may never end, or never begin: a pipe in a folder keeps nobody
-/// waiting. Those of the process itself (`/dev/fd/63`) were given by who waits for them.
-fn read_bounded(file: &Path) -> io::Result<String> {
+/// The text of a file, or with [`STDIN`] of standard input. What is no file may never end, or never
+/// begin: a pipe in a folder keeps nobody waiting. Those of the process itself (`/dev/fd/63`) were
+/// given by who waits for them.
+///
+/// # Errors
+/// It cannot be read, is no regular file, or is larger than 64 MiB: no more of it is read then.
+pub fn read_text(file: &Path) -> io::Result<String> {
+    if file == Path::new(STDIN) {
+        return bounded(io::stdin().lock());
+    }
     if !file.starts_with("/dev") && !file.starts_with("/proc") && !fs::metadata(file)?.is_file() {
         return Err(io::Error::other("is no regular file"));
     }
-    let mut text = String::new();
-    fs::File::open(file)?
-        .take(LARGEST + 1)
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > LARGEST {
+    bounded(fs::File::open(file)?)
+}
+
+fn bounded(reader: impl Read) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    reader.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
         return Err(io::Error::other("is larger than 64 MiB"));
     }
-    Ok(text)
+    // Only now: a character may have been cut.
+    String::from_utf8(bytes).map_err(|_| io::Error::other("is no UTF-8 text"))
 }
 
 fn yaml_problem(error: &YamlError, fatal: bool) -> SourceProblem {

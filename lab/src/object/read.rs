@@ -1,11 +1,11 @@
 //! Manifests in: files, folders and standard input; several documents a file, List kinds too.
 
 use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value;
+use weir_cluster::folder::{STDIN, read_text};
 use weir_cluster::yaml;
 
 use super::{Key, Object, kind};
@@ -14,17 +14,14 @@ use super::{Key, Object, kind};
 pub fn paths(paths: &[PathBuf], namespace: &str) -> Result<Vec<Object>> {
     let mut objects = Vec::new();
     for path in paths {
-        if path == Path::new("-") {
-            let mut input = String::new();
-            std::io::stdin()
-                .read_to_string(&mut input)
-                .context("cannot read standard input")?;
+        if path == Path::new(STDIN) {
+            let input = read_text(path).context("cannot read standard input")?;
             objects.extend(text(&input, "standard input", namespace)?);
             continue;
         }
         for file in files(path)? {
-            let content = fs::read_to_string(&file)
-                .with_context(|| format!("cannot read {}", file.display()))?;
+            let content =
+                read_text(&file).with_context(|| format!("cannot read {}", file.display()))?;
             objects.extend(text(&content, &file.display().to_string(), namespace)?);
         }
     }

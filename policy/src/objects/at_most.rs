@@ -67,14 +67,18 @@ impl AtMost {
     }
 
     fn expression(&mut self, object: &Object<'_>, key: fn(&str) -> Result<Key, String>) {
-        let strict = object.only(&["key", "operator", "values"], &[]);
         let operator = object.field("operator").text().ok();
         let operator = operator.and_then(labels::operator);
-        let (Ok(()), Ok(name), Some(operator)) = (strict, object.field("key").text(), operator)
-        else {
+        let (Ok(name), Some(operator)) = (object.field("key").text(), operator) else {
             self.loose = true;
             return;
         };
+        if object.only(&["key", "operator", "values"], &[]).is_err() {
+            // A field that is not known may be the misspelt `values`, or more of them.
+            self.loose = true;
+            self.take(key(name).ok(), operator, None);
+            return;
+        }
         let values = object.items("values").map(|items| {
             let values = items.iter().map(labels::value);
             values.map(|value| value.map(str::to_owned)).collect()

@@ -25,17 +25,14 @@ const MAX_RULES: usize = 25;
 const MAX_PRIORITY: i64 = 1000;
 
 pub(super) fn specs(root: &Field<'_>, faults: &mut Vec<Fault>) -> Specs {
-    let (spec, refused) = match spec(root, faults) {
-        Ok(spec) => (Some(spec), false),
+    let (specs, refused) = match spec(root, faults) {
+        Ok(spec) => (vec![spec], false),
         Err(fault) => {
             faults.push(fault);
             (closed(root.value), true)
         }
     };
-    Specs {
-        specs: Vec::from_iter(spec),
-        refused,
-    }
+    Specs { specs, refused }
 }
 
 fn spec(root: &Field<'_>, faults: &mut Vec<Fault>) -> Result<PolicySpec, Fault> {
@@ -277,26 +274,27 @@ fn port(field: &Field<'_>) -> Result<Port, Fault> {
 }
 
 /// The stand-in: denies both directions of all that its subject may mean, first of all where its tier
-/// is not known. `None` where that is nobody.
-pub(super) fn closed(value: &Value) -> Option<PolicySpec> {
+/// is not known. One for each way to read the subject, none where that is nobody.
+pub(super) fn closed(value: &Value) -> Vec<PolicySpec> {
     let root = Field::root(value);
     let object = root.object().and_then(|root| root.field("spec").object());
     let known = object.as_ref().ok();
     let tier = known.and_then(|spec| tier(spec).ok());
-    let subject = match known {
-        Some(spec) => widened::pods(&spec.field("subject"))?,
-        None => widened::every_pod(),
+    let subjects = match known {
+        Some(spec) => widened::pods(&spec.field("subject")),
+        None => vec![widened::every_pod()],
     };
     let section = || Section {
         isolates: false,
         rules: vec![deny_all("spec".into())],
     };
-    Some(PolicySpec {
+    let specs = subjects.into_iter().map(|subject| PolicySpec {
         tier: tier.unwrap_or(Tier::Admin(0)),
         subject,
         ingress: section(),
         egress: section(),
-    })
+    });
+    specs.collect()
 }
 
 fn deny_all(place: String) -> Rule {

@@ -2,7 +2,10 @@
 //!
 //! All packets run on interface 1 (loopback), so one pod at a time is the endpoint there.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use aya::{
     maps::{MapData, RingBuf},
@@ -16,7 +19,7 @@ use weir_policy::{
     testing::generate::NODE,
 };
 use weir_redirector::{
-    MapSizes, Pins,
+    MapSize, Pins,
     lower::{Placement, lower},
     maps::{Maps, take_events},
     programs::Programs,
@@ -58,10 +61,17 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Bench {
     pub fn new() -> Self {
+        Self::sized("")
+    }
+
+    /// With maps of other sizes: `NAME=ENTRIES`.
+    pub fn sized(sizes: &str) -> Self {
+        let sizes = sizes.split_terminator(',');
+        let sizes = sizes.map(|size| size.parse::<MapSize>().expect("a size"));
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("test-kernel-{}-{number}", std::process::id());
         let instance = Instance::new(&name).expect("a good name");
-        let pins = Pins::new(instance, MapSizes::default());
+        let pins = Pins::new(instance, sizes.collect());
         pins.prepare().expect("root and bpffs");
         let mut programs = Programs::load(&pins).expect("the kernel takes the programs");
         let maps = Maps::take(&mut programs).expect("all maps are there");
@@ -81,6 +91,16 @@ impl Bench {
 
     /// Puts a world in force with one of its pods as the endpoint on the interface.
     pub fn install(&mut self, world: &World, pod: usize) -> Snapshot {
+        self.try_install(world, pod)
+            .expect("the maps take the world")
+    }
+
+    /// The same where the maps may have no room.
+    pub fn try_install(
+        &mut self,
+        world: &World,
+        pod: usize,
+    ) -> std::result::Result<Snapshot, SyncError> {
         let endpoint = &world.pods[pod];
         let place = |namespace: &str, name: &str| {
             (namespace == endpoint.namespace && name == endpoint.name).then_some(Placement {
@@ -88,7 +108,7 @@ impl Bench {
                 interface: LOOPBACK,
             })
         };
-        self.place(world, place).expect("the maps take the world")
+        self.place(world, place)
     }
 
     /// Puts a world in force with endpoints at these places.
@@ -119,6 +139,11 @@ impl Bench {
     pub fn forget(&mut self) {
         let forgotten = self.installed.forget_endpoints(&mut self.maps, &[LOOPBACK]);
         forgotten.expect("the maps let go");
+    }
+
+    /// Where a map is pinned.
+    pub fn pin(&self, map: &str) -> PathBuf {
+        self.instance.pins().join(map)
     }
 
     /// Runs a packet through a program, as if it had arrived on another interface.

@@ -2,8 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    fs::File,
-    io::{self, BufRead, BufReader},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -20,6 +19,8 @@ use weir_observe::{
     relay::{Address, Peers, Relay, Timing},
     service::nanoseconds,
 };
+
+use crate::bounded::Lines;
 
 /// Where flows come from.
 pub enum Source {
@@ -156,24 +157,16 @@ async fn ask_all(
 /// What a server would answer, from a record.
 pub fn recorded(path: &Path, request: &GetFlowsRequest) -> Result<Vec<GetFlowsResponse>> {
     let filters = Filters::new(&request.whitelist, &request.blacklist)?;
-    let reader: Box<dyn BufRead> = match path.as_os_str() == "-" {
-        true => Box::new(io::stdin().lock()),
-        false => {
-            let file = File::open(path).with_context(|| path.display().to_string())?;
-            Box::new(BufReader::new(file))
-        }
-    };
+    let mut lines = Lines::open(path)?.kept();
     let since = request.since.as_ref().map(nanoseconds);
     let until = request.until.as_ref().map(nanoseconds);
     let mut found = VecDeque::new();
     let number = usize::try_from(request.number).unwrap_or(usize::MAX);
-    for (line, index) in reader.lines().zip(1..) {
-        let line = line.with_context(|| path.display().to_string())?;
+    while let Some((line, place)) = lines.read()? {
         if line.trim().is_empty() {
             continue;
         }
-        let answer =
-            json::read_line(&line).with_context(|| format!("{}, line {index}", path.display()))?;
+        let answer = json::read_line(&line).with_context(|| place)?;
         if let Some(ResponseTypes::Flow(flow)) = &answer.response_types {
             let time = flow.time.as_ref().map_or(0, nanoseconds);
             if since.is_some_and(|since| time < since)

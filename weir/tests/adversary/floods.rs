@@ -3,15 +3,17 @@
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use weir_lab::Topology;
 
 use crate::attack::{Findings, Way, aim};
-use crate::common::{FAMILIES, Family, Http, PATIENCE, in_both_topologies};
+use crate::common::{FAMILIES, Family, Http, PATIENCE, WEIR, in_both_topologies};
 use crate::frame::transport::{SYN, TCP, UDP, tcp, udp};
-use crate::frame::{checksum, ip::Ip};
+use crate::frame::{Frame, checksum, ip::Ip};
 use crate::scene::{DATAGRAMS, Scene, WEB};
 use crate::wire::{Tag, enter};
 
@@ -25,6 +27,8 @@ in_both_topologies!(
 const MOST_FRAMES: u32 = 400_000;
 const LONGEST: Duration = Duration::from_secs(20);
 const CONNECTIONS: usize = 40;
+/// More answered flows than one endpoint's share has room for.
+const ANSWERED: u32 = 64_000;
 /// Datagrams of which the first halves are on their way.
 const HALVES: usize = 8;
 
@@ -84,6 +88,55 @@ fn allowed_openings_to_many_ports_evict_nothing(topology: Topology) {
         // The server lets go of what says nothing for half a minute.
         alive(&mut kept);
     }
+    // Nothing goes for flows that are in use: a table for all would have no room for new ones.
+    let full = table_full(scene);
+    for family in FAMILIES {
+        fill(scene, "bystander", "private", family);
+        alive(&mut kept);
+        let refused = table_full(scene) - full;
+        assert!(
+            refused > 1000,
+            "{family:?}: the share is not used up: {refused} refused"
+        );
+        alive(&mut connections(scene));
+    }
+}
+
+/// Flows of two pods that answer each other, which cost nobody but these two.
+fn fill(scene: &Scene, from: &str, to: &str, family: Family) {
+    let end = Instant::now() + LONGEST;
+    let ends = |number: u32| {
+        let one = own(scene, from, family, 1024 + number as u16);
+        (one, own(scene, to, family, DATAGRAMS))
+    };
+    let datagram = |from: &str, to: &str, (one, other): (SocketAddr, SocketAddr)| {
+        let shot = aim(scene, from, to, family, Way::Router);
+        let packet = shot.ip(UDP).packet(&udp(one, other, Tag::next(), 0));
+        shot.frame(&packet)
+    };
+    let (one, other) = ends(0);
+    let mut there = datagram(from, to, (one, other));
+    let mut back = datagram(to, from, (other, one));
+    for number in 0..ANSWERED {
+        let (one, other) = ends(number);
+        between(&mut there, one, other);
+        between(&mut back, other, one);
+        scene.send(from, std::slice::from_ref(&there));
+        scene.send(to, std::slice::from_ref(&back));
+        if number % 1024 == 0 && Instant::now() > end {
+            println!("{family:?}: {number} flows in {LONGEST:?}");
+            break;
+        }
+    }
+}
+
+/// Packets that found no room in the connection table so far.
+fn table_full(scene: &Scene) -> u64 {
+    let words = ["status", "--lab", &scene.name, "-o", "json"];
+    let output = Command::new(WEIR).args(words).output().expect("weir");
+    let status: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let count = status["counters"]["drop_table_full"].as_u64();
+    count.unwrap_or_else(|| panic!("no such counter: {status}"))
 }
 
 /// Datagrams of another pod, of which the first halves are on their way.
@@ -190,7 +243,7 @@ fn own(scene: &Scene, actor: &str, family: Family, port: u16) -> SocketAddr {
     SocketAddr::new(scene.actor(actor).address(family), port)
 }
 
-/// SYNs, each between the ends that its number says; sums are right where a router looks.
+/// SYNs, each between the ends that its number says.
 fn flood(
     scene: &Scene,
     from: &str,
@@ -206,28 +259,33 @@ fn flood(
     for number in 0..MOST_FRAMES {
         // Each twice: an LRU keeps what was used again before what was not.
         let (own, target) = ends(number / 2);
-        let ports = match (own.ip(), target.ip()) {
-            (IpAddr::V4(from), IpAddr::V4(to)) => {
-                frame[26..30].copy_from_slice(&from.octets());
-                frame[30..34].copy_from_slice(&to.octets());
-                frame[24..26].copy_from_slice(&[0; 2]);
-                let sum = checksum(&[&frame[14..34]]);
-                frame[24..26].copy_from_slice(&sum.to_be_bytes());
-                34
-            }
-            (IpAddr::V6(from), IpAddr::V6(to)) => {
-                frame[22..38].copy_from_slice(&from.octets());
-                frame[38..54].copy_from_slice(&to.octets());
-                54
-            }
-            (from, to) => panic!("{from} and {to}: two families"),
-        };
-        frame[ports..ports + 2].copy_from_slice(&own.port().to_be_bytes());
-        frame[ports + 2..ports + 4].copy_from_slice(&target.port().to_be_bytes());
+        between(&mut frame, own, target);
         scene.send(from, std::slice::from_ref(&frame));
         if number % 1024 == 0 && Instant::now() > end {
             println!("{family:?}: {number} frames in {LONGEST:?}");
             break;
         }
     }
+}
+
+/// Gives a frame other ends; sums are right where a router looks.
+fn between(frame: &mut Frame, own: SocketAddr, target: SocketAddr) {
+    let ports = match (own.ip(), target.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            frame[26..30].copy_from_slice(&from.octets());
+            frame[30..34].copy_from_slice(&to.octets());
+            frame[24..26].copy_from_slice(&[0; 2]);
+            let sum = checksum(&[&frame[14..34]]);
+            frame[24..26].copy_from_slice(&sum.to_be_bytes());
+            34
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            frame[22..38].copy_from_slice(&from.octets());
+            frame[38..54].copy_from_slice(&to.octets());
+            54
+        }
+        (from, to) => panic!("{from} and {to}: two families"),
+    };
+    frame[ports..ports + 2].copy_from_slice(&own.port().to_be_bytes());
+    frame[ports + 2..ports + 4].copy_from_slice(&target.port().to_be_bytes());
 }

@@ -1,9 +1,11 @@
 //! The commands that need no cluster and no privileges, as a shell runs them.
 
+mod bounded;
 mod common;
 mod deploy;
 mod diff;
 mod explain;
+mod gates;
 mod lint;
 mod logging;
 mod suggest;

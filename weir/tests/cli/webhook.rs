@@ -23,7 +23,7 @@ struct Webhook {
 }
 
 /// Writes a certificate and its key; gives the certificate's path, which is its own authority.
-fn certify(folder: &Path) -> PathBuf {
+pub fn certify(folder: &Path) -> PathBuf {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed([NAME.to_owned()]).expect("a certificate");
     // As a Secret is exchanged: at once, never half written.

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use weir_lab::{Applied, Lab, Topology, UpOptions};
 
+pub use curl::Reply;
 pub use family::{FAMILIES, Family, in_both_families};
 pub use socket::{Http, inside, listen, tcp, udp};
 pub use traces::{Footprint, Swept, traces};

@@ -39,7 +39,7 @@ fn all_peers(object: &Object<'_>, direction: Direction) -> Option<Vec<Peer>> {
             Err(_) => {
                 let given = item.object().ok()?;
                 given.only(&["namespaces", "pods"], &[]).ok()?;
-                found.extend(pods(item).map(Peer::Pods));
+                found.extend(pods(item).into_iter().map(Peer::Pods));
             }
         }
     }
@@ -55,33 +55,44 @@ fn all_ports(object: &Object<'_>) -> Option<Vec<PortMatch>> {
     Some(found)
 }
 
-/// The pods that `namespaces` or `pods` may mean; `None`: nobody.
-pub(super) fn pods(field: &Field<'_>) -> Option<PodSelector> {
-    let Ok(object) = field.object() else {
+/// The pods that `namespaces` or `pods` may mean, and where both are given those of either; none:
+/// nobody.
+pub(super) fn pods(field: &Field<'_>) -> Vec<PodSelector> {
+    let given = field.object().ok();
+    let given = given.as_ref().map(|object| {
+        let namespaces = object.get("namespaces").map(|given| in_namespaces(&given));
+        let pods = object.get("pods").map(|given| in_pods(&given));
+        (namespaces, pods)
+    });
+    match given {
+        None | Some((None, None)) => vec![every_pod()],
+        Some((namespaces, pods)) => [namespaces, pods].into_iter().flatten().flatten().collect(),
+    }
+}
+
+fn most(field: &Field<'_>) -> Option<Selector> {
+    at_most::selector(field, labels::plain_key).selector()
+}
+
+fn in_namespaces(field: &Field<'_>) -> Option<PodSelector> {
+    Some(PodSelector {
+        namespaces: matching(most(field)?),
+        pods: Selector::default(),
+    })
+}
+
+fn in_pods(field: &Field<'_>) -> Option<PodSelector> {
+    let Ok(given) = field.object() else {
         return Some(every_pod());
     };
-    let most = |field: &Field<'_>| at_most::selector(field, labels::plain_key).selector();
-    match (object.get("namespaces"), object.get("pods")) {
-        (Some(namespaces), None) => Some(PodSelector {
-            namespaces: matching(most(&namespaces)?),
-            pods: Selector::default(),
-        }),
-        (None, Some(given)) => {
-            let Ok(given) = given.object() else {
-                return Some(every_pod());
-            };
-            let namespaces = match given.get("namespaceSelector") {
-                Some(namespaces) => matching(most(&namespaces)?),
-                None => NamespaceScope::All,
-            };
-            Some(PodSelector {
-                namespaces,
-                pods: most(&given.field("podSelector"))?,
-            })
-        }
-        // Either of them.
-        _ => Some(every_pod()),
-    }
+    let namespaces = match given.get("namespaceSelector") {
+        Some(namespaces) => matching(most(&namespaces)?),
+        None => NamespaceScope::All,
+    };
+    Some(PodSelector {
+        namespaces,
+        pods: most(&given.field("podSelector"))?,
+    })
 }
 
 pub(super) fn every_pod() -> PodSelector {

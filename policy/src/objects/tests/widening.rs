@@ -134,14 +134,115 @@ fn what_is_understood_of_a_subject_holds_in_every_kind() {
         let plain = network(json!({"podSelector": selector}));
         assert!(read(&plain).is_err(), "{selector}");
         assert_eq!(isolated_pods(&plain), expected, "{selector}");
-        let admin = json!({"apiVersion": "policy.networking.k8s.io/v1alpha2",
-            "kind": "ClusterNetworkPolicy", "metadata": {"name": "p"},
-            "spec": {"tier": "Admin", "priority": 1, "subject": {"pods": {
-                "namespaceSelector": {"matchLabels": {"team": "team-shop"}},
-                "podSelector": selector}}}});
+        let admin = admin(json!({"pods": {
+            "namespaceSelector": {"matchLabels": {"team": "team-shop"}}, "podSelector": selector}}));
         assert!(read(&admin).is_err(), "{selector}");
         assert_eq!(isolated_pods(&admin), expected, "{selector}");
     }
+}
+
+/// What is wrong tells nothing of whom is meant; what stands beside it does.
+#[test]
+fn a_wrong_shape_or_operator_isolates_no_more_than_what_is_understood_beside_it() {
+    let web = json!({"matchLabels": {"app": "web"}});
+    let one = |expression: Value| json!({"matchExpressions": [expression]});
+    for (wrong, alone) in [
+        (
+            one(json!({"key": "app", "operator": "Foo", "values": ["web"]})),
+            &EVERYBODY[..],
+        ),
+        (
+            one(json!({"key": "app", "operator": "in", "values": ["web"]})),
+            &EVERYBODY,
+        ),
+        (one(json!({"key": "app", "operator": 5})), &EVERYBODY),
+        (
+            one(json!({"key": "reserved:health", "operator": "Foo"})),
+            &EVERYBODY,
+        ),
+        (
+            one(json!({"key": "container:x", "operator": "Foo"})),
+            &EVERYBODY,
+        ),
+        (
+            one(json!({"key": "a b", "operator": "Gt", "values": ["1"]})),
+            &EVERYBODY,
+        ),
+        (one(json!("app in (web)")), &EVERYBODY),
+        (
+            json!({"matchExpressions": {"key": "app", "operator": "Foo"}}),
+            &EVERYBODY,
+        ),
+        (json!({"matchLabelz": {"app": "db"}}), &EVERYBODY),
+        // A field that is not known beside an operator that is: the label is there, or is not.
+        (
+            one(json!({"key": "tier", "operator": "In", "value": ["web"]})),
+            &[],
+        ),
+        (
+            one(json!({"key": "tier", "operator": "Exists", "not": true})),
+            &[],
+        ),
+        (
+            one(json!({"key": "app", "operator": "DoesNotExist", "x": 1})),
+            &[],
+        ),
+        (
+            one(json!({"key": "app", "operator": "NotIn", "values": ["web"], "x": 1})),
+            &EVERYBODY,
+        ),
+    ] {
+        let both = merged(&web, &wrong);
+        let web_of = |pods: &[&'static str]| -> Vec<&'static str> {
+            pods.iter()
+                .copied()
+                .filter(|pod| pod.ends_with("web"))
+                .collect()
+        };
+        for (selector, expected) in [(&wrong, alone.to_vec()), (&both, web_of(alone))] {
+            let own: Vec<_> = expected
+                .iter()
+                .copied()
+                .filter(|pod| pod.starts_with("shop"))
+                .collect();
+            let cilium = json!({"endpointSelector": selector, "ingress": [{}]});
+            for (value, expected) in [
+                (ccnp(cilium.clone()), &expected),
+                (admin(json!({"pods": {"podSelector": selector}})), &expected),
+                (cnp(cilium), &own),
+                (network(json!({"podSelector": selector})), &own),
+            ] {
+                assert!(read(&value).is_err(), "{value}");
+                assert_eq!(&isolated_pods(&value), expected, "{value}");
+            }
+        }
+    }
+}
+
+#[test]
+fn two_subjects_where_one_is_allowed_isolate_those_of_either() {
+    let shop = json!({"matchLabels": {"team": "team-shop"}});
+    let web = json!({"podSelector": {"matchLabels": {"app": "web"}}});
+    let nobody = json!({"podSelector": {"matchLabels": {"a b": "c"}}});
+    for (subject, expected) in [
+        (json!({"namespaces": shop, "pods": web}), &EVERYBODY[..]),
+        (
+            json!({"namespaces": {"matchLabels": {"team": "x"}}, "pods": web}),
+            &["shop/web", "bank/web"],
+        ),
+        (json!({"namespaces": shop, "pods": nobody}), &EVERYBODY[..2]),
+        (json!({}), &EVERYBODY),
+        (json!(3), &EVERYBODY),
+    ] {
+        let value = admin(subject);
+        assert!(read(&value).is_err(), "{value}");
+        assert_eq!(isolated_pods(&value), expected, "{value}");
+    }
+}
+
+fn admin(subject: Value) -> Value {
+    json!({"apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",
+        "metadata": {"name": "p"}, "spec": {"tier": "Admin", "priority": 1, "subject": subject}})
 }
 
 fn rules(value: &Value) -> Vec<Rule> {
