@@ -16,6 +16,7 @@
 pub mod api;
 pub mod calm;
 pub mod filter;
+pub mod flags;
 pub mod json;
 pub mod log;
 mod mask;
@@ -31,6 +32,7 @@ pub mod serve;
 pub mod service;
 #[cfg(test)]
 mod testing;
+pub mod times;
 pub mod why;
 
 pub use recorder::{Intake, Recorder};

@@ -3,13 +3,16 @@
 mod filters;
 mod output;
 pub mod source;
-mod times;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
-use weir_observe::{api::observer::GetFlowsRequest, json};
+use weir_observe::{
+    api::observer::GetFlowsRequest,
+    flags::{self, Lists},
+    json, times,
+};
 
 use filters::FilterArgs;
 use output::{Form, Printer};
@@ -141,8 +144,8 @@ impl ObserveCommand {
     pub fn run(self) -> Result<ExitCode> {
         if self.show.print_raw_filters {
             for (name, list) in [
-                ("allowlist", &self.filters.allow),
-                ("denylist", &self.filters.deny),
+                (flags::ALLOW, &self.filters.0.allow),
+                (flags::DENY, &self.filters.0.deny),
             ] {
                 for filter in list {
                     println!("{name}: {}", json::to_value(filter));
@@ -150,7 +153,7 @@ impl ObserveCommand {
             }
             return Ok(ExitCode::SUCCESS);
         }
-        let request = self.range.request(&self.filters)?;
+        let request = self.range.request(self.filters.0)?;
         let source = self.place.source()?;
         let mut printer = Printer::new(&self.show);
         source.read(request, |answer| printer.show(answer))?;
@@ -160,7 +163,11 @@ impl ObserveCommand {
 }
 
 impl Range {
-    fn request(&self, filters: &FilterArgs) -> Result<GetFlowsRequest> {
+    fn request(&self, filters: Lists) -> Result<GetFlowsRequest> {
+        let time = |text: &Option<String>| {
+            let read = |text: &String| times::time(text).with_context(|| format!("{text:?}"));
+            text.as_ref().map(read).transpose()
+        };
         let bound = self.since.is_some() || self.until.is_some();
         let number = match (self.last, self.first) {
             (Some(number), _) | (None, Some(number)) => number,
@@ -174,10 +181,10 @@ impl Range {
             number,
             first: self.first.is_some(),
             follow: self.follow,
-            blacklist: filters.deny.clone(),
-            whitelist: filters.allow.clone(),
-            since: self.since.as_deref().map(times::time).transpose()?,
-            until: self.until.as_deref().map(times::time).transpose()?,
+            blacklist: filters.deny,
+            whitelist: filters.allow,
+            since: time(&self.since)?,
+            until: time(&self.until)?,
             ..GetFlowsRequest::default()
         })
     }
