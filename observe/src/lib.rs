@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod names;
 pub mod print;
 pub mod record;
+pub mod recorded;
 pub mod recorder;
 pub mod redact;
 pub mod relay;

@@ -12,6 +12,7 @@
 //! the others. Nothing is kept here but what is on its way to a client.
 
 mod address;
+mod client;
 mod live;
 mod past;
 mod peer;
@@ -31,6 +32,7 @@ use crate::api::{
 };
 
 pub use address::{Address, AddressError};
+pub use client::{Client, client};
 pub use peer_service::PeerService;
 pub use peers::{Peers, file, names};
 pub use service::Relay;

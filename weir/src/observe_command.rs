@@ -11,7 +11,9 @@ use clap::{Args, ValueEnum};
 use weir_observe::{
     api::observer::GetFlowsRequest,
     flags::{self, Lists},
-    json, times,
+    json,
+    relay::ClientTls,
+    times,
 };
 
 use filters::FilterArgs;
@@ -207,7 +209,7 @@ impl Place {
             return Ok(Source::File(file.clone()));
         }
         if let Some(server) = &self.server {
-            return Source::server(server, self.tls()?);
+            return Source::server(server, self.tls());
         }
         let sockets = match &self.lab {
             Some(name) => weir_lab::Lab::open(name)?.observers()?,
@@ -216,27 +218,15 @@ impl Place {
                 vec![instance.run_dir().join("hubble.sock")]
             }
         };
-        Source::sockets(sockets)
+        Ok(Source::sockets(sockets))
     }
 
-    fn tls(&self) -> Result<Option<tonic::transport::ClientTlsConfig>> {
-        use tonic::transport::{Certificate, ClientTlsConfig, Identity};
-        let Some(authority) = &self.tls_ca_cert_file else {
-            return Ok(None);
-        };
-        let read = |path: &PathBuf| {
-            std::fs::read(path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
-        };
-        let mut config =
-            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(authority)?));
-        if let (Some(certificate), Some(key)) =
-            (&self.tls_client_cert_file, &self.tls_client_key_file)
-        {
-            config = config.identity(Identity::from_pem(read(certificate)?, read(key)?));
-        }
-        if let Some(name) = &self.tls_server_name {
-            config = config.domain_name(name);
-        }
-        Ok(Some(config))
+    fn tls(&self) -> Option<ClientTls> {
+        let certificate = self.tls_client_cert_file.clone();
+        Some(ClientTls {
+            authority: self.tls_ca_cert_file.clone()?,
+            identity: certificate.zip(self.tls_client_key_file.clone()),
+            server_name: self.tls_server_name.clone(),
+        })
     }
 }

@@ -13,15 +13,15 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::{ArgGroup, Args};
 use tokio::signal::unix::{SignalKind, signal};
-use weir_gate::{Gate, descriptors::Share};
 use weir_observe::{
     api::peer::peer_server::PeerServer,
     relay::{Address, ClientTls, PeerService, Peers, Relay, Timing},
     serve::{self, Tcp, Tls},
 };
 
-use weir_ui::{Access, Options, Token};
+use weir_ui::Options;
 
+use crate::ui_command;
 use sources::{DnsName, Sources};
 
 const EXAMPLES: &str = "Examples:
@@ -183,21 +183,13 @@ impl RelayCommand {
 
 /// Serves the map in the browser.
 async fn page(address: SocketAddr, token: Option<&Path>, relay: Relay) -> Result<()> {
-    let token = token.map(Token::read).transpose()?;
-    let access = Access::at(address, token)?;
     let options = Options {
         source: "all nodes".to_owned(),
         recorded: false,
-        access: access.clone(),
+        access: ui_command::access(address, token)?,
     };
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot serve the map at {address}"))?;
-    let url = access.url(&listener.local_addr()?.to_string());
+    let (url, served) = ui_command::page(address, relay, options).await?;
     tracing::info!(url, "the map is served");
-    let router = weir_ui::router(relay, options);
-    // Followers stay as long as they listen.
-    let served = weir_gate::http::serve(listener, Gate::of(Share::Ui), router, Duration::MAX);
     tokio::spawn(served);
     Ok(())
 }
