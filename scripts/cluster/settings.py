@@ -11,6 +11,7 @@ sys.path.append(os.path.dirname(HERE))
 
 import deploytools  # noqa: E402
 import labcheck  # noqa: E402
+import scenarios  # noqa: E402, F401
 
 CACHE = deploytools.CACHE
 BINARIES = os.path.join(CACHE, "kubernetes/1.20.2/bin")
