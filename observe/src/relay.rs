@@ -20,6 +20,7 @@ mod peer_service;
 mod peers;
 mod recent;
 mod service;
+mod sources;
 mod tail;
 mod tls;
 mod window;
@@ -34,8 +35,9 @@ use crate::api::{
 pub use address::{Address, AddressError};
 pub use client::{Client, client};
 pub use peer_service::PeerService;
-pub use peers::{Peers, file, names};
+pub use peers::Peers;
 pub use service::Relay;
+pub use sources::{DnsName, FileError, Sources};
 pub use tls::ClientTls;
 
 /// How long things may take.

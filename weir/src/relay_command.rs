@@ -1,7 +1,5 @@
 //! `weir relay`: one address for the flows of all nodes.
 
-mod sources;
-
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -15,14 +13,13 @@ use clap::{ArgGroup, Args};
 use tokio::signal::unix::{SignalKind, signal};
 use weir_observe::{
     api::peer::peer_server::PeerServer,
-    relay::{Address, ClientTls, PeerService, Peers, Relay, Timing},
+    relay::{Address, ClientTls, DnsName, PeerService, Peers, Relay, Sources, Timing},
     serve::{self, Tcp, Tls},
 };
 
 use weir_ui::Options;
 
 use crate::ui_command;
-use sources::{DnsName, Sources};
 
 const EXAMPLES: &str = "Examples:
   weir relay --peer 192.0.2.1:4244 --peer 192.0.2.2:4244

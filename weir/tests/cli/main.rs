@@ -6,6 +6,7 @@ mod diff;
 mod explain;
 mod lint;
 mod logging;
+mod observe;
 mod suggest;
 mod unit;
 mod webhook;
