@@ -164,9 +164,7 @@ mod tests {
         let after = shown(sources.look().await);
         assert!(after.contains("192.0.2.3:4244") && !after.contains("192.0.2.1:4244"));
         put("nobody");
-        let error = Sources::new(Vec::new(), Some(path.clone()), None)
-            .err()
-            .expect("no address");
+        let error = Sources::new(Vec::new(), Some(path.clone()), None).expect_err("no address");
         assert!(error.to_string().contains("line 1"), "{error}");
         assert!("unix:///x".parse::<DnsName>().is_err());
     }
