@@ -20,7 +20,7 @@ import time
 import deploytools
 from boards import boards, expressions, filled, panel
 from labcheck import ROOT, Prometheus, wait, weir
-from workshop import DENIED_CONNECTIONS, HUNG, LAB, MORE, SCENARIO, apply, traffic
+from workshop import DENIED_CONNECTIONS, HUNG, LAB, MORE, S4, SLEEPS, apply, play, traffic
 
 RULES = [os.path.join(ROOT, f"dashboards/rules/{name}.yaml") for name in ("recording", "alerts")]
 # Rates are made over everything that was seen.
@@ -173,10 +173,9 @@ def main():
         sys.exit(__doc__)
     deploytools.schemas()
     weir("lab", "down", "--name", LAB)
-    weir("lab", "up", "--name", LAB, "-f", f"{SCENARIO}/sleep.yaml", "-f", f"{SCENARIO}/httpbin.yaml")
+    weir("lab", "up", "--name", LAB, *S4.manifests())
     try:
-        weir("lab", "apply", "--name", LAB, "-n", "sleep", "-f", f"{SCENARIO}/sleep.yaml")
-        weir("lab", "apply", "--name", LAB, "-f", f"{SCENARIO}/visitor.yaml")
+        play(SLEEPS)
         apply(MORE)
         with Prometheus(LAB, scrapes(), RULES) as prometheus:
             labels = [sample["metric"] for sample in prometheus.query("up")]

@@ -3,7 +3,7 @@
 
 The client is gRPC's own for Python, with messages made of the public API's numbers (hubble_api.py),
 not of our text; our text is compared with these numbers. It asks the agent, and a relay before it. The
-traffic is the workshop's: GET /headers, GET /ip and POST /post, before and after the HTTP policy.
+traffic is the workshop's, before and after its HTTP policy.
 """
 import os
 import subprocess
@@ -12,6 +12,7 @@ import tempfile
 
 import hubble_api
 from labcheck import PROMETHEUS, ROOT, WEIR, Prometheus, python_packages, wait, weir
+from workshop import HTTP, S4, play
 
 LAB = "testobserver"
 ROUNDS = 4
@@ -23,9 +24,8 @@ def curl(*words):
 
 def traffic():
     for _ in range(ROUNDS):
-        curl("httpbin:8000/headers")
-        curl("httpbin:8000/ip")
-        curl("-X", "POST", "httpbin:8000/post")
+        for method, url in S4.load():
+            curl("-X", method, url)
 
 
 def same_numbers(library):
@@ -159,11 +159,10 @@ def prometheus():
 def main():
     same_numbers(python_packages("observer-client", "grpcio", "grpcio-tools", "grpcio-health-checking"))
     weir("lab", "down", "--name", LAB)
-    scenario = os.path.join(ROOT, "lab/scenarios/s4")
-    weir("lab", "up", "--name", LAB, "-f", f"{scenario}/sleep.yaml", "-f", f"{scenario}/httpbin.yaml")
+    weir("lab", "up", "--name", LAB, *S4.manifests())
     try:
         traffic()
-        weir("lab", "apply", "--name", LAB, "-f", f"{scenario}/policies/allow-get-headers.yaml")
+        play(HTTP, LAB)
         traffic()
         ask_relay(ask())
         prometheus()

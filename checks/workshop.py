@@ -5,11 +5,13 @@ import subprocess
 import tempfile
 import time
 
-from labcheck import ROOT, WEIR, wait, weir
+from labcheck import WEIR, wait, weir
+from scenarios import Scenario
 
 LAB = "testdash"
-SCENARIO = os.path.join(ROOT, "lab/scenarios/s4")
-LOOPS = {("GET", "/headers"), ("GET", "/ip"), ("POST", "/post")}
+S4 = Scenario("s4")
+SLEEPS = "The same labels in another namespace are other pods"
+HTTP = "Allow GET /headers and nothing else"
 DENIED_CONNECTIONS = 3
 HUNG = 2
 
@@ -54,6 +56,12 @@ def apply(text):
         weir("lab", "apply", "--name", LAB, "-f", file.name)
 
 
+def play(name, lab=LAB):
+    """Does what a step of the workshop does."""
+    for verb, *words in S4.commands(S4.step(name)):
+        weir("lab", verb, "--name", lab, *words)
+
+
 def curl(pod, *words, seconds=5):
     """One request; what the client counts of it: its status (000: none) and its own port."""
     form = ["-o", "/dev/null", "-w", "%{http_code} %{local_port}"]
@@ -69,10 +77,10 @@ class Loops:
         self.folder = folder
         self.stopped = os.path.join(folder, "stop")
         self.running = []
-        for method, path in sorted(LOOPS):
-            log = os.path.join(folder, method + path.replace("/", "-"))
+        for number, (method, url) in enumerate(S4.load()):
+            log = os.path.join(folder, str(number))
             text = (f"while [ ! -e {self.stopped} ]; do curl -4 -s -m 5 -o /dev/null -X {method} "
-                    f"-w '{method} %{{http_code}} %{{local_port}}\\n' httpbin:8000{path} >>{log}; sleep 0.3; done")
+                    f"-w '{method} %{{http_code}} %{{local_port}}\\n' {url} >>{log}; sleep 0.3; done")
             open(log, "w").close()
             self.running.append((log, subprocess.Popen([WEIR, *command("deploy/sleep", "sh", "-c", text)])))
 
@@ -95,7 +103,7 @@ def traffic(rounds):
     with tempfile.TemporaryDirectory(prefix="weir-clients-") as folder:
         loops = Loops(folder)
         loops.wait_for(rounds)
-        weir("lab", "apply", "--name", LAB, "-f", f"{SCENARIO}/policies/allow-get-headers.yaml")
+        play(HTTP)
         loops.wait_for(rounds)
         denied = [curl("sleep/visitor", "httpbin.default:8000/headers", seconds=1) for _ in range(DENIED_CONNECTIONS)]
         assert {status for status, _ in denied} == {"000"}, denied

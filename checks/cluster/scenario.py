@@ -4,7 +4,7 @@ import re
 import subprocess
 import time
 
-from settings import ADMIN, PLANE, ROOT, deploytools, fail, kubectl, netns, run
+from settings import ADMIN, PLANE, deploytools, fail, kubectl, netns, run, scenarios
 
 # How long an expectation may take to come true after what was done.
 SETTLE = 15
@@ -64,25 +64,17 @@ def settled(check):
 
 def play(name, folder):
     """Every step of a scenario, with what did not come as expected."""
-    deploytools.schemas()
-    import yaml
-
-    base = os.path.join(ROOT, "lab/scenarios", name)
-    with open(os.path.join(base, "scenario.yaml")) as file:
-        told = yaml.safe_load(file)
-    for each in told["manifests"]:
-        kubectl("apply", "-f", os.path.join(base, each))
+    told = scenarios.Scenario(name)
+    kubectl("apply", *told.manifests())
     ready()
     running, count = {}, 0
     try:
-        for step in told["steps"]:
-            actions = step.get("do", [])
-            for action in [actions] if isinstance(actions, str) else actions:
-                words = [os.path.join(base, word) if word.endswith(".yaml") else word for word in action.split()]
+        for step in told.steps:
+            for words in told.commands(step):
                 if "-n" in words:
                     kubectl("create", "namespace", words[words.index("-n") + 1], ok=False)
                 kubectl(*words)
-            if actions:
+            if "do" in step:
                 ready()
             for loop in step.get("background", []):
                 running[loop["as"]] = Background(folder, loop["as"], loop["from"], loop["run"])
@@ -94,7 +86,7 @@ def play(name, folder):
     finally:
         for loop in running.values():
             loop.stop()
-    return len(told["steps"]), count
+    return len(told.steps), count
 
 
 def judge(check, running):

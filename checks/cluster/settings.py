@@ -9,6 +9,7 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import deploytools
 import labcheck
+import scenarios  # noqa: F401 (for the other modules, which find it here)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = labcheck.ROOT

@@ -9,12 +9,14 @@
 //! A gate bounds connections, in all and for each peer where peers can be told apart;
 //! [`Guarded`] bounds the time in which nothing is said; `http` bounds a request's head and a
 //! connection's life. [`descriptors`] says how many connections there may be at all: the servers
-//! together take less than a third of the descriptors, and the rest is the agent's own.
+//! together take less than a third of the descriptors, and the rest is the agent's own. What comes in
+//! by a file or standard input is bounded by [`lines`].
 #![forbid(unsafe_code)]
 
 pub mod descriptors;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod lines;
 #[cfg(feature = "http")]
 pub mod metrics;
 mod stream;

@@ -269,6 +269,11 @@ impl Lab {
         Ok(command)
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.layout.name()
+    }
+
     /// The `weir` binary that plays this lab.
     pub fn program(&self) -> Result<PathBuf> {
         Ok(self.state()?.program)

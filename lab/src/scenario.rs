@@ -23,8 +23,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, Result, bail};
 use weir_cluster::folder::read_text;
 
-pub use format::{Family, Scenario};
-pub use run::{Options, Outcome, run};
+pub use format::{Family, Scenario, Step};
+pub use run::{Options, Outcome, Stage, Stepped, Telling, run, run_and};
+pub use show::command_line;
 
 /// Name of a scenario, and its files by their place in its folder.
 type BuiltIn = (&'static str, &'static [(&'static str, &'static str)]);

@@ -6,7 +6,13 @@ mod requests;
 
 use regex::Regex;
 
-use crate::api::flow::{Flow, FlowFilter, TcpFlags, layer4::Protocol, layer7::Record};
+use crate::{
+    api::{
+        flow::{Flow, FlowFilter, TcpFlags, layer4::Protocol, layer7::Record},
+        observer::GetFlowsRequest,
+    },
+    service::nanoseconds,
+};
 
 pub use labels::Selector;
 
@@ -58,6 +64,36 @@ impl Filters {
     pub fn pass(&self, flow: &Flow) -> bool {
         let holds = |filter: &Vec<Test>| filter.iter().all(|test| test(flow));
         (self.allow.is_empty() || self.allow.iter().any(holds)) && !self.deny.iter().any(holds)
+    }
+}
+
+/// Which flows a request asks for: by its lists and by their times.
+#[derive(Debug)]
+pub struct Wanted {
+    since: Option<i128>,
+    until: Option<i128>,
+    filters: Filters,
+}
+
+impl Wanted {
+    /// Compiles a request.
+    ///
+    /// # Errors
+    /// [`FilterError`] for the first value that means nothing.
+    pub fn of(request: &GetFlowsRequest) -> Result<Self, FilterError> {
+        Ok(Self {
+            since: request.since.as_ref().map(nanoseconds),
+            until: request.until.as_ref().map(nanoseconds),
+            filters: Filters::new(&request.whitelist, &request.blacklist)?,
+        })
+    }
+
+    /// Whether it asks for this one.
+    pub fn flow(&self, flow: &Flow) -> bool {
+        let time = flow.time.as_ref().map_or(0, nanoseconds);
+        self.since.is_none_or(|since| time >= since)
+            && self.until.is_none_or(|until| time <= until)
+            && self.filters.pass(flow)
     }
 }
 

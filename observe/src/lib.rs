@@ -17,6 +17,7 @@
 pub mod api;
 pub mod calm;
 pub mod filter;
+pub mod flags;
 pub mod json;
 pub mod log;
 mod mask;
@@ -24,6 +25,7 @@ pub mod metrics;
 pub mod names;
 pub mod print;
 pub mod record;
+pub mod recorded;
 pub mod recorder;
 pub mod redact;
 pub mod relay;
@@ -32,6 +34,7 @@ pub mod serve;
 pub mod service;
 #[cfg(test)]
 mod testing;
+pub mod times;
 pub mod why;
 
 pub use recorder::{Intake, Recorder};

@@ -12,6 +12,7 @@
 //! the others. Nothing is kept here but what is on its way to a client.
 
 mod address;
+mod client;
 mod live;
 mod past;
 mod peer;
@@ -19,6 +20,7 @@ mod peer_service;
 mod peers;
 mod recent;
 mod service;
+mod sources;
 mod tail;
 mod tls;
 mod window;
@@ -31,9 +33,11 @@ use crate::api::{
 };
 
 pub use address::{Address, AddressError};
+pub use client::{Client, client};
 pub use peer_service::PeerService;
-pub use peers::{Peers, file, names};
+pub use peers::Peers;
 pub use service::Relay;
+pub use sources::{DnsName, FileError, Sources};
 pub use tls::ClientTls;
 
 /// How long things may take.

@@ -1,9 +1,9 @@
 //! A live map of flows in the browser, served from the binary.
 //!
 //! ```text
-//!  observer (gRPC) ─▶ Remote ─┐                ┌─▶ GET /            the page, built from ui/web
-//!  file of flows ───▶ Record ─┼─▶ router(..) ──┼─▶ GET /api/flows   server-sent events
-//!  relay ─────────────────────┘                └─▶ GET /api/status
+//!  observers (gRPC) ─▶ Relay ─┐                ┌─▶ GET /            the page, built from ui/web
+//!  file of flows ───▶ Record ─┴─▶ router(..) ──┼─▶ GET /api/flows   server-sent events
+//!                                              └─▶ GET /api/status
 //! ```
 //!
 //! A source is whatever answers as [`Observer`]: each browser is one request to it, with the
@@ -19,7 +19,6 @@ mod assets;
 mod flows;
 mod query;
 mod record;
-mod remote;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -32,7 +31,6 @@ use weir_observe::api::observer::observer_server::Observer;
 
 pub use access::{Access, AccessError, Token};
 pub use record::Record;
-pub use remote::Remote;
 
 /// Requests for flows at once. Past it a browser is told so.
 const FOLLOWERS: usize = 64;

@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde::Serialize;
+use weir_gate::lines::Lines;
 use weir_policy::{
     diff::{Diff, RecordedDiff, diff, recorded},
     record::{self, Recorded},
@@ -15,7 +16,6 @@ use weir_policy::{
 };
 
 use crate::{
-    bounded::Lines,
     manifests::{self, Named},
     screen::{self, Output, aside, bad, bold, doubtful, good},
 };

@@ -114,9 +114,6 @@ struct Demo {
     /// Leave the lab up at the end
     #[arg(long)]
     keep: bool,
-    /// A plain node, without agent and proxy
-    #[arg(long, hide = true)]
-    no_agent: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -282,13 +279,7 @@ impl Up {
 
 impl Demo {
     fn run(self) -> Result<ExitCode> {
-        let options = UpOptions {
-            name: self.name,
-            topology: self.topology.into(),
-            weir: !self.no_agent,
-            ..UpOptions::default()
-        };
-        match weir_lab::demo::run(options, self.keep)? {
+        match weir_lab::demo::run(self.name, self.topology.into(), self.keep)? {
             true => Ok(ExitCode::SUCCESS),
             false => Ok(ExitCode::FAILURE),
         }

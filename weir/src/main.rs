@@ -2,7 +2,6 @@
 
 mod agent_command;
 mod ask;
-mod bounded;
 mod cni_command;
 mod crds_command;
 mod diff_command;

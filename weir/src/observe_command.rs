@@ -3,13 +3,18 @@
 mod filters;
 mod output;
 pub mod source;
-mod times;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
-use weir_observe::{api::observer::GetFlowsRequest, json};
+use weir_observe::{
+    api::observer::GetFlowsRequest,
+    flags::{self, Lists},
+    json,
+    relay::ClientTls,
+    times,
+};
 
 use filters::FilterArgs;
 use output::{Form, Printer};
@@ -141,8 +146,8 @@ impl ObserveCommand {
     pub fn run(self) -> Result<ExitCode> {
         if self.show.print_raw_filters {
             for (name, list) in [
-                ("allowlist", &self.filters.allow),
-                ("denylist", &self.filters.deny),
+                (flags::ALLOW, &self.filters.0.allow),
+                (flags::DENY, &self.filters.0.deny),
             ] {
                 for filter in list {
                     println!("{name}: {}", json::to_value(filter));
@@ -150,7 +155,7 @@ impl ObserveCommand {
             }
             return Ok(ExitCode::SUCCESS);
         }
-        let request = self.range.request(&self.filters)?;
+        let request = self.range.request(self.filters.0)?;
         let source = self.place.source()?;
         let mut printer = Printer::new(&self.show);
         source.read(request, |answer| printer.show(answer))?;
@@ -160,7 +165,11 @@ impl ObserveCommand {
 }
 
 impl Range {
-    fn request(&self, filters: &FilterArgs) -> Result<GetFlowsRequest> {
+    fn request(&self, filters: Lists) -> Result<GetFlowsRequest> {
+        let time = |text: &Option<String>| {
+            let read = |text: &String| times::time(text).with_context(|| format!("{text:?}"));
+            text.as_ref().map(read).transpose()
+        };
         let bound = self.since.is_some() || self.until.is_some();
         let number = match (self.last, self.first) {
             (Some(number), _) | (None, Some(number)) => number,
@@ -174,10 +183,10 @@ impl Range {
             number,
             first: self.first.is_some(),
             follow: self.follow,
-            blacklist: filters.deny.clone(),
-            whitelist: filters.allow.clone(),
-            since: self.since.as_deref().map(times::time).transpose()?,
-            until: self.until.as_deref().map(times::time).transpose()?,
+            blacklist: filters.deny,
+            whitelist: filters.allow,
+            since: time(&self.since)?,
+            until: time(&self.until)?,
             ..GetFlowsRequest::default()
         })
     }
@@ -200,33 +209,21 @@ impl Place {
             return Ok(Source::File(file.clone()));
         }
         if let Some(server) = &self.server {
-            return Source::server(server, self.tls()?);
+            return Source::server(server, self.tls());
         }
         let sockets = match &self.lab {
             Some(name) => weir_lab::Lab::open(name)?.observers()?,
             None => vec![weir_link::Instance::new(&self.name)?.observer_socket()],
         };
-        Source::sockets(sockets)
+        Ok(Source::sockets(sockets))
     }
 
-    fn tls(&self) -> Result<Option<tonic::transport::ClientTlsConfig>> {
-        use tonic::transport::{Certificate, ClientTlsConfig, Identity};
-        let Some(authority) = &self.tls_ca_cert_file else {
-            return Ok(None);
-        };
-        let read = |path: &PathBuf| {
-            std::fs::read(path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
-        };
-        let mut config =
-            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(authority)?));
-        if let (Some(certificate), Some(key)) =
-            (&self.tls_client_cert_file, &self.tls_client_key_file)
-        {
-            config = config.identity(Identity::from_pem(read(certificate)?, read(key)?));
-        }
-        if let Some(name) = &self.tls_server_name {
-            config = config.domain_name(name);
-        }
-        Ok(Some(config))
+    fn tls(&self) -> Option<ClientTls> {
+        let certificate = self.tls_client_cert_file.clone();
+        Some(ClientTls {
+            authority: self.tls_ca_cert_file.clone()?,
+            identity: certificate.zip(self.tls_client_key_file.clone()),
+            server_name: self.tls_server_name.clone(),
+        })
     }
 }

@@ -1,7 +1,5 @@
 //! `weir relay`: one address for the flows of all nodes.
 
-mod sources;
-
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -13,18 +11,15 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::{ArgGroup, Args};
 use tokio::signal::unix::{SignalKind, signal};
-use weir_gate::{Gate, descriptors::Share};
 use weir_observe::{
     api::peer::peer_server::PeerServer,
-    relay::{Address, ClientTls, PeerService, Peers, Relay, Timing},
+    relay::{Address, ClientTls, DnsName, PeerService, Peers, Relay, Sources, Timing},
     serve::{self, Tcp, Tls},
 };
 
-use weir_ui::{Access, Options, Token};
+use weir_ui::Options;
 
-use crate::gates::Served;
-
-use sources::{DnsName, Sources};
+use crate::{gates::Served, ui_command};
 
 const EXAMPLES: &str = "Examples:
   weir relay --peer 192.0.2.1:4244 --peer 192.0.2.2:4244
@@ -188,21 +183,13 @@ impl RelayCommand {
 
 /// Serves the map in the browser.
 async fn page(address: SocketAddr, token: Option<&Path>, relay: Relay) -> Result<()> {
-    let token = token.map(Token::read).transpose()?;
-    let access = Access::at(address, token)?;
     let options = Options {
         source: "all nodes".to_owned(),
         recorded: false,
-        access: access.clone(),
+        access: ui_command::access(address, token)?,
     };
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot serve the map at {address}"))?;
-    let url = access.url(&listener.local_addr()?.to_string());
+    let (url, served) = ui_command::page(address, relay, options).await?;
     tracing::info!(url, "the map is served");
-    let router = weir_ui::router(relay, options);
-    // Followers stay as long as they listen.
-    let served = weir_gate::http::serve(listener, Gate::of(Share::Ui), router, Duration::MAX);
     tokio::spawn(served);
     Ok(())
 }

@@ -10,9 +10,10 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 use weir_cluster::FolderSource;
+use weir_gate::lines::Lines;
 use weir_policy::verdict::Simulator;
 
-use crate::{bounded::Lines, manifests::Named};
+use crate::manifests::Named;
 
 const EXAMPLES: &str = r#"Examples:
   weir simulate -f manifests/ --flows flows.jsonl

@@ -3,17 +3,19 @@
 use std::{
     io::{self, Write as _},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use weir_gate::{Gate, descriptors::Share};
-use weir_observe::api::observer::{
-    GetFlowsRequest, ServerStatusRequest, observer_server::Observer as _,
+use weir_observe::{
+    api::observer::{GetFlowsRequest, ServerStatusRequest, observer_server::Observer},
+    relay::{Peers, Relay, Timing},
 };
-use weir_ui::{Access, Options, Record, Remote, Token};
+use weir_ui::{Access, Options, Record, Token};
 
 use crate::{
     gates::Served,
@@ -52,8 +54,6 @@ pub struct UiCommand {
 
 impl UiCommand {
     pub fn run(self) -> Result<()> {
-        let token = self.token_file.as_deref().map(Token::read).transpose()?;
-        let access = Access::at(self.listen, token)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -62,34 +62,58 @@ impl UiCommand {
         let options = Options {
             source: self.place.described(),
             recorded: matches!(source, Source::File(_)),
-            access: access.clone(),
-        };
-        let router = match source {
-            Source::File(path) => {
-                let all = GetFlowsRequest::default();
-                weir_ui::router(Record::new(recorded(&path, &all)?), options)
-            }
-            live => {
-                let remote = Remote::new(live.observers()?);
-                warn_of_absent(&runtime, &remote);
-                weir_ui::router(remote, options)
-            }
+            access: access(self.listen, self.token_file.as_deref())?,
         };
         runtime.block_on(async {
             self.gates.serve().await?;
-            let listener = tokio::net::TcpListener::bind(self.listen)
-                .await
-                .with_context(|| format!("cannot serve at {}", self.listen))?;
-            let url = access.url(&authority(listener.local_addr()?)?);
-            let mut out = io::stdout().lock();
-            writeln!(out, "{url}").and_then(|()| out.flush())?;
-            drop(out);
-            let gate = Gate::of(Share::Ui);
-            // Followers stay as long as they listen.
-            weir_gate::http::serve(listener, gate, router, Duration::MAX).await;
-            Ok(())
+            match source {
+                Source::File(path) => {
+                    let all = GetFlowsRequest::default();
+                    let record = Record::new(recorded(&path, &all)?);
+                    serve(self.listen, record, options).await
+                }
+                Source::Observers(addresses, tls) => {
+                    let peers = Arc::new(Peers::new(tls, timing(addresses.len())));
+                    peers.set(&addresses.into_iter().collect());
+                    let relay = Relay::new(peers);
+                    warn_of_absent(&relay).await;
+                    serve(self.listen, relay, options).await
+                }
+            }
         })
     }
+}
+
+/// Prints how a browser opens the page, and serves it.
+async fn serve(address: SocketAddr, source: impl Observer, options: Options) -> Result<()> {
+    let (url, served) = page(address, source, options).await?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "{url}").and_then(|()| out.flush())?;
+    drop(out);
+    served.await;
+    Ok(())
+}
+
+/// Who may open the page at an address.
+pub fn access(address: SocketAddr, token: Option<&Path>) -> Result<Access> {
+    let token = token.map(Token::read).transpose()?;
+    Ok(Access::at(address, token)?)
+}
+
+/// The page, once it can be opened: by this URL, as long as the future runs.
+pub async fn page(
+    address: SocketAddr,
+    source: impl Observer,
+    options: Options,
+) -> Result<(String, impl Future<Output = ()>)> {
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot serve the map at {address}"))?;
+    let url = options.access.url(&authority(listener.local_addr()?)?);
+    let router = weir_ui::router(source, options);
+    // Followers stay as long as they listen.
+    let served = weir_gate::http::serve(listener, Gate::of(Share::Ui), router, Duration::MAX);
+    Ok((url, served))
 }
 
 /// How a browser reaches an address: where it is every address of this machine, by the machine's name.
@@ -101,10 +125,26 @@ fn authority(address: SocketAddr) -> Result<String> {
     Ok(format!("{}:{}", name.to_string_lossy(), address.port()))
 }
 
+/// Somebody looks at the page: an agent that comes back is on it soon, and where there is one alone
+/// nothing waits for the flows of others.
+fn timing(observers: usize) -> Timing {
+    let all = Timing::default();
+    Timing {
+        answer: Duration::from_secs(2),
+        retry_most: Duration::from_secs(4),
+        window: if observers > 1 {
+            all.window
+        } else {
+            Duration::ZERO
+        },
+        ..all
+    }
+}
+
 /// An observer that does not answer may begin later, so that this is no error; the page shows it, too.
-fn warn_of_absent(runtime: &tokio::runtime::Runtime, remote: &Remote) {
+async fn warn_of_absent(relay: &Relay) {
     let request = tonic::Request::new(ServerStatusRequest {});
-    let Ok(status) = runtime.block_on(remote.server_status(request)) else {
+    let Ok(status) = relay.server_status(request).await else {
         return;
     };
     for name in status.into_inner().unavailable_nodes {

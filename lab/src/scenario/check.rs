@@ -234,7 +234,7 @@ fn in_log(
         }
         tries.push(Try {
             family,
-            expected: "in the log".into(),
+            expected: format!("in the log: {}", check.says.join(", ")),
             came: match &last.0 {
                 None => "in the log".into(),
                 Some(text) => format!("no {text:?}"),

@@ -25,10 +25,20 @@ pub struct Options {
     pub topology: Topology,
     /// Leave the lab up at the end.
     pub keep: bool,
-    /// Print nothing: the outcome is enough.
-    pub quiet: bool,
+    pub telling: Telling,
     /// The `weir` binary, where it is not this program.
     pub program: Option<PathBuf>,
+}
+
+/// How much is printed while a scenario runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    /// The outcome is enough.
+    Nothing,
+    /// What is done, what is checked and what came.
+    Checks,
+    /// What is applied, too, and all about each check: for somebody who sees it for the first time.
+    Everything,
 }
 
 /// What came of a scenario.
@@ -70,7 +80,16 @@ pub struct Stage<'a> {
 }
 
 /// Runs a scenario and takes its lab down again.
-pub fn run(mut loaded: Loaded, options: &Options) -> Result<Outcome> {
+pub fn run(loaded: Loaded, options: &Options) -> Result<Outcome> {
+    run_and(loaded, options, |_| Ok(()))
+}
+
+/// The same, with something at the end while the lab is still up.
+pub fn run_and(
+    mut loaded: Loaded,
+    options: &Options,
+    at_the_end: impl FnOnce(&Lab) -> Result<()>,
+) -> Result<Outcome> {
     let start = Instant::now();
     let scenario = loaded.scenario.clone();
     if !scenario.topologies.contains(&options.topology) {
@@ -80,7 +99,7 @@ pub fn run(mut loaded: Loaded, options: &Options) -> Result<Outcome> {
             scenario.topologies
         );
     }
-    let folder = loaded.folder.path.clone();
+    let folder = &loaded.folder.path;
     let (lab, report) = Lab::up(UpOptions {
         name: options.lab.clone(),
         topology: options.topology,
@@ -96,16 +115,9 @@ pub fn run(mut loaded: Loaded, options: &Options) -> Result<Outcome> {
     if let Some(problem) = report.problems.first() {
         bail!("not in force as written: {problem}");
     }
-    let show = show::Show::new(options.quiet);
+    let show = show::Show::new(options.telling);
     show.opening(&loaded, options, &lab.pods()?);
-    let mut stage = Stage {
-        program: lab.program()?,
-        lab: &lab,
-        families: scenario.families.clone(),
-        name: options.lab.clone(),
-        folder,
-        background: Vec::new(),
-    };
+    let mut stage = Stage::new(&lab, &loaded)?;
     let mut outcome = Outcome {
         scenario: loaded.name.clone(),
         title: scenario.title.clone(),
@@ -118,12 +130,13 @@ pub fn run(mut loaded: Loaded, options: &Options) -> Result<Outcome> {
     for (index, step) in scenario.steps.iter().enumerate() {
         let place = || format!("step {}: {}", index + 1, step.name);
         show.step(index + 1, step);
-        let stepped = stage.step(step, &show).with_context(place)?;
+        let stepped = stage.played(step, &show).with_context(place)?;
         let tries = stepped.checks.iter().map(|checked| checked.tries.len());
         outcome.checks += stepped.commands.len() + tries.sum::<usize>();
         outcome.differences += stepped.differences();
         outcome.steps.push(stepped);
     }
+    at_the_end(&lab)?;
     drop(stage);
     match options.keep {
         true => {
@@ -140,7 +153,8 @@ pub fn run(mut loaded: Loaded, options: &Options) -> Result<Outcome> {
 // === impl Stepped ===
 
 impl Stepped {
-    fn differences(&self) -> usize {
+    /// How many commands and checks came differently.
+    pub fn differences(&self) -> usize {
         let commands = self.commands.iter().filter(|done| !done.as_expected);
         let checks = self.checks.iter().map(Checked::differences);
         commands.count() + checks.sum::<usize>()
@@ -149,8 +163,25 @@ impl Stepped {
 
 // === impl Stage ===
 
-impl Stage<'_> {
-    fn step(&mut self, step: &Step, show: &show::Show) -> Result<Stepped> {
+impl<'a> Stage<'a> {
+    /// A scenario's steps will be played in this lab.
+    pub fn new(lab: &'a Lab, loaded: &Loaded) -> Result<Self> {
+        Ok(Self {
+            lab,
+            families: loaded.scenario.families.clone(),
+            name: lab.name().to_owned(),
+            program: lab.program()?,
+            folder: loaded.folder.path.clone(),
+            background: Vec::new(),
+        })
+    }
+
+    /// Does what a step does and checks what it checks.
+    pub fn play(&mut self, step: &Step) -> Result<Stepped> {
+        self.played(step, &show::Show::new(Telling::Nothing))
+    }
+
+    fn played(&mut self, step: &Step, show: &show::Show) -> Result<Stepped> {
         let mut commands = Vec::new();
         for (index, command) in step.commands.iter().enumerate() {
             let done = self.carry_out(command)?;
@@ -165,7 +196,7 @@ impl Stage<'_> {
                 }
             }
         }
-        show.commands(&commands);
+        show.commands(&self.folder, &commands);
         for background in &step.background {
             self.start(background)?;
             show.background(background);

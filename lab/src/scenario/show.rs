@@ -1,31 +1,48 @@
 //! How a scenario looks: aligned text, with colours on a terminal.
 
+mod guided;
+
+use std::path::Path;
+
 use owo_colors::{OwoColorize as _, Stream::Stdout};
 
 use super::check::{Checked, Try};
 use super::format::{Background, Step};
-use super::run::{Done, Options, Outcome};
+use super::run::{Done, Options, Outcome, Telling};
 use super::{Family, Loaded};
 use crate::state::Pod;
 
 const WIDTH: usize = 92;
 
 pub struct Show {
-    quiet: bool,
+    telling: Telling,
+}
+
+/// A command as a person types it.
+pub fn command_line(command: &str) {
+    println!("   {}", bold(&format!("$ {command}")));
 }
 
 impl Show {
-    pub fn new(quiet: bool) -> Self {
-        Self { quiet }
+    pub fn new(telling: Telling) -> Self {
+        Self { telling }
+    }
+
+    fn nothing(&self) -> bool {
+        self.telling == Telling::Nothing
+    }
+
+    fn everything(&self) -> bool {
+        self.telling == Telling::Everything
     }
 
     pub fn opening(&self, loaded: &Loaded, options: &Options, pods: &[Pod]) {
-        if self.quiet {
+        if self.nothing() {
             return;
         }
         let scenario = &loaded.scenario;
         println!("{}", bold(&scenario.title));
-        if let Some(source) = &scenario.source {
+        if let (Some(source), false) = (&scenario.source, self.everything()) {
             println!("after {source}");
         }
         if let Some(about) = &scenario.about {
@@ -44,31 +61,37 @@ impl Show {
     }
 
     pub fn step(&self, number: usize, step: &Step) {
-        if self.quiet {
+        if self.nothing() {
             return;
         }
         let title = format!("{number}. {}", step.name);
         let rows: Vec<String> = step.rows.iter().map(ToString::to_string).collect();
-        let rows = match rows.len() {
-            0 => String::new(),
-            1 => format!("row {}", rows[0]),
-            _ => format!("rows {}", rows.join(", ")),
+        let rows = match rows.as_slice() {
+            _ if self.everything() => String::new(),
+            [] => String::new(),
+            [row] => format!("row {row}"),
+            rows => format!("rows {}", rows.join(", ")),
         };
-        let space = WIDTH
-            .saturating_sub(title.chars().count() + rows.len())
-            .max(2);
-        println!("\n{}{}{rows}", bold(&title), " ".repeat(space));
+        let width = WIDTH
+            .saturating_sub(title.chars().count())
+            .max(rows.len() + 2);
+        let line = format!("{}{rows:>width$}", bold(&title));
+        println!("\n{}", line.trim_end());
         if let Some(note) = &step.note {
             wrapped("   ", note);
         }
     }
 
-    pub fn commands(&self, commands: &[Done]) {
-        if self.quiet {
+    pub fn commands(&self, folder: &Path, commands: &[Done]) {
+        if self.nothing() {
             return;
         }
         for done in commands {
-            println!("   {}", bold(&format!("$ {}", done.command)));
+            if self.everything() {
+                println!();
+                manifests(folder, &done.command);
+            }
+            command_line(&done.command);
             for line in done.output.lines() {
                 println!("     {line}");
             }
@@ -79,21 +102,27 @@ impl Show {
     }
 
     pub fn background(&self, background: &Background) {
-        if !self.quiet {
-            let line = format!(
-                "$ weir lab exec {} -- sh -c '{}' &",
+        if self.everything() {
+            println!();
+        }
+        if !self.nothing() {
+            command_line(&format!(
+                "weir lab exec {} -- sh -c '{}' &",
                 background.from, background.run
-            );
-            println!("   {}", bold(&line));
+            ));
         }
     }
 
     pub fn checks(&self, checks: &[Checked]) {
-        if self.quiet {
+        if self.nothing() {
             return;
         }
         for checked in checks {
-            println!("   {}", bold(&format!("$ {}", checked.command)));
+            if self.everything() {
+                guided::check(checked);
+                continue;
+            }
+            command_line(&checked.command);
             for one in &checked.tries {
                 self.tried(one);
             }
@@ -123,13 +152,17 @@ impl Show {
     }
 
     pub fn closing(&self, loaded: &Loaded, options: &Options, outcome: &Outcome) {
-        if self.quiet {
+        if self.nothing() {
             return;
         }
-        if !loaded.scenario.elsewhere.is_empty() {
+        let elsewhere = match self.everything() {
+            true => &[],
+            false => loaded.scenario.elsewhere.as_slice(),
+        };
+        if !elsewhere.is_empty() {
             println!("\n{}", bold("Shown elsewhere"));
         }
-        for elsewhere in &loaded.scenario.elsewhere {
+        for elsewhere in elsewhere {
             let rows: Vec<String> = elsewhere.rows.iter().map(ToString::to_string).collect();
             println!("   rows {}: {}", rows.join(", "), elsewhere.what);
         }
@@ -145,6 +178,18 @@ impl Show {
                 loaded.folder.path.display(),
                 options.lab
             );
+        }
+    }
+}
+
+/// The files that a command applies.
+fn manifests(folder: &Path, command: &str) {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    for pair in words.windows(2) {
+        if let ["-f", file] = pair
+            && let Ok(yaml) = std::fs::read_to_string(folder.join(file))
+        {
+            guided::manifest(&yaml);
         }
     }
 }

@@ -21,15 +21,21 @@ pub struct AddressError {
     reason: &'static str,
 }
 
+impl AddressError {
+    pub(super) fn new(text: &str, reason: &'static str) -> Self {
+        Self {
+            text: text.to_owned(),
+            reason,
+        }
+    }
+}
+
 impl FromStr for Address {
     type Err = AddressError;
 
     /// `unix:///PATH`, `HOST:PORT`, `[IPv6]:PORT`.
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let wrong = |reason| AddressError {
-            text: text.to_owned(),
-            reason,
-        };
+        let wrong = |reason| AddressError::new(text, reason);
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             return match path.starts_with('/') {

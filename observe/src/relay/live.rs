@@ -2,9 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
+use prost_types::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot},
     task::AbortHandle,
@@ -12,10 +13,10 @@ use tokio::{
 };
 
 use super::{
-    Address, Peers, Timing, past,
-    peer::{Client, Link, Peer},
+    Address, Client, Peers, Timing, past,
+    peer::{Link, Peer},
     service::Out,
-    tail::Tail,
+    tail::{Asked, Tail},
     told,
     window::Window,
 };
@@ -45,6 +46,7 @@ pub async fn follow(peers: Arc<Peers>, request: GetFlowsRequest, out: Out) -> Op
         events,
         request: live,
         timing,
+        began: Instant::now(),
     };
     // The new flows are asked for first: what comes between the two is in both, and none is lost.
     let (connected, waits) = tails.start(&peers);
@@ -58,9 +60,10 @@ pub async fn follow(peers: Arc<Peers>, request: GetFlowsRequest, out: Out) -> Op
     if !names.is_empty() {
         out.send(told(NodeState::NodeConnected, names, "")).await?;
     }
-    let mut seen = past::Seen::new();
+    let mut seen = past::Seen::default();
     if request.number > 0 || request.since.is_some() {
         seen = past::read(connected, &request, timing, &out).await?;
+        tails.given(&seen);
     }
     let mut window = Window::new(timing.window);
     loop {
@@ -103,17 +106,24 @@ pub async fn tried(peers: Vec<Arc<Peer>>) -> Vec<(Arc<Peer>, Client)> {
 
 fn given_before(answer: &GetFlowsResponse, seen: &mut past::Seen) -> bool {
     match &answer.response_types {
-        Some(ResponseTypes::Flow(flow)) => seen.remove(&flow.uuid),
+        Some(ResponseTypes::Flow(flow)) => seen.flows.remove(&flow.uuid),
         _ => false,
     }
 }
 
 /// One task for each observer.
 struct Tails {
-    running: BTreeMap<Address, (Arc<Peer>, AbortHandle)>,
+    running: BTreeMap<Address, Running>,
     events: mpsc::Sender<GetFlowsResponse>,
     request: GetFlowsRequest,
     timing: Timing,
+    began: Instant,
+}
+
+struct Running {
+    peer: Arc<Peer>,
+    given: Arc<OnceLock<Timestamp>>,
+    task: AbortHandle,
 }
 
 // === impl Tails ===
@@ -127,26 +137,44 @@ impl Tails {
                 continue;
             }
             let (ready, wait) = oneshot::channel();
-            let request = self.request.clone();
-            let tail = Tail::new(Arc::clone(&peer), request, self.timing.retry, ready);
+            let given = Arc::default();
+            let asked = Asked {
+                request: self.request.clone(),
+                began: self.began,
+                given: Arc::clone(&given),
+            };
+            let tail = Tail::new(Arc::clone(&peer), asked, self.timing, ready);
             let task = tokio::spawn(tail.run(self.events.clone())).abort_handle();
-            self.running
-                .insert(peer.address.clone(), (Arc::clone(&peer), task));
+            let running = Running {
+                peer: Arc::clone(&peer),
+                given,
+                task,
+            };
+            self.running.insert(peer.address.clone(), running);
             started.push(peer);
             waits.push(wait);
         }
         (started, waits)
     }
 
+    /// Tells each what was given of it.
+    fn given(&self, seen: &past::Seen) {
+        for (address, time) in &seen.newest {
+            if let Some(running) = self.running.get(address) {
+                running.given.get_or_init(|| *time);
+            }
+        }
+    }
+
     /// Leaves those that are no longer peers; gives their names.
     fn leave(&mut self, peers: &Peers) -> Vec<String> {
         let now: HashSet<Address> = peers.all().iter().map(|p| p.address.clone()).collect();
         let mut gone = Vec::new();
-        self.running.retain(|address, (peer, task)| {
+        self.running.retain(|address, running| {
             let stays = now.contains(address);
             if !stays {
-                task.abort();
-                gone.push(peer.name());
+                running.task.abort();
+                gone.push(running.peer.name());
             }
             stays
         });
@@ -156,8 +184,8 @@ impl Tails {
 
 impl Drop for Tails {
     fn drop(&mut self) {
-        for (_, task) in self.running.values() {
-            task.abort();
+        for running in self.running.values() {
+            running.task.abort();
         }
     }
 }

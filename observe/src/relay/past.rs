@@ -1,10 +1,11 @@
 //! What was seen already: the answers of all observers as one, in the order of time.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     sync::Arc,
 };
 
+use prost_types::Timestamp;
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout_at},
@@ -12,8 +13,8 @@ use tokio::{
 use tonic::Status;
 
 use super::{
-    Timing, named,
-    peer::{Client, Peer},
+    Address, Client, Timing, named,
+    peer::Peer,
     service::{Out, failed},
     time_of, told,
 };
@@ -34,8 +35,14 @@ struct Source {
     open: bool,
 }
 
-/// Which flows were given, by their uuid.
-pub type Seen = HashSet<String>;
+/// What was given.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Flows, by their uuid.
+    pub flows: HashSet<String>,
+    /// The time of the newest flow of each observer.
+    pub newest: BTreeMap<Address, Timestamp>,
+}
 
 /// Asks the observers and gives what they answer. An observer that fails or lets the others wait is
 /// told of and left out. `None`: the client has gone.
@@ -60,7 +67,7 @@ pub async fn read(
         number => usize::try_from(number).unwrap_or(usize::MAX),
     };
     let last = request.number > 0 && !request.first && request.since.is_none();
-    let (mut kept, mut seen, mut given) = (VecDeque::new(), Seen::new(), 0);
+    let (mut kept, mut seen, mut given) = (VecDeque::new(), Seen::default(), 0);
     loop {
         // All of them read ahead by themselves: one wait is enough for all.
         let deadline = Instant::now() + timing.answer;
@@ -70,15 +77,18 @@ pub async fn read(
         let heads = sources.iter().enumerate();
         let oldest =
             heads.filter_map(|(index, source)| Some((time_of(source.head.as_ref()?), index)));
-        let Some(answer) = oldest
+        let Some((source, answer)) = oldest
             .min()
             .and_then(|(_, index)| sources.get_mut(index))
-            .and_then(|source| source.head.take())
+            .and_then(|source| source.head.take().map(|answer| (source, answer)))
         else {
             break;
         };
         if let (true, Some(ResponseTypes::Flow(flow))) = (request.follow, &answer.response_types) {
-            seen.insert(flow.uuid.clone());
+            seen.flows.insert(flow.uuid.clone());
+            if let Some(time) = flow.time {
+                seen.newest.insert(source.peer.address.clone(), time);
+            }
         }
         if last {
             kept.push_back(answer);

@@ -10,15 +10,12 @@ use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep, timeout},
 };
-use tonic::transport::{Channel, Endpoint};
 
-use super::{Address, ClientTls, Timing};
-use crate::api::observer::{GetNodesRequest, ServerStatusRequest, observer_client::ObserverClient};
-
-pub(super) type Client = ObserverClient<Channel>;
-
-/// The largest answer that is taken, in bytes.
-const LARGEST: usize = 16 << 20;
+use super::{
+    Address, ClientTls, Timing,
+    client::{self, Client},
+};
+use crate::api::observer::{GetNodesRequest, ServerStatusRequest};
 
 /// How it stands with an observer.
 #[derive(Debug, Clone)]
@@ -131,10 +128,10 @@ impl Peer {
     }
 
     async fn connect(&self) -> Result<Client, String> {
-        let endpoint = self.endpoint()?;
+        let Timing { probe, answer, .. } = self.timing;
         let connecting = async {
-            let channel = endpoint.connect().await.map_err(|error| causes(&error))?;
-            let mut client = ObserverClient::new(channel).max_decoding_message_size(LARGEST);
+            let tls = self.tls.as_ref();
+            let mut client = client::watched(&self.address, tls, (probe, answer)).await?;
             let nodes = client.get_nodes(GetNodesRequest {}).await;
             let nodes = nodes.map_err(|status| status.message().to_owned())?;
             // A relay behind this one has several: it is called by its address.
@@ -146,26 +143,8 @@ impl Peer {
             }
             Ok(client)
         };
-        let connected = timeout(self.timing.answer, connecting).await;
-        connected.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.timing.answer)))
-    }
-
-    fn endpoint(&self) -> Result<Endpoint, String> {
-        let uri = match (&self.address, &self.tls) {
-            (Address::Socket(_), _) => self.address.to_string(),
-            (Address::Tcp(..), None) => format!("http://{}", self.address),
-            (Address::Tcp(..), Some(_)) => format!("https://{}", self.address),
-        };
-        let endpoint = Endpoint::from_shared(uri).map_err(|error| causes(&error))?;
-        let endpoint = endpoint
-            .http2_keep_alive_interval(self.timing.probe)
-            .keep_alive_timeout(self.timing.answer);
-        match (&self.address, &self.tls) {
-            (Address::Tcp(..), Some(tls)) => endpoint
-                .tls_config(tls.config()?)
-                .map_err(|error| causes(&error)),
-            _ => Ok(endpoint),
-        }
+        let connected = timeout(answer, connecting).await;
+        connected.unwrap_or_else(|_| Err(format!("no answer within {answer:?}")))
     }
 
     /// Asks again and again whether it is there; gives the reason why not.
@@ -189,18 +168,4 @@ impl Peer {
 fn jittered(pause: Duration) -> Duration {
     let random = RandomState::new().hash_one(0);
     pause.mul_f64(0.5 + (random % 1024) as f64 / 2048.0)
-}
-
-/// An error with what is behind it: the outer one says "transport error" alone.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -1,14 +1,13 @@
-//! Which observers there are: told once, read from a file, or found by a name.
+//! The observers that are asked.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
     sync::Arc,
 };
 
 use tokio::{sync::watch, task::AbortHandle};
 
-use super::{Address, AddressError, ClientTls, Timing, peer::Peer};
+use super::{Address, ClientTls, Timing, peer::Peer};
 
 /// The observers of now.
 #[derive(Debug)]
@@ -23,31 +22,6 @@ pub struct Peers {
 pub(super) struct Kept {
     pub peer: Arc<Peer>,
     task: AbortHandle,
-}
-
-/// Why the addresses in a file are of no use.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    /// The file cannot be read.
-    #[error("{path}: {source}")]
-    Read {
-        /// The file.
-        path: String,
-        /// What the system says.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A line is no address.
-    #[error("{path}, line {line}: {source}")]
-    Line {
-        /// The file.
-        path: String,
-        /// Counted from 1.
-        line: usize,
-        /// What is wrong with it.
-        #[source]
-        source: AddressError,
-    },
 }
 
 // === impl Peers ===
@@ -117,40 +91,4 @@ impl Drop for Peers {
             kept.task.abort();
         }
     }
-}
-
-/// The addresses in a file, one a line; `#` begins a comment.
-///
-/// # Errors
-/// [`FileError`] where it cannot be read or a line is no address.
-pub fn file(path: &Path) -> Result<BTreeSet<Address>, FileError> {
-    let shown = || path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|source| FileError::Read {
-        path: shown(),
-        source,
-    })?;
-    let mut found = BTreeSet::new();
-    for (line, number) in text.lines().zip(1..) {
-        let address = line.split('#').next().unwrap_or_default().trim();
-        if address.is_empty() {
-            continue;
-        }
-        found.insert(address.parse().map_err(|source| FileError::Line {
-            path: shown(),
-            line: number,
-            source,
-        })?);
-    }
-    Ok(found)
-}
-
-/// The addresses that a name stands for now: a headless service's are those of its pods.
-///
-/// # Errors
-/// Where the name cannot be resolved.
-pub async fn names(host: &str, port: u16) -> std::io::Result<BTreeSet<Address>> {
-    let found = tokio::net::lookup_host((host, port)).await?;
-    Ok(found
-        .map(|address| Address::Tcp(address.ip().to_canonical().to_string(), port))
-        .collect())
 }

@@ -50,9 +50,10 @@ impl Recent {
         true
     }
 
-    /// From when on flows may be missing; `None`: none was seen, and only new ones are wanted.
-    pub fn since(&self) -> Option<Timestamp> {
-        let newest = self.newest?;
+    /// From when on flows may be missing, where the newest one that was given before these had this
+    /// time; `None`: none was given at all.
+    pub fn since(&self, before: Option<Timestamp>) -> Option<Timestamp> {
+        let newest = self.newest.or(before)?;
         let late = newest.seconds - LATE;
         // Before what is remembered none could be told from one that was given.
         let known = match self.order.len() >= REMEMBERED {
@@ -87,15 +88,24 @@ mod tests {
     #[test]
     fn nothing_is_given_twice() {
         let mut recent = Recent::default();
-        assert_eq!(recent.since(), None);
+        assert_eq!(recent.since(None), None);
+        let before = Timestamp {
+            seconds: 900,
+            nanos: 0,
+        };
+        let since = recent.since(Some(before)).map(|time| time.seconds);
+        assert_eq!(since, Some(900 - LATE));
         assert!(recent.is_new(&answer(1000)) && !recent.is_new(&answer(1000)));
         assert!(recent.is_new(&answer(990)), "out of order");
-        assert_eq!(recent.since().map(|time| time.seconds), Some(1000 - LATE));
+        assert_eq!(
+            recent.since(None).map(|time| time.seconds),
+            Some(1000 - LATE)
+        );
         for seconds in 2000..2000 + REMEMBERED as i64 + 1 {
             assert!(recent.is_new(&answer(seconds)));
         }
         // The first of these is forgotten: from after it on each can be told.
-        let since = recent.since().map(|time| time.seconds);
+        let since = recent.since(None).map(|time| time.seconds);
         assert_eq!(since, Some(2000 + REMEMBERED as i64 - LATE));
         assert_eq!(recent.order.len(), REMEMBERED);
     }

@@ -7,8 +7,8 @@ use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 use super::{
-    Address, Peers, live, past,
-    peer::{Client, Link, Peer},
+    Address, Client, Peers, live, past,
+    peer::{Link, Peer},
     told,
 };
 use crate::{
@@ -252,13 +252,18 @@ impl observer_server::Observer for Relay {
     ) -> Result<Response<ServerStatusResponse>, Status> {
         let question =
             |mut client: Client| async move { client.server_status(ServerStatusRequest {}).await };
-        let (mut sum, mut connected, mut away) = (ServerStatusResponse::default(), 0, Vec::new());
+        let mut sum = ServerStatusResponse::default();
+        let (mut connected, mut unavailable, mut away) = (0, 0, Vec::new());
         for (peer, answer) in self.ask(question).await.into_values() {
             let Ok(answer) = answer else {
                 away.push(peer.name());
+                unavailable += 1;
                 continue;
             };
+            // A relay tells of several nodes.
             connected += answer.num_connected_nodes.unwrap_or(1);
+            unavailable += answer.num_unavailable_nodes.unwrap_or(0);
+            away.extend(answer.unavailable_nodes);
             sum.num_flows += answer.num_flows;
             sum.max_flows += answer.max_flows;
             sum.seen_flows += answer.seen_flows;
@@ -266,7 +271,7 @@ impl observer_server::Observer for Relay {
             sum.flows_rate += answer.flows_rate;
         }
         sum.num_connected_nodes = Some(connected);
-        sum.num_unavailable_nodes = Some(u32::try_from(away.len()).unwrap_or(u32::MAX));
+        sum.num_unavailable_nodes = Some(unavailable);
         away.truncate(NAMED);
         sum.unavailable_nodes = away;
         sum.version = version();

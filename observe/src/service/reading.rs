@@ -11,7 +11,7 @@ use crate::{
         flow::{Flow, LostEvent, LostEventSource},
         observer::{GetFlowsRequest, GetFlowsResponse, get_flows_response::ResponseTypes},
     },
-    filter::Filters,
+    filter::Wanted,
     mask::Mask,
     ring::{Item, Ring, lost},
 };
@@ -20,10 +20,8 @@ use crate::{
 pub struct Reading {
     ring: Arc<Ring>,
     node: String,
-    filters: Filters,
+    wanted: Wanted,
     mask: Option<Mask>,
-    since: Option<i128>,
-    until: Option<i128>,
     /// Where to begin.
     from: u64,
     /// Where what was there at the beginning ends; `None`: follow.
@@ -38,8 +36,8 @@ impl Reading {
     /// # Errors
     /// `INVALID_ARGUMENT` where the request means nothing.
     pub fn new(ring: &Arc<Ring>, node: &str, request: GetFlowsRequest) -> Result<Self, Status> {
-        let filters = Filters::new(&request.whitelist, &request.blacklist)
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let wanted =
+            Wanted::of(&request).map_err(|error| Status::invalid_argument(error.to_string()))?;
         let mask = Mask::new(request.field_mask.as_ref())
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         if request.first && request.follow {
@@ -51,10 +49,8 @@ impl Reading {
         let mut reading = Self {
             ring: Arc::clone(ring),
             node: node.to_owned(),
-            filters,
+            wanted,
             mask,
-            since: request.since.as_ref().map(nanoseconds),
-            until: request.until.as_ref().map(nanoseconds),
             from: first,
             to: (!request.follow).then_some(next),
             most: match request.number {
@@ -78,7 +74,7 @@ impl Reading {
             let length = usize::try_from(at - start).unwrap_or(BATCH);
             let items = self.ring.read(start, length).items;
             for (index, item) in items.iter().enumerate().rev() {
-                if matches!(item, Item::Flow(flow) if self.wants(flow)) {
+                if matches!(item, Item::Flow(flow) if self.wanted.flow(flow)) {
                     found += 1;
                     if found == self.most {
                         return start + index as u64;
@@ -88,13 +84,6 @@ impl Reading {
             at = start;
         }
         first
-    }
-
-    fn wants(&self, flow: &Flow) -> bool {
-        let time = flow.time.as_ref().map_or(0, nanoseconds);
-        self.since.is_none_or(|since| time >= since)
-            && self.until.is_none_or(|until| time <= until)
-            && self.filters.pass(flow)
     }
 
     /// What is there, in the order of time: the proxy's records come sooner than the kernel's.
@@ -109,7 +98,7 @@ impl Reading {
             }
             for item in &read.items {
                 match item {
-                    Item::Flow(flow) if self.wants(flow) => flows.push(Arc::clone(flow)),
+                    Item::Flow(flow) if self.wanted.flow(flow) => flows.push(Arc::clone(flow)),
                     Item::Flow(_) | Item::Later(..) => {}
                     Item::Lost(event) => lost.push(*event),
                 }
@@ -141,7 +130,7 @@ impl Reading {
             }
             for item in &read.items {
                 let answer = match item {
-                    Item::Flow(flow) if self.wants(flow) => self.response(flow),
+                    Item::Flow(flow) if self.wanted.flow(flow) => self.response(flow),
                     Item::Flow(_) | Item::Later(..) => continue,
                     Item::Lost(lost) => self.lost(*lost),
                 };

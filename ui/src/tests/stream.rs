@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use tonic::transport::Endpoint;
-use weir_observe::{json, service::response};
+use weir_observe::{
+    json,
+    relay::{Address, Peers, Relay, Timing},
+    service::response,
+};
 
 use super::*;
-use crate::{Record, Remote};
+use crate::Record;
 
 /// Long enough for a busy machine; nothing waits for it where all is well.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -169,12 +172,13 @@ async fn an_agent_that_restarts_is_asked_again_and_the_page_knows() {
     let ring = Arc::new(Ring::new(16));
     push(&ring, flow("before", "a", Verdict::Forwarded));
     let first = agent(&ring, &socket);
-    let uri = format!("unix://{}", socket.display());
-    let endpoint = Endpoint::from_shared(uri).expect("an endpoint");
-    let remote = Remote::new(vec![("socket".into(), endpoint)]);
-    let address = serve(remote, Access::Local, false).await;
+    let peers = Arc::new(Peers::new(None, Timing::default()));
+    peers.set(&[Address::Socket(socket.clone())].into());
+    let address = serve(Relay::new(peers), Access::Local, false).await;
     let mut events = Events::open(address, "since=5m").await;
     events.expect("hello").await;
+    let there = events.expect("node").await;
+    assert_eq!(there["node_status"]["state_change"], "NODE_CONNECTED");
     assert_eq!(events.expect("flow").await["flow"]["uuid"], "before");
 
     first.shutdown_background();

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use weir_lab::scenario::{self, Options};
+use weir_lab::scenario::{self, Options, Telling};
 
 use super::{Output, TopologyName};
 
@@ -45,7 +45,10 @@ impl Run {
             lab: self.name.unwrap_or_else(|| loaded.name.clone()),
             topology: self.topology.into(),
             keep: self.keep,
-            quiet: matches!(self.output, Output::Json),
+            telling: match self.output {
+                Output::Json => Telling::Nothing,
+                _ => Telling::Checks,
+            },
             program: None,
         };
         let outcome = scenario::run(loaded, &options)?;

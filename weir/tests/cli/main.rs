@@ -8,6 +8,7 @@ mod explain;
 mod gates;
 mod lint;
 mod logging;
+mod observe;
 mod suggest;
 mod unit;
 mod webhook;

@@ -1,6 +1,8 @@
-//! The workshop of lab S4, row by row as `semantics.md` counts them, with the right results.
+//! The workshop of lab S4: its scenario's steps, and after them what the text does not ask. Rows are
+//! those of `semantics.md`.
 
 use weir_lab::Topology;
+use weir_lab::scenario::{self, Loaded, Stage};
 
 use crate::common::{FAMILIES, Family, TestLab, in_both_topologies};
 use crate::policies::*;
@@ -18,49 +20,61 @@ const FROM_SLEEP: &str = "httpbin.default:8000/headers";
 const SLEEP: &str = "deploy/sleep";
 const OTHER_SLEEP: &str = "sleep/deploy/sleep";
 
+/// The workshop's steps in a test's lab: done and checked as its scenario says.
+struct Workshop<'a> {
+    scenario: Loaded,
+    stage: Stage<'a>,
+}
+
+impl<'a> Workshop<'a> {
+    fn of(lab: &'a TestLab) -> Self {
+        let scenario = scenario::load("s4").unwrap();
+        let stage = Stage::new(&lab.lab, &scenario).unwrap();
+        Self { scenario, stage }
+    }
+
+    fn plays(&mut self, name: &str) {
+        let steps = &self.scenario.scenario.steps;
+        let step = steps.iter().find(|step| step.name == name);
+        let step = step.unwrap_or_else(|| panic!("the workshop has no step {name:?}"));
+        let stepped = self.stage.play(step);
+        let stepped = stepped.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        assert_eq!(stepped.differences(), 0, "{name}: {stepped:#?}");
+    }
+}
+
 /// Rows 53, 54, 61, 62, 63, 64.
 fn ingress_policies(topology: Topology) {
     let lab = TestLab::up(topology);
+    let mut workshop = Workshop::of(&lab);
+    workshop.plays("Without a policy every pod reaches every pod");
     for family in FAMILIES {
         let reply = lab.allowed(SLEEP, family, &[HEADERS]);
         assert_eq!(reply.content_type, "application/json");
-        assert!(
-            reply.body.contains("\"Host\": \"httpbin:8000\""),
-            "{reply:?}"
-        );
     }
 
-    lab.apply(DENY_INGRESS);
+    workshop.plays("Deny all ingress");
+    workshop.plays("Allow sleep to reach httpbin");
     for family in FAMILIES {
-        lab.dropped(SLEEP, family, &[HEADERS]);
-    }
-
-    lab.apply(ALLOW_SLEEP);
-    for family in FAMILIES {
-        lab.allowed(SLEEP, family, &[HEADERS]);
-        lab.dropped(OTHER_SLEEP, family, &[FROM_SLEEP]);
         lab.dropped("stranger", family, &[HEADERS]);
     }
 
+    workshop.plays("The same labels in another namespace are other pods");
     // Every pod of the namespace, whatever its labels; and row 61 stays as it is.
-    lab.apply(ALLOW_NAMESPACE_SLEEP);
+    workshop.plays("Allow every pod of the namespace sleep");
     for family in FAMILIES {
-        lab.allowed(OTHER_SLEEP, family, &[FROM_SLEEP]);
         lab.allowed("sleep/other", family, &[FROM_SLEEP]);
         lab.allowed(SLEEP, family, &[HEADERS]);
         lab.dropped("stranger", family, &[HEADERS]);
     }
 
-    // The same name with both selectors in one peer: only pods that match both.
-    let applied = lab.apply(ALLOW_SLEEP_OF_NAMESPACE_SLEEP);
-    assert_eq!(applied.changes[0].what, "configured");
+    workshop.plays("Allow only the sleep pods of it");
     for family in FAMILIES {
-        lab.allowed(OTHER_SLEEP, family, &[FROM_SLEEP]);
         lab.dropped("sleep/other", family, &[FROM_SLEEP]);
         lab.allowed(SLEEP, family, &[HEADERS]);
     }
 
-    lab.delete_all("NetworkPolicy");
+    workshop.plays("Delete all policies");
     for family in FAMILIES {
         for (pod, url) in [
             (SLEEP, HEADERS),
@@ -76,11 +90,9 @@ fn ingress_policies(topology: Topology) {
 /// Row 65: no `policyTypes`, so ingress only; peers without a namespace are of the policy's own.
 fn allow_within_the_namespace(topology: Topology) {
     let lab = TestLab::up(topology);
-    lab.apply(ALLOW_NAMESPACE_INGRESS);
+    Workshop::of(&lab).plays("Allow the own namespace only");
     for family in FAMILIES {
-        lab.allowed(SLEEP, family, &[HEADERS]);
         lab.allowed("stranger", family, &[HEADERS]);
-        lab.dropped(OTHER_SLEEP, family, &[FROM_SLEEP]);
         // Egress of the selected pods is untouched, to other namespaces and to the world.
         lab.allowed("stranger", family, &["www.google.com"]);
     }
@@ -89,20 +101,17 @@ fn allow_within_the_namespace(topology: Topology) {
 /// Rows 66, 67, 68.
 fn egress_policies(topology: Topology) {
     let lab = TestLab::up(topology);
-    lab.apply(DENY_SLEEP_EGRESS);
+    let mut workshop = Workshop::of(&lab);
+    workshop.plays("Deny all egress of sleep");
     for family in FAMILIES {
-        lab.unresolved(SLEEP, family, &[HEADERS]);
         let service = format!("{}:8000/headers", lab.service("default/httpbin", family));
         lab.dropped(SLEEP, family, &[&service]);
         lab.allowed(OTHER_SLEEP, family, &[FROM_SLEEP]);
     }
 
     // DNS is still shut: the name fails, the service's address leads to a pod that is allowed.
-    lab.apply(ALLOW_SLEEP_TO_HTTPBIN);
+    workshop.plays("Allow sleep's egress to httpbin");
     for family in FAMILIES {
-        lab.unresolved(SLEEP, family, &[HEADERS]);
-        let service = format!("{}:8000/headers", lab.service("default/httpbin", family));
-        lab.allowed(SLEEP, family, &[&service]);
         let pod = format!("{}/headers", lab.host("deploy/httpbin", family));
         lab.allowed(SLEEP, family, &[&pod]);
         // Another service is another set of backends.
@@ -110,15 +119,13 @@ fn egress_policies(topology: Topology) {
         lab.dropped(SLEEP, family, &[&echo]);
     }
 
-    lab.apply(ALLOW_DNS);
+    workshop.plays("Allow the DNS");
     for family in FAMILIES {
-        lab.allowed(SLEEP, family, &[HEADERS]);
         // A name that resolves now, to a server that is still out of reach.
-        lab.dropped(SLEEP, family, &["www.google.com"]);
         lab.dropped(SLEEP, family, &["echo"]);
     }
 
-    lab.delete_all("NetworkPolicy");
+    workshop.plays("Delete all policies");
     for family in FAMILIES {
         lab.allowed(SLEEP, family, &["www.google.com"]);
         lab.allowed(SLEEP, family, &["echo"]);
@@ -129,18 +136,12 @@ fn egress_policies(topology: Topology) {
 fn http_rules(topology: Topology) {
     let lab = TestLab::up(topology);
     let before = lab.lab.pods().unwrap();
-    for family in FAMILIES {
-        lab.allowed(SLEEP, family, &["-X", "POST", "httpbin.default:8000/post"]);
-        lab.allowed(SLEEP, family, &["httpbin.default:8000/ip"]);
-    }
+    let mut workshop = Workshop::of(&lab);
+    workshop.plays("Delete all policies, and put load on httpbin");
+    workshop.plays("Allow GET /headers and nothing else");
     let started = lab.access_log("deploy/httpbin").len();
-
-    lab.apply(ALLOW_GET_HEADERS);
     for family in FAMILIES {
-        lab.allowed(SLEEP, family, &[HEADERS]);
-        lab.forbidden(SLEEP, family, &["-X", "POST", "httpbin:8000/post"]);
         lab.forbidden(SLEEP, family, &["-d", "a=1", "httpbin:8000/post"]);
-        lab.forbidden(SLEEP, family, &["httpbin:8000/ip"]);
         lab.forbidden(SLEEP, family, &["-X", "POST", HEADERS]);
         // The rule is a full match of the path with its query.
         for path in [
@@ -156,7 +157,6 @@ fn http_rules(topology: Topology) {
         by_pod_address(&lab, family);
         connection_is_kept(&lab, family);
         // Not selected by any rule: dropped while connecting, no 403.
-        lab.dropped(OTHER_SLEEP, family, &[FROM_SLEEP]);
         lab.dropped("stranger", family, &[HEADERS]);
     }
 

@@ -159,3 +159,24 @@ fn a_pod_for_one_command() {
     );
     assert!(down.status.success());
 }
+
+/// What `make demo` prints: each manifest, and of each request what was expected, what came and why.
+#[test]
+fn the_demo_shows_and_explains_the_workshop() {
+    let name = format!("t{}n103", std::process::id());
+    let demo = weir(&["lab", "demo", "--name", &name]);
+    let shown = text(&demo.stdout);
+    assert!(demo.status.success(), "{demo:?}");
+    for part in [
+        "\n2. Deny all ingress\n   A denied connection is dropped without a word.",
+        "\n     kind: NetworkPolicy\n",
+        "\n   $ weir lab apply -f policies/default-deny-ingress.yaml\n",
+        "\n     expected  HTTP 403\n     came      IPv4  HTTP 403: Access denied  as expected\n               IPv6  HTTP 403",
+        "\n     weir      ingress: allowed by NetworkPolicy/default/allow-ingress-to-httpbin (spec.ingress[0])\n",
+        "\nWhat was denied last, and why:\n",
+        " checks came as expected, in ",
+    ] {
+        assert!(shown.contains(part), "{part:?} is missing in\n{shown}");
+    }
+    assert!(!shown.contains("DIFFERENT"), "{shown}");
+}

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use weir_lab::Topology;
-use weir_lab::scenario::{self, Options, Outcome};
+use weir_lab::scenario::{self, Options, Outcome, Telling};
 
 /// Makes a test of each scenario for each topology.
 macro_rules! scenarios {
@@ -41,7 +41,7 @@ fn play(name: &str, topology: Topology) {
         lab: format!("t{}n{number}", std::process::id()),
         topology,
         keep: false,
-        quiet: true,
+        telling: Telling::Nothing,
         program: Some(env!("CARGO_BIN_EXE_weir").into()),
     };
     let outcome = scenario::run(loaded, &options);

@@ -96,6 +96,54 @@ async fn a_node_dies_and_comes_back_and_nothing_is_missing() {
     );
 }
 
+/// Who follows only what is new does not ask for what a quiet node has held for long.
+#[tokio::test]
+async fn what_a_quiet_node_sees_while_it_is_away_is_given() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut nodes = ["a", "b"].map(|name| Node::start(&folder, name));
+    nodes[0].see(1000);
+    nodes[1].see(1);
+    let (relay, _peers) = relay_of(nodes.iter().map(Node::address));
+    let mut answers = follow(&relay, 1).await;
+    for expected in ["NODE_CONNECTED a+b", "a1000"] {
+        assert_eq!(next(&mut answers).await.as_deref(), Some(expected));
+    }
+    nodes[0].kill();
+    nodes[0].see(1001);
+    nodes[0].revive();
+    for expected in ["NODE_UNAVAILABLE a", "NODE_CONNECTED a", "a1001"] {
+        assert_eq!(next(&mut answers).await.as_deref(), Some(expected));
+    }
+    // Nothing was given of this one: it began anew, so all that it has is new.
+    nodes[1].kill();
+    assert_eq!(
+        next(&mut answers).await.as_deref(),
+        Some("NODE_UNAVAILABLE b")
+    );
+    nodes[1].ring = Arc::new(Ring::new(64));
+    nodes[1].see(2);
+    nodes[1].revive();
+    for expected in ["NODE_CONNECTED b", "b2"] {
+        assert_eq!(next(&mut answers).await.as_deref(), Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_comes_late_is_back_under_the_name_that_it_was_told_away_by() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut node = Node::start(&folder, "a");
+    node.kill();
+    std::fs::remove_file(&node.path).ok();
+    let (relay, _peers) = relay_of([node.address()]);
+    let mut answers = follow(&relay, 0).await;
+    let address = node.address();
+    let away = format!("NODE_UNAVAILABLE {address}");
+    assert_eq!(next(&mut answers).await, Some(away));
+    node.revive();
+    let back = format!("NODE_CONNECTED a+{address}");
+    assert_eq!(next(&mut answers).await, Some(back));
+}
+
 async fn until<T>(mut found: impl AsyncFnMut() -> Option<T>) -> T {
     let end = Instant::now() + LONG;
     loop {

@@ -143,6 +143,16 @@ async fn the_relay_tells_of_its_nodes() {
     assert_eq!(status.num_unavailable_nodes, Some(1));
     assert_eq!(status.unavailable_nodes, [nobody.to_string()]);
     assert!(status.flows_rate > 0.0 && status.uptime_ns > 0);
+    // A relay before it says the same.
+    let path = folder.path().join("relay");
+    let routes = serve::routes(relay.clone()).await;
+    serve::unix(routes, &path).await.expect("a socket");
+    let (before, _peers) = relay_of([Address::Socket(path)]);
+    let said = before.server_status(tonic::Request::new(ServerStatusRequest {}));
+    let said = said.await.expect("a status").into_inner();
+    assert_eq!(said.num_connected_nodes, status.num_connected_nodes);
+    assert_eq!(said.num_unavailable_nodes, status.num_unavailable_nodes);
+    assert_eq!(said.unavailable_nodes, status.unavailable_nodes);
 
     let listed = relay.get_nodes(tonic::Request::new(GetNodesRequest {}));
     let listed = listed.await.expect("nodes").into_inner().nodes;

@@ -1,7 +1,6 @@
-//! What a flag's value sets in a filter.
+//! What a flag's value sets in a filter; an error is what is wrong with it.
 
-use anyhow::{Context as _, Result, bail};
-use weir_observe::{
+use crate::{
     api::flow::{
         DropReason, EventTypeFilter, FlowFilter, HttpHeader, IpVersion, NetworkInterface, TcpFlags,
         TrafficDirection, Verdict, Workload, flow_filter::Experimental,
@@ -10,19 +9,19 @@ use weir_observe::{
     record::event_type as kinds,
 };
 
-pub fn text(list: &mut Vec<String>, value: &str) -> Result<()> {
+pub fn text(list: &mut Vec<String>, value: &str) -> Result<(), String> {
     list.push(value.to_owned());
     Ok(())
 }
 
-pub fn namespace(list: &mut Vec<String>, value: &str) -> Result<()> {
+pub fn namespace(list: &mut Vec<String>, value: &str) -> Result<(), String> {
     if value.is_empty() || value.contains('/') {
-        bail!("is no namespace");
+        return Err("is no namespace".to_owned());
     }
     text(list, &format!("{value}/"))
 }
 
-pub fn workload(list: &mut Vec<Workload>, value: &str) -> Result<()> {
+pub fn workload(list: &mut Vec<Workload>, value: &str) -> Result<(), String> {
     let (kind, name) = value.split_once('/').unwrap_or(("", value));
     list.push(Workload {
         name: name.to_owned(),
@@ -31,14 +30,14 @@ pub fn workload(list: &mut Vec<Workload>, value: &str) -> Result<()> {
     Ok(())
 }
 
-pub fn identity(list: &mut Vec<u32>, value: &str) -> Result<()> {
+pub fn identity(list: &mut Vec<u32>, value: &str) -> Result<(), String> {
     let named = (1..=10).find(|number| reserved(*number) == Some(value));
     let number = named.or_else(|| value.parse().ok());
-    list.push(number.context("is neither a number nor host, world, remote-node, ...")?);
+    list.push(number.ok_or("is neither a number nor host, world, remote-node, ...")?);
     Ok(())
 }
 
-pub fn tcp_flags(filter: &mut FlowFilter, value: &str) -> Result<()> {
+pub fn tcp_flags(filter: &mut FlowFilter, value: &str) -> Result<(), String> {
     let mut flags = TcpFlags::default();
     for name in value.split(',') {
         let flag = match name.trim().to_ascii_uppercase().as_str() {
@@ -51,7 +50,7 @@ pub fn tcp_flags(filter: &mut FlowFilter, value: &str) -> Result<()> {
             "ECE" => &mut flags.ece,
             "CWR" => &mut flags.cwr,
             "NS" => &mut flags.ns,
-            other => bail!("there is no TCP flag {other:?}"),
+            other => return Err(format!("there is no TCP flag {other:?}")),
         };
         *flag = true;
     }
@@ -59,7 +58,7 @@ pub fn tcp_flags(filter: &mut FlowFilter, value: &str) -> Result<()> {
     Ok(())
 }
 
-pub fn event_type(filter: &mut FlowFilter, value: &str) -> Result<()> {
+pub fn event_type(filter: &mut FlowFilter, value: &str) -> Result<(), String> {
     let (kind, point) = match value.split_once(':') {
         Some((kind, point)) => (kind, Some(point)),
         None => (value, None),
@@ -71,7 +70,7 @@ pub fn event_type(filter: &mut FlowFilter, value: &str) -> Result<()> {
         "policy-verdict" => kinds::POLICY_VERDICT,
         "trace-sock" => 7,
         "l7" => kinds::L7,
-        other => bail!("there is no type {other:?}"),
+        other => return Err(format!("there is no type {other:?}")),
     };
     let sub_type = match point {
         None => None,
@@ -79,8 +78,8 @@ pub fn event_type(filter: &mut FlowFilter, value: &str) -> Result<()> {
             let known = point
                 .parse()
                 .ok()
-                .or_else(|| weir_observe::print::trace_point(point));
-            Some(known.context("there is no such subtype")?)
+                .or_else(|| crate::print::trace_point(point));
+            Some(known.ok_or("there is no such subtype")?)
         }
     };
     filter.event_type.push(EventTypeFilter {
@@ -91,23 +90,21 @@ pub fn event_type(filter: &mut FlowFilter, value: &str) -> Result<()> {
     Ok(())
 }
 
-pub fn verdict(filter: &mut FlowFilter, value: &str) -> Result<()> {
+pub fn verdict(filter: &mut FlowFilter, value: &str) -> Result<(), String> {
     let verdict = Verdict::from_str_name(&value.to_ascii_uppercase());
-    filter
-        .verdict
-        .push(verdict.context("is no verdict")?.into());
+    filter.verdict.push(verdict.ok_or("is no verdict")?.into());
     Ok(())
 }
 
-pub fn drop_reason(filter: &mut FlowFilter, value: &str) -> Result<()> {
+pub fn drop_reason(filter: &mut FlowFilter, value: &str) -> Result<(), String> {
     let reason = DropReason::from_str_name(&value.to_ascii_uppercase());
-    let reason = reason.context("is no reason that Weir drops for")?;
+    let reason = reason.ok_or("is no reason that Weir drops for")?;
     filter.drop_reason_desc.push(reason.into());
     Ok(())
 }
 
-pub fn header(filter: &mut FlowFilter, value: &str) -> Result<()> {
-    let (key, value) = value.split_once(':').context("write KEY:VALUE")?;
+pub fn header(filter: &mut FlowFilter, value: &str) -> Result<(), String> {
+    let (key, value) = value.split_once(':').ok_or("write KEY:VALUE")?;
     filter.http_header.push(HttpHeader {
         key: key.to_owned(),
         value: value.to_owned(),
@@ -115,17 +112,17 @@ pub fn header(filter: &mut FlowFilter, value: &str) -> Result<()> {
     Ok(())
 }
 
-pub fn direction(filter: &mut FlowFilter, value: &str) -> Result<()> {
+pub fn direction(filter: &mut FlowFilter, value: &str) -> Result<(), String> {
     let direction = match value.to_ascii_lowercase().as_str() {
         "ingress" => TrafficDirection::Ingress,
         "egress" => TrafficDirection::Egress,
-        _ => bail!("is neither ingress nor egress"),
+        _ => return Err("is neither ingress nor egress".to_owned()),
     };
     filter.traffic_direction.push(direction.into());
     Ok(())
 }
 
-pub fn interface(filter: &mut FlowFilter, value: &str) -> Result<()> {
+pub fn interface(filter: &mut FlowFilter, value: &str) -> Result<(), String> {
     filter.interface.push(NetworkInterface {
         index: 0,
         name: value.to_owned(),
@@ -133,7 +130,7 @@ pub fn interface(filter: &mut FlowFilter, value: &str) -> Result<()> {
     Ok(())
 }
 
-pub fn cel(filter: &mut FlowFilter, value: &str) -> Result<()> {
+pub fn cel(filter: &mut FlowFilter, value: &str) -> Result<(), String> {
     let more = filter
         .experimental
         .get_or_insert_with(Experimental::default);
@@ -141,20 +138,20 @@ pub fn cel(filter: &mut FlowFilter, value: &str) -> Result<()> {
     Ok(())
 }
 
-pub fn version(filter: &mut FlowFilter, version: IpVersion) -> Result<()> {
+pub fn version(filter: &mut FlowFilter, version: IpVersion) -> Result<(), String> {
     filter.ip_version.push(version.into());
     Ok(())
 }
 
-pub fn ip_version(filter: &mut FlowFilter, value: &str) -> Result<()> {
+pub fn ip_version(filter: &mut FlowFilter, value: &str) -> Result<(), String> {
     match value.to_ascii_lowercase().trim_start_matches("ip") {
         "4" | "v4" => version(filter, IpVersion::IPv4),
         "6" | "v6" => version(filter, IpVersion::IPv6),
-        _ => bail!("is neither v4 nor v6"),
+        _ => Err("is neither v4 nor v6".to_owned()),
     }
 }
 
-pub fn encrypted(filter: &mut FlowFilter, wanted: bool) -> Result<()> {
+pub fn encrypted(filter: &mut FlowFilter, wanted: bool) -> Result<(), String> {
     filter.encrypted.push(wanted);
     Ok(())
 }

@@ -6,8 +6,6 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context as _, Result, bail};
-
 /// Bytes of a line: a recorded flow has about one thousand.
 const LONGEST: usize = 1 << 20;
 /// Bytes of all lines, for those who keep them.
@@ -26,16 +24,18 @@ impl Lines {
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> io::Result<Self> {
         if path == Path::new("-") {
             return Ok(Self::new(io::stdin().lock(), "standard input"));
         }
         let name = path.display().to_string();
-        let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
+        let file =
+            File::open(path).map_err(|error| named(&error, &format!("cannot read {name}")))?;
         Ok(Self::new(BufReader::new(file), &name))
     }
 
-    fn new(reader: impl BufRead + 'static, name: &str) -> Self {
+    /// The lines of something else, called by a name in errors.
+    pub fn new(reader: impl BufRead + 'static, name: &str) -> Self {
         Self {
             reader: Box::new(reader),
             name: name.to_owned(),
@@ -56,26 +56,36 @@ impl Lines {
     ///
     /// # Errors
     /// It cannot be read, is longer than 1 MiB, or all are longer than may be kept.
-    pub fn read(&mut self) -> Result<Option<(String, String)>> {
+    pub fn read(&mut self) -> io::Result<Option<(String, String)>> {
         self.number += 1;
         let place = format!("{}:{}", self.name, self.number);
         let mut line = Vec::new();
         let mut reader = (&mut self.reader).take(LONGEST as u64 + 1);
         let read = reader
             .read_until(b'\n', &mut line)
-            .with_context(|| format!("{place}: cannot be read"))?;
+            .map_err(|error| named(&error, &format!("{place}: cannot be read")))?;
         if read == 0 {
             return Ok(None);
         }
         if read > LONGEST {
-            bail!("{place}: the line is longer than 1 MiB");
+            return Err(io::Error::other(format!(
+                "{place}: the line is longer than 1 MiB"
+            )));
         }
         self.left = match self.left.checked_sub(read as u64) {
             Some(left) => left,
-            None => bail!("{place}: {} is larger than 1 GiB", self.name),
+            None => {
+                let text = format!("{place}: {} is larger than 1 GiB", self.name);
+                return Err(io::Error::other(text));
+            }
         };
         Ok(Some((String::from_utf8_lossy(&line).into_owned(), place)))
     }
+}
+
+/// An error that says what it is about.
+fn named(error: &io::Error, what: &str) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
 #[cfg(test)]

@@ -1,26 +1,27 @@
 //! Every filter flag.
 
-use anyhow::Result;
-use weir_observe::api::flow::{FlowFilter, IpVersion};
-
 use super::values::*;
+use crate::api::flow::{FlowFilter, IpVersion};
 
 /// A flag.
 pub struct Flag {
+    /// Its long name, without dashes.
     pub name: &'static str,
+    /// Its letter on a command line.
     pub short: Option<char>,
     /// What its value is called; empty: it has none.
     pub value: &'static str,
+    /// What it is about, in a few words.
     pub help: &'static str,
-    /// Its value is one, commas and all.
-    pub single: bool,
-    pub apply: Apply,
+    /// Its value is one, commas and all: selectors and patterns may have commas of their own.
+    pub(super) single: bool,
+    pub(super) apply: Apply,
 }
 
-type Set = fn(&mut FlowFilter, &str) -> Result<()>;
+type Set = fn(&mut FlowFilter, &str) -> Result<(), String>;
 
 /// What a flag sets.
-pub enum Apply {
+pub(super) enum Apply {
     /// The same, whichever end other flags are about.
     Both(Set),
     /// One end or the other.
@@ -32,7 +33,7 @@ pub enum Apply {
     },
 }
 
-/// All of them.
+/// All flags.
 pub fn all() -> impl Iterator<Item = &'static Flag> {
     ENDS.iter().flatten().chain(OTHERS)
 }
