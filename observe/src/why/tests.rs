@@ -2,7 +2,7 @@
 //! asked, and the record of the kernel's event, in every form in which it is written. (Of requests:
 //! `policy/src/reason/tests.rs`.)
 
-use std::{net::IpAddr, sync::Arc, time::UNIX_EPOCH};
+use std::{sync::Arc, time::UNIX_EPOCH};
 
 use proptest::prelude::*;
 use weir_policy::{

@@ -143,7 +143,7 @@ impl Bench {
 
     /// Where a map is pinned.
     pub fn pin(&self, map: &str) -> PathBuf {
-        self.instance.pins().join(map)
+        self.pins.maps().join(map)
     }
 
     /// Runs a packet through a program, as if it had arrived on another interface.
