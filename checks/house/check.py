@@ -22,11 +22,8 @@ import tree  # noqa: E402
 PENDING = [
     "weir names aya",
     "weir/src/main.rs: without #![forbid(unsafe_code)]",
-    "weir/src/agent",
-    "weir/src/cni.rs",
-    "weir/src/cni/",
     "weir/src/lab_command/run_pod.rs",
-    "weir/src/observe_command/filters/",
+    "weir/src/observe_command/filters",
     "weir/src/observe_command/times.rs",
     "weir/src/policy_command.rs",
     "weir/src/relay_command/sources.rs",
