@@ -9,7 +9,7 @@
 //!
 //! One task owns everything ([`Agent::run`]); requests, changes of objects and reports of proxies
 //! come to it one after the other. [`change`] has the order of a change.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
     deny(

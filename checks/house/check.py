@@ -22,9 +22,6 @@ import tree  # noqa: E402
 PENDING = [
     "weir names aya",
     "weir/src/main.rs: without #![forbid(unsafe_code)]",
-    "weir/src/agent",
-    "weir/src/cni.rs",
-    "weir/src/cni/",
     "weir/src/lab_command/run_pod.rs",
     "weir/src/policy_command.rs",
     "weir/src/status_command.rs",

@@ -13,13 +13,13 @@ ARROWS = {
     "abi": "",
     "gate": "",
     "policy": "",
-    "redirector": "abi policy",
-    "link": "abi policy",
+    "redirector": "abi link policy",
+    "link": "abi gate policy",
     "proxy": "abi gate link policy",
     "cluster": "policy",
-    "observe": "abi gate policy",
+    "observe": "abi gate link policy",
     "agent": "abi cluster gate link observe policy redirector",
-    "lab": "cluster link",
+    "lab": "cluster link policy",
     "ui": "gate observe",
     "weir": "abi agent cluster gate lab link observe policy proxy redirector ui",
     "ebpf": "abi",
@@ -30,7 +30,7 @@ FOREIGN = {"aya": "abi redirector", "aya-ebpf": "ebpf", "kube": "agent cluster w
 # Whose crates must not be anywhere below, and what.
 NEVER = {"proxy": ["aya", "kube", "k8s-openapi"], "policy": ["tokio", "tracing", "nix"], "gate": ["kube"]}
 # Those that may hold `unsafe`, each with its reasons beside the code.
-UNSAFE = {"abi", "ebpf", "lab", "proxy", "redirector", "fuzz"}
+UNSAFE = {"abi", "ebpf", "fuzz", "lab", "link", "proxy", "redirector"}
 WORKSPACES = ["Cargo.toml", "ebpf/Cargo.toml", "fuzz/Cargo.toml"]
 BEGIN, END = "<!-- drawn by checks/house/check.py --write -->\n", "<!-- end -->\n"
 

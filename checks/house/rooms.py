@@ -20,6 +20,8 @@ LOGIC = {
 # Who takes part in what link/ types.
 SPEAKERS = ("agent/", "lab/", "proxy/", "weir/")
 FEWEST = 3
+# What says which object is meant says nothing of a protocol.
+OBJECT = {"kind", "name", "namespace"}
 
 
 def command(path: str) -> str:
@@ -61,7 +63,7 @@ def protocols(tree: Tree) -> Iterator[str]:
                 yield f"{path}: {name} is declared in {ours[name][0]} too: use that"
                 continue
             for other, (place, known) in ours.items():
-                if len(fields) >= FEWEST and fields <= known:
+                if len(fields) >= FEWEST and fields <= known and not fields <= OBJECT:
                     yield f"{path}: {name} repeats {other} of {place}: {', '.join(sorted(fields))}"
 
 

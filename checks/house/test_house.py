@@ -94,8 +94,8 @@ class House(unittest.TestCase):
         self.told("link/Cargo.toml", "gone")
 
     def test_a_crate_that_does_not_forbid_unsafe(self) -> None:
-        self.change("link/src/lib.rs", "#![forbid(unsafe_code)]\n", "")
-        self.told("link/src/lib.rs", "forbid(unsafe_code)")
+        self.change("weir/src/main.rs", "#![forbid(unsafe_code)]\n", "")
+        self.told("weir/src/main.rs", "forbid(unsafe_code)")
 
     def test_a_module_of_the_binary_that_is_no_command(self) -> None:
         self.change("weir/src/main.rs", "mod status_command;", "mod status_command;\nmod order;")
@@ -123,6 +123,12 @@ class House(unittest.TestCase):
     def test_a_type_of_the_protocol_under_another_name(self) -> None:
         self.write("lab/src/lib.rs", "//! A lab.\n#[derive(Default, Deserialize)]\n/// It.\npub struct Said {\n    revision: u64,\n    pub wrong: bool,\n    pods: u64,\n}\n")
         self.told("lab/src/lib.rs", "Said repeats Status")
+
+    def test_what_only_says_which_object_is_meant_is_no_protocol(self) -> None:
+        fields = "    kind: u8,\n    name: u8,\n    namespace: u8,\n"
+        self.write("link/src/status.rs", f"//! It.\n#[derive(Deserialize)]\npub struct Policy {{\n{fields}    wrong: u8,\n}}\n")
+        self.write("lab/src/lib.rs", f"//! A lab.\n#[derive(Deserialize)]\nstruct Key {{\n{fields}}}\n")
+        self.told()
 
     def test_a_page_that_names_what_is_not_there(self) -> None:
         self.write("docs/page.md", "See `link/src/gone.rs`, `link/src/` and `link/NAME/`.\n")
