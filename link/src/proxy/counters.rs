@@ -72,6 +72,8 @@ counters! {
     tls_allowed,
     /// TLS connections reset because of their server name.
     tls_denied,
+    /// Open tunnels ended because a new snapshot does not allow them.
+    tunnels_ended,
     /// Connections reset because their first bytes were not HTTP/1.
     not_http,
     /// Connections reset because they did not come through the datapath.

@@ -3,10 +3,14 @@
 use std::time::Instant;
 
 use weir_link::proxy::{DnsRecord, L7Flow, Outcome};
-use weir_policy::{http::NameUse, model::Protocol};
+use weir_policy::model::Protocol;
 
 use super::message::{Answer, Question};
-use crate::{context::Context, flow::FlowKey};
+use crate::{
+    context::Context,
+    flow::FlowKey,
+    permit::{Ask, Permit},
+};
 
 /// Codes that the proxy itself answers with (RFC 6895, 2.3).
 const REFUSED: u16 = 5;
@@ -14,8 +18,8 @@ const SERVER_FAILURE: u16 = 2;
 
 /// A judged query.
 pub struct Judged {
-    /// Whether it may be asked.
-    pub allowed: bool,
+    /// Where it may be asked.
+    pub permit: Option<Permit>,
     record: L7Flow,
     since: Instant,
 }
@@ -25,13 +29,12 @@ pub fn judge(context: &Context, key: &FlowKey, question: &Question) -> Judged {
     let since = Instant::now();
     let Some(policy) = context.policy.get() else {
         return Judged {
-            allowed: false,
+            permit: None,
             record: key.record(Outcome::Refused, "no policy is loaded yet"),
             since,
         };
     };
-    let name = Some(question.name.as_str());
-    let verdict = policy.judge_name(key.request_flow(), NameUse::Dns, name);
+    let (verdict, permit) = Permit::ask(&policy, key, Ask::Query(&question.name));
     if verdict.audit {
         context.counters.audited.add();
     }
@@ -41,7 +44,7 @@ pub fn judge(context: &Context, key: &FlowKey, question: &Question) -> Judged {
         context.counters.queries_denied.add();
     }
     Judged {
-        allowed: verdict.allowed,
+        permit,
         record: L7Flow {
             method: "DNS".into(),
             host: question.name.clone(),

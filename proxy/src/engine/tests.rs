@@ -9,6 +9,7 @@ mod policy;
 mod property;
 mod smuggling;
 mod tls;
+mod tunnels;
 
 use std::{
     net::SocketAddr,
@@ -112,7 +113,7 @@ impl Lab {
             names: crate::dns::learn::Teller::channel().0,
             draining,
         });
-        context.policy.set(Arc::new(Prefix("/ok")));
+        context.policy.set(1, Arc::new(Prefix("/ok")));
         let served = Arc::new(AtomicUsize::new(0));
         tokio::spawn({
             let (context, served) = (Arc::clone(&context), Arc::clone(&served));
@@ -217,6 +218,12 @@ impl Peer {
             .await
             .expect("an end");
         let error = end.expect_err("a reset");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+
+    async fn expect_reset_without_a_byte(&mut self) {
+        let read = timeout(SOON, self.0.read(&mut [0])).await.expect("an end");
+        let error = read.expect_err("a reset and no byte");
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     }
 

@@ -5,16 +5,24 @@ use std::sync::atomic::Ordering::Relaxed;
 use weir_link::proxy::{L7Flow, Outcome};
 
 use super::{After, Connection};
-use crate::engine::{
-    answer::Answer,
-    exchange::{Exchanged, Facts, Progress, RequestStop, ResponseStop, exchange},
-    finish::{Finish, tunnel},
-    peer::End,
+use crate::{
+    engine::{
+        answer::Answer,
+        exchange::{Exchanged, Facts, Progress, RequestStop, ResponseStop, exchange},
+    },
+    permit::Permit,
+    tunnel::tunnel,
+    wire::{finish::Finish, peer::End},
 };
 
 impl Connection {
     /// Forwards an allowed request and its response.
-    pub(super) async fn forward(&mut self, facts: Facts, mut record: L7Flow) -> After {
+    pub(super) async fn forward(
+        &mut self,
+        permit: Permit,
+        facts: Facts,
+        mut record: L7Flow,
+    ) -> After {
         let Some(server) = &mut self.server else {
             return After::Finish(Finish::Reset);
         };
@@ -33,10 +41,11 @@ impl Connection {
                 } else {
                     record.status = Some(end.status);
                 }
-                self.context.record(record, self.since);
                 if end.tunnel {
-                    return self.tunnel().await;
+                    self.context.record(record.clone(), self.since);
+                    return self.tunnel(permit, record).await;
                 }
+                self.context.record(record, self.since);
                 match request_stop {
                     _ if end.close => After::Finish(Finish::Mirror),
                     Some(RequestStop::ClientReset) => self.client_reset(),
@@ -132,15 +141,11 @@ impl Connection {
         self.last_answer(answer, facts.asked.head).await
     }
 
-    pub(super) async fn tunnel(&mut self) -> After {
+    /// Passes bytes on unread. `record` is what was told of the connection.
+    pub(super) async fn tunnel(&mut self, permit: Permit, record: L7Flow) -> After {
         let Some(server) = &mut self.server else {
             return After::Finish(Finish::Reset);
         };
-        let graceful = tunnel(&mut self.client, server).await;
-        After::Finish(if graceful {
-            Finish::Mirror
-        } else {
-            Finish::Reset
-        })
+        After::Finish(tunnel(&self.context, permit, record, &mut self.client, server).await)
     }
 }

@@ -124,7 +124,7 @@ async fn a_new_snapshot_decides_the_next_request_of_a_kept_connection() {
     client.send(get("/ok")).await;
     let mut server = lab.accept().await;
     server.expect(get("/ok")).await;
-    lab.context.policy.set(Arc::new(Prefix("/new")));
+    lab.context.policy.set(1, Arc::new(Prefix("/new")));
     // The request under way was judged by the old snapshot.
     server.send(OK).await;
     client.expect(OK).await;
@@ -205,7 +205,7 @@ async fn a_connection_without_a_mark_is_a_stranger() {
         names: crate::dns::learn::Teller::channel().0,
         draining,
     });
-    context.policy.set(Arc::new(Prefix("/")));
+    context.policy.set(1, Arc::new(Prefix("/")));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = Peer(
         TcpStream::connect(listener.local_addr().unwrap())
