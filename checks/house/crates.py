@@ -17,7 +17,7 @@ ARROWS = {
     "link": "abi policy",
     "proxy": "abi gate link policy",
     "cluster": "policy",
-    "observe": "abi gate policy",
+    "observe": "abi gate link policy",
     "agent": "abi cluster gate link observe policy redirector",
     "lab": "cluster link",
     "ui": "gate observe",

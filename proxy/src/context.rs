@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::sync::watch;
-use weir_link::proxy::{Counters, L7Flow};
+use weir_link::proxy::{Counters, L7Record};
 use weir_policy::http::Judge;
 
 use crate::{datapath::Datapath, dns::learn::Teller, flow::FlowSender};
@@ -59,7 +59,7 @@ pub struct Context {
 
 impl Context {
     /// Queues a flow record, or counts that it was dropped.
-    pub fn record(&self, flow: L7Flow, since: Instant) {
+    pub fn record(&self, flow: L7Record, since: Instant) {
         if !self.flows.send(flow, since) {
             self.counters.flows_dropped.add();
         }

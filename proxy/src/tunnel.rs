@@ -3,7 +3,7 @@
 
 use std::{pin::pin, time::Instant};
 
-use weir_link::proxy::{L7Flow, Outcome};
+use weir_link::proxy::{L7Record, Outcome};
 
 use crate::{
     context::{Context, Policy},
@@ -19,7 +19,7 @@ use crate::{
 pub async fn tunnel(
     context: &Context,
     mut permit: Permit,
-    record: L7Flow,
+    record: L7Record,
     client: &mut Peer,
     server: &mut Peer,
 ) -> Finish {
@@ -47,7 +47,7 @@ pub async fn tunnel(
 }
 
 /// Judges by a new policy. Tells what is denied now, and what only audit mode lets go on.
-fn again(context: &Context, permit: Permit, policy: &Policy, record: &L7Flow) -> Option<Permit> {
+fn again(context: &Context, permit: Permit, policy: &Policy, record: &L7Record) -> Option<Permit> {
     let (since, audited) = (permit.revision(), permit.is_audited());
     let (verdict, renewed) = permit.renew(policy);
     let outcome = Outcome::of(verdict.allowed, verdict.audit);
@@ -56,9 +56,8 @@ fn again(context: &Context, permit: Permit, policy: &Policy, record: &L7Flow) ->
         Outcome::Audited if !audited => context.counters.audited.add(),
         _ => return renewed,
     }
-    let record = L7Flow {
+    let record = L7Record {
         verdict: outcome,
-        status: None,
         policies: verdict.policies,
         reason: format!(
             "{}; the connection was open, allowed by revision {since}",
@@ -66,7 +65,7 @@ fn again(context: &Context, permit: Permit, policy: &Policy, record: &L7Flow) ->
         ),
         ..record.clone()
     };
-    context.record(record, Instant::now());
+    context.record(record.answered(None), Instant::now());
     renewed
 }
 

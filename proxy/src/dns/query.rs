@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use weir_link::proxy::{DnsRecord, L7Flow, Outcome};
+use weir_link::proxy::{Application, DnsRecord, L7Record, Outcome};
 use weir_policy::model::Protocol;
 
 use super::message::{Answer, Question};
@@ -20,7 +20,7 @@ const SERVER_FAILURE: u16 = 2;
 pub struct Judged {
     /// Where it may be asked.
     pub permit: Option<Permit>,
-    record: L7Flow,
+    record: L7Record,
     since: Instant,
 }
 
@@ -45,15 +45,14 @@ pub fn judge(context: &Context, key: &FlowKey, question: &Question) -> Judged {
     }
     Judged {
         permit,
-        record: L7Flow {
-            method: "DNS".into(),
-            host: question.name.clone(),
-            policies: verdict.policies,
-            dns: Some(Box::new(DnsRecord {
+        record: L7Record {
+            application: Application::Dns(Box::new(DnsRecord {
+                name: question.name.clone(),
                 tcp: key.protocol == Protocol::Tcp,
                 query_types: question.types(),
                 ..DnsRecord::default()
             })),
+            policies: verdict.policies,
             ..key.record(Outcome::of(verdict.allowed, verdict.audit), verdict.reason)
         },
         since,
@@ -80,7 +79,7 @@ impl Judged {
     }
 
     fn end(mut self, context: &Context, code: Option<u16>, answer: Answer) {
-        if let Some(dns) = &mut self.record.dns {
+        if let Application::Dns(dns) = &mut self.record.application {
             dns.code = code;
             dns.ttl = answer
                 .addresses

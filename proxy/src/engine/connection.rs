@@ -6,7 +6,7 @@ mod tls;
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use tokio::{net::TcpStream, time};
-use weir_link::proxy::{L7Flow, Outcome};
+use weir_link::proxy::{Application, HttpRecord, HttpVersion, L7Record, Outcome};
 use weir_policy::http::Speaks;
 
 use super::{
@@ -223,13 +223,16 @@ impl Connection {
         if !verdict.noted.is_empty() {
             reason = format!("{reason}; missing or wrong: {}", verdict.noted.join(", "));
         }
-        let record = L7Flow {
-            method: head.method.to_owned(),
-            path: head.path.as_deref().unwrap_or_default().to_owned(),
-            host: head.host.or(head.authority).unwrap_or_default().to_owned(),
+        let record = L7Record {
+            application: Application::Http(HttpRecord {
+                method: head.method.to_owned(),
+                path: head.path.as_deref().unwrap_or_default().to_owned(),
+                host: head.host.or(head.authority).unwrap_or_default().to_owned(),
+                version: HttpVersion::minor(head.minor_version),
+                headers: self.context.flows.wanted(&head.fields),
+                status: None,
+            }),
             policies: verdict.policies,
-            minor_version: head.minor_version,
-            headers: self.context.flows.wanted(&head.fields),
             ..self.key.record(outcome, reason)
         };
         let facts = Facts {
@@ -255,8 +258,8 @@ impl Connection {
         if let Some(refusal) = refusal {
             self.context.counters.refuse(refusal);
             let answer = Answer::Refused(refusal);
-            let status = Some(answer.status());
-            self.context.record(L7Flow { status, ..record }, self.since);
+            let record = record.answered(Some(answer.status()));
+            self.context.record(record, self.since);
             return self.last_answer(answer, facts.asked.head).await;
         }
         let Some(permit) = permit else {
@@ -292,8 +295,8 @@ impl Connection {
     }
 
     /// Answers a request ourselves; the connection goes on unless the client wants it closed.
-    async fn answer(&mut self, answer: Answer, facts: Facts, mut record: L7Flow) -> After {
-        record.status = Some(answer.status());
+    async fn answer(&mut self, answer: Answer, facts: Facts, record: L7Record) -> After {
+        let record = record.answered(Some(answer.status()));
         self.context.record(record, self.since);
         // A client that waits for 100 Continue may or may not send the body now: what follows
         // could be body or request, so nothing that follows is looked at.
@@ -336,7 +339,7 @@ impl Connection {
 
     /// What lets bytes pass unread, and the record of it: where only policies in audit mode ask for
     /// anything else, or none does.
-    fn unread(&self, reason: &str) -> Option<(Permit, L7Flow)> {
+    fn unread(&self, reason: &str) -> Option<(Permit, L7Record)> {
         let policy = self.context.policy.get()?;
         let (verdict, permit) = Permit::ask(&policy, &self.key, Ask::Unread);
         let permit = permit?;
@@ -353,8 +356,8 @@ impl Connection {
         }
         self.context.counters.refuse(refusal);
         let answer = Answer::Refused(refusal);
-        let mut record = self.key.record(Outcome::Refused, refusal.reason());
-        record.status = Some(answer.status());
+        let record = self.key.record(Outcome::Refused, refusal.reason());
+        let record = record.answered(Some(answer.status()));
         self.context.record(record, self.since);
         self.last_answer(answer, false).await
     }

@@ -26,7 +26,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::timeout,
 };
-use weir_link::proxy::{Counters, L7Flow};
+use weir_link::proxy::{Application, Counters, HttpRecord, L7Record};
 use weir_policy::{
     http::{Asked, Judge, NameUse, Request, RequestFlow, RequestVerdict, Speaks},
     model::Direction,
@@ -77,7 +77,7 @@ struct Lab {
     proxy: SocketAddr,
     server: TcpListener,
     context: Arc<Context>,
-    flows: mpsc::Receiver<L7Flow>,
+    flows: mpsc::Receiver<L7Record>,
     drain: watch::Sender<bool>,
     /// Connections that the proxy serves or served.
     served: Arc<AtomicUsize>,
@@ -155,7 +155,12 @@ impl Lab {
         )
     }
 
-    async fn flow(&mut self) -> L7Flow {
+    /// The next record, which is of an HTTP request.
+    async fn request(&mut self) -> HttpRecord {
+        http(&self.flow().await).clone()
+    }
+
+    async fn flow(&mut self) -> L7Record {
         timeout(SOON, self.flows.recv())
             .await
             .expect("a flow record")
@@ -236,6 +241,13 @@ impl Peer {
         socket2::SockRef::from(&self.0)
             .set_linger(Some(Duration::ZERO))
             .unwrap();
+    }
+}
+
+fn http(record: &L7Record) -> &HttpRecord {
+    match &record.application {
+        Application::Http(http) => http,
+        other => panic!("{other:?}"),
     }
 }
 

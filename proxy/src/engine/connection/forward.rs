@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use weir_link::proxy::{L7Flow, Outcome};
+use weir_link::proxy::{L7Record, Outcome};
 
 use super::{After, Connection};
 use crate::{
@@ -21,7 +21,7 @@ impl Connection {
         &mut self,
         permit: Permit,
         facts: Facts,
-        mut record: L7Flow,
+        mut record: L7Record,
     ) -> After {
         let Some(server) = &mut self.server else {
             return After::Finish(Finish::Reset);
@@ -39,7 +39,7 @@ impl Connection {
                     record.verdict = Outcome::Error;
                     record.reason = "client closed the connection before the answer".to_owned();
                 } else {
-                    record.status = Some(end.status);
+                    record = record.answered(Some(end.status));
                 }
                 if end.tunnel {
                     self.context.record(record.clone(), self.since);
@@ -91,7 +91,7 @@ impl Connection {
         reset: bool,
         facts: &Facts,
         progress: &Progress,
-        mut record: L7Flow,
+        mut record: L7Record,
     ) -> After {
         record.verdict = Outcome::Error;
         match stop {
@@ -127,7 +127,7 @@ impl Connection {
         answer: Answer,
         facts: &Facts,
         progress: &Progress,
-        mut record: L7Flow,
+        record: L7Record,
     ) -> After {
         if let Some(server) = self.server.take() {
             server.reset();
@@ -136,13 +136,13 @@ impl Connection {
             self.context.record(record, self.since);
             return After::Finish(Finish::Reset);
         }
-        record.status = Some(answer.status());
+        let record = record.answered(Some(answer.status()));
         self.context.record(record, self.since);
         self.last_answer(answer, facts.asked.head).await
     }
 
     /// Passes bytes on unread. `record` is what was told of the connection.
-    pub(super) async fn tunnel(&mut self, permit: Permit, record: L7Flow) -> After {
+    pub(super) async fn tunnel(&mut self, permit: Permit, record: L7Record) -> After {
         let Some(server) = &mut self.server else {
             return After::Finish(Finish::Reset);
         };

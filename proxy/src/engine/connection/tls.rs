@@ -1,7 +1,7 @@
 //! TLS connections: judged by the server name of their first message, then passed on unread.
 
 use tokio::time;
-use weir_link::proxy::{L7Flow, Outcome};
+use weir_link::proxy::{Application, L7Record, Outcome};
 
 use super::{After, Connection};
 use crate::{
@@ -44,9 +44,10 @@ impl Connection {
             return After::Finish(Finish::Reset);
         };
         let (verdict, permit) = Permit::ask(&policy, &self.key, Ask::Tls(name.as_deref()));
-        let record = L7Flow {
-            method: "TLS".into(),
-            host: name.unwrap_or_default(),
+        let record = L7Record {
+            application: Application::Tls {
+                name: name.unwrap_or_default(),
+            },
             policies: verdict.policies,
             ..self
                 .key
@@ -78,7 +79,7 @@ impl Connection {
     }
 
     /// Passes everything on, unread, from the first byte held.
-    pub(super) async fn plain(&mut self, permit: Permit, record: L7Flow) -> After {
+    pub(super) async fn plain(&mut self, permit: Permit, record: L7Record) -> After {
         if let Err(fault) = self.connect(&permit).await {
             self.context.record(record.failed(&fault), self.since);
             return After::Finish(Finish::Reset);

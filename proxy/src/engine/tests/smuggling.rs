@@ -219,7 +219,7 @@ async fn refusals_that_depend_on_rules_say_why_and_count() {
         );
         let flow = lab.flow().await;
         assert_eq!(
-            (flow.verdict, flow.status),
+            (flow.verdict, flow.status()),
             (weir_link::proxy::Outcome::Refused, Some(400))
         );
         let mut sum = weir_link::proxy::CountersSnapshot::default();
@@ -300,7 +300,7 @@ async fn a_server_that_does_not_ask_for_the_body_never_gets_it() {
     server.expect_reset().await;
     let flow = lab.flow().await;
     assert_eq!(
-        (flow.status, flow.reason.as_str()),
+        (flow.status(), flow.reason.as_str()),
         (Some(417), "no 100 from the server")
     );
 }

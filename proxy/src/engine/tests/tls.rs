@@ -66,10 +66,8 @@ async fn messages_of_real_clients_old_and_new_pass_by_their_name() {
             .unwrap();
         assert_eq!(first[..2], [0x16, 3], "{version}");
         let flow = lab.flow().await;
-        assert_eq!(
-            (flow.method.as_str(), flow.host.as_str()),
-            ("TLS", "A.example")
-        );
+        let name = "A.example".to_owned();
+        assert_eq!(flow.application, Application::Tls { name });
         assert_eq!(
             flow.verdict,
             weir_link::proxy::Outcome::Allowed,

@@ -111,7 +111,7 @@ async fn a_snapshot_that_denies_them_ends_tunnels_with_a_record() {
         client.expect_reset().await;
         server.expect_reset().await;
         let flow = lab.flow().await;
-        assert_eq!((flow.verdict, flow.status), (Outcome::Denied, None));
+        assert_eq!((flow.verdict, flow.status()), (Outcome::Denied, None));
         let end = "; the connection was open, allowed by revision 1";
         assert!(flow.reason.ends_with(end), "{}", flow.reason);
         assert_eq!(lab.context.counters.tunnels_ended.get(), 1);
