@@ -1,8 +1,5 @@
 //! What the agent's metrics say of it.
 
-use std::collections::BTreeMap;
-
-use weir_link::proxy::{CountersSnapshot, Refusal};
 use weir_observe::metrics::agent::{AgentFacts, ProxyFacts};
 use weir_policy::model::Direction;
 use weir_redirector::Counters;
@@ -61,62 +58,13 @@ impl Agent {
             tracked: tracked.flows,
             time_wait: self.time_wait(),
             packets: counters.map_or_else(Vec::new, |counters| counters.named().collect()),
-            proxy: self
-                .proxies
-                .revision()
-                .map(|revision| proxy(revision, self.proxies.counters.as_ref())),
+            proxy: self.proxies.revision().map(|revision| ProxyFacts {
+                revision,
+                counters: self.proxies.counters.clone(),
+            }),
             records: self.observing.ring.fill().held,
             names_refused: self.names.refused(),
             checked: (checked.checked, checked.mismatches),
         }
     }
-}
-
-fn proxy(revision: u64, counters: Option<&CountersSnapshot>) -> ProxyFacts {
-    let Some(c) = counters else {
-        return ProxyFacts {
-            revision,
-            ..ProxyFacts::default()
-        };
-    };
-    ProxyFacts {
-        revision,
-        open: c.connections_open,
-        connections: c.connections_total,
-        refused: vec![
-            ("not HTTP", c.not_http),
-            ("stranger", c.strangers),
-            ("no policy", c.no_policy),
-        ],
-        resets: vec![("client", c.client_resets), ("server", c.upstream_resets)],
-        upstream_failures: c.upstream_failures,
-        parse_errors: parse_errors(c),
-        response_faults: c.response_faults,
-        judged: vec![
-            ("http", "allowed", c.requests_allowed),
-            ("http", "denied", c.requests_denied),
-            ("dns", "allowed", c.queries_allowed),
-            ("dns", "denied", c.queries_denied),
-            ("tls", "allowed", c.tls_allowed),
-            ("tls", "denied", c.tls_denied),
-            ("all", "audited", c.audited),
-        ],
-        records_dropped: c.flows_dropped,
-        queries_dropped: vec![
-            ("malformed", c.queries_malformed),
-            ("too many", c.queries_dropped),
-        ],
-        names_late: c.names_late,
-        port_fallbacks: c.port_fallbacks,
-        accept_errors: c.accept_errors,
-    }
-}
-
-/// Those that never occurred, too: a rate needs a count to begin with.
-fn parse_errors(counters: &CountersSnapshot) -> BTreeMap<String, u64> {
-    let counted = |reason: &str| counters.requests_refused.get(reason).copied();
-    let reasons = Refusal::ALL.iter().map(|refusal| refusal.reason());
-    reasons
-        .map(|reason| (reason.to_owned(), counted(reason).unwrap_or(0)))
-        .collect()
 }

@@ -10,10 +10,7 @@ use weir_link::proxy::{
 use weir_observe::Intake;
 use weir_policy::l7::L7Table;
 
-use crate::{
-    change::{self, Kernel},
-    flows,
-};
+use crate::change::{self, Kernel};
 use choice::{Candidate, Choice, choose};
 
 /// How long a change waits for the proxy. Past it the kernel is switched all the same: a proxy
@@ -132,10 +129,7 @@ impl Proxies {
                 }
                 self.choose(kernel);
             }
-            EventKind::Flows(flows) => {
-                let requests = flows.into_iter().map(flows::request);
-                self.intake.requests(requests.collect());
-            }
+            EventKind::Flows(records) => self.intake.requests(records),
             EventKind::Counters(counters) => {
                 if self.active.is_some_and(|(id, _)| id == event.proxy) {
                     self.counters = Some(*counters);

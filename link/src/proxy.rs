@@ -29,6 +29,6 @@ pub mod trust;
 pub use agent::{AgentEnd, Event, EventKind, ProxyId};
 pub use counters::{Counters, CountersSnapshot};
 pub use message::{Hello, Learned, ListenerInfo, PROTOCOL};
-pub use record::{DnsRecord, L7Flow, Outcome, Recorded};
+pub use record::{Application, DnsRecord, HttpRecord, HttpVersion, L7Record, Outcome, Recorded};
 pub use refusal::Refusal;
 pub use trust::{Trusted, USER};

@@ -10,6 +10,7 @@ mod first;
 mod flows;
 pub mod http;
 mod labels;
+mod proxy;
 mod registry;
 #[cfg(test)]
 mod tests;
@@ -22,11 +23,11 @@ use std::{
 
 use prometheus::{Registry, TextEncoder};
 use weir_abi::event::Event;
+use weir_link::proxy::L7Record;
 
 use crate::{
     api::flow::{Flow, LostEventSource},
     names::Names,
-    record::Request,
 };
 use agent::AgentMetrics;
 use first::FirstLooks;
@@ -92,13 +93,13 @@ impl Metrics {
     }
 
     /// The proxy has judged a request.
-    pub fn request(&self, request: &Request, names: &Names) {
+    pub fn request(&self, request: &L7Record, names: &Names) {
         self.flows().request(request, names);
     }
 
     /// Requests that passed and count alike, each with its latency in ns: the same as
     /// [`request`](Self::request) for each, and [`flow`](Self::flow) for its records.
-    pub fn passed(&self, request: &Request, latencies: &[u64], names: &Names) {
+    pub fn passed(&self, request: &L7Record, latencies: &[u64], names: &Names) {
         self.flows().passed(request, latencies, names);
     }
 

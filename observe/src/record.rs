@@ -22,7 +22,7 @@ use crate::{
 
 pub use failure::{drop_reason, failure};
 pub use later::{Later, dialled, uuid};
-pub use request::{Application, Query, Request, RequestVerdict, requests};
+pub use request::requests;
 pub use summary::summary;
 
 /// Kinds of events, as the API numbers them.

@@ -19,6 +19,7 @@ use std::{
 
 use nix::time::{ClockId, clock_gettime};
 use weir_abi::event::Event;
+use weir_link::proxy::L7Record;
 
 use crate::{
     api::flow::{Flow, LostEventSource},
@@ -26,7 +27,7 @@ use crate::{
     log::FlowLog,
     metrics::Metrics,
     names::Names,
-    record::{self, Later, Request},
+    record::{self, Later},
     redact::Redaction,
     ring::{Item, Ring, lost},
     why::Reasoner,
@@ -54,7 +55,7 @@ pub struct Recorder {
     again: Again,
     dialled: Dialled,
     /// Requests whose connection the kernel may not have told of yet.
-    held: VecDeque<(Instant, Vec<Request>)>,
+    held: VecDeque<(Instant, Vec<L7Record>)>,
     /// Two halves of what tells records of this run from all others.
     run: u64,
     made: u64,
@@ -172,12 +173,12 @@ impl Recorder {
 
     /// Records the requests that were held for so long.
     fn settle(&mut self, age: Duration, names: &Arc<Names>) {
-        let due = |(since, _): &mut (Instant, Vec<Request>)| since.elapsed() >= age;
+        let due = |(since, _): &mut (Instant, Vec<L7Record>)| since.elapsed() >= age;
         while let Some((_, requests)) = self.held.pop_front_if(due) {
             let count = requests.len() as u64;
             // Where all is logged the records are needed at once.
             let all = self.log.as_ref().is_some_and(FlowLog::logs_all);
-            let later = |request: &Request| !all && Later::fits(request);
+            let later = |request: &L7Record| !all && Later::fits(request);
             let passed = requests.iter().filter(|request| later(request));
             passed::count(passed, names, &self.metrics);
             for request in requests {
@@ -190,7 +191,7 @@ impl Recorder {
         }
     }
 
-    fn put_off(&mut self, request: Request, names: &Arc<Names>) {
+    fn put_off(&mut self, request: L7Record, names: &Arc<Names>) {
         let service = self.dialled.of_request(&request).cloned();
         let first = (self.run, self.made + 1);
         let (names, redaction) = (Arc::clone(names), Arc::clone(&self.redaction));
@@ -201,7 +202,7 @@ impl Recorder {
         }
     }
 
-    fn request(&mut self, request: &Request, names: &Names) {
+    fn request(&mut self, request: &L7Record, names: &Names) {
         self.metrics.request(request, names);
         let mut flows = record::requests(request, names, &self.redaction);
         record::dialled(&mut flows, self.dialled.of_request(request));

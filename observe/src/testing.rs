@@ -8,6 +8,7 @@ use weir_abi::{
     policy::{direction, verdict},
     protocol,
 };
+use weir_link::proxy::{Application, HttpRecord, HttpVersion, L7Record, Outcome};
 use weir_policy::{
     compile::{Compiler, Local},
     model::{Namespace, Node, Pod, Service, ServicePort, World},
@@ -154,24 +155,24 @@ spec:
 ";
 
 /// A request of sleep to httpbin that passed.
-pub fn passed(status: Option<u16>) -> crate::record::Request {
-    crate::record::Request {
-        time: std::time::UNIX_EPOCH + std::time::Duration::from_secs(10),
+pub fn passed(status: Option<u16>) -> L7Record {
+    L7Record {
+        time_us: 10_000_000,
         endpoint: Some(INDEX),
         direction: weir_policy::model::Direction::Ingress,
         client: format!("{SLEEP}:40000").parse().expect("an address"),
         server: format!("{HTTPBIN}:80").parse().expect("an address"),
-        application: crate::record::Application::Http {
+        application: Application::Http(HttpRecord {
             method: "GET".into(),
             path: "/headers".into(),
             host: "httpbin:8000".into(),
-            version: "HTTP/1.1".into(),
+            version: HttpVersion::Http11,
             headers: Vec::new(),
             status,
-        },
-        verdict: crate::record::RequestVerdict::Allowed,
+        }),
+        verdict: Outcome::Allowed,
         policies: vec!["CiliumNetworkPolicy/default/web".into()],
         reason: "allowed".into(),
-        latency_ns: 2_500_000,
+        latency_us: 2_500,
     }
 }

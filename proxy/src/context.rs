@@ -1,12 +1,12 @@
 //! What every connection of a worker shares.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
-use weir_link::proxy::{Counters, L7Flow};
+use weir_link::proxy::{Counters, L7Record};
 use weir_policy::http::Judge;
 
 use crate::{datapath::Datapath, dns::learn::Teller, flow::FlowSender};
@@ -59,7 +59,7 @@ pub struct Context {
 
 impl Context {
     /// Queues a flow record, or counts that it was dropped.
-    pub fn record(&self, flow: L7Flow, since: Instant) {
+    pub fn record(&self, flow: L7Record, since: Instant) {
         if !self.flows.send(flow, since) {
             self.counters.flows_dropped.add();
         }
@@ -71,30 +71,41 @@ impl Context {
     }
 }
 
+/// What a snapshot decides by.
+#[derive(Clone)]
+pub struct Policy {
+    /// The snapshot's revision. It may start again with a new agent.
+    pub revision: u64,
+    /// Decides.
+    pub judge: Arc<dyn Judge>,
+}
+
 /// The policy that a worker's next request is judged by; empty until the first snapshot.
-#[derive(Default)]
-pub struct PolicyCell(Mutex<Option<Arc<dyn Judge>>>);
+#[derive(Debug, Default)]
+pub struct PolicyCell(watch::Sender<Option<Policy>>);
 
 impl PolicyCell {
     /// The policy in force now. Take it once for a request.
-    pub fn get(&self) -> Option<Arc<dyn Judge>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub fn get(&self) -> Option<Policy> {
+        self.0.borrow().clone()
     }
 
-    /// Puts a policy in force for every request from now on.
-    pub fn set(&self, judge: Arc<dyn Judge>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(judge);
+    /// Puts a policy in force for every request from now on, and wakes who follows.
+    pub fn set(&self, revision: u64, judge: Arc<dyn Judge>) {
+        self.0.send_replace(Some(Policy { revision, judge }));
+    }
+
+    /// Follows the policies from the next one on.
+    pub fn follow(&self) -> watch::Receiver<Option<Policy>> {
+        self.0.subscribe()
     }
 }
 
-impl std::fmt::Debug for PolicyCell {
+impl std::fmt::Debug for Policy {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
-            .debug_struct("PolicyCell")
-            .field("loaded", &self.get().is_some())
-            .finish()
+            .debug_struct("Policy")
+            .field("revision", &self.revision)
+            .finish_non_exhaustive()
     }
 }

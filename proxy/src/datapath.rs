@@ -16,7 +16,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use weir_abi::mark;
 use weir_policy::model::Direction;
 
-use crate::{flow::FlowKey, sys};
+use crate::{flow::FlowKey, permit::Permit, sys};
 
 /// The way of connections.
 #[derive(Debug, Clone, Copy)]
@@ -120,12 +120,16 @@ impl Datapath {
         }
     }
 
-    /// Connects to a flow's server.
+    /// Connects to the server of a flow that a verdict allowed.
     ///
     /// # Errors
     /// [`ConnectFault`]; nothing was sent.
-    pub async fn connect(&self, key: &FlowKey, limit: Duration) -> Result<Connected, ConnectFault> {
-        match tokio::time::timeout(limit, self.connect_untimed(key)).await {
+    pub async fn connect(
+        &self,
+        permit: &Permit,
+        limit: Duration,
+    ) -> Result<Connected, ConnectFault> {
+        match tokio::time::timeout(limit, self.connect_untimed(permit.key())).await {
             Ok(result) => Ok(result?),
             Err(_) => Err(ConnectFault::Timeout),
         }
@@ -210,11 +214,27 @@ pub fn tune(socket: SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_keepalive(&keepalive)
 }
 
-/// A UDP socket with an address that need not be ours, in the name of one end of a flow.
+/// A UDP socket to the server of a flow that a verdict allowed, in the client's name.
 ///
 /// # Errors
 /// Whatever the socket calls say.
-pub fn open_udp(address: SocketAddr, mark: u32) -> io::Result<Socket> {
+pub fn udp_to_server(permit: &Permit) -> io::Result<Socket> {
+    let key = permit.key();
+    let socket = open_udp(SocketAddr::new(key.client.ip(), 0), mark::flip(key.mark))?;
+    socket.connect(&key.server.into())?;
+    Ok(socket)
+}
+
+/// A UDP socket for answers to the client of a flow, from the address that it asked.
+///
+/// # Errors
+/// Whatever the socket calls say.
+pub fn udp_to_client(key: &FlowKey) -> io::Result<Socket> {
+    open_udp(key.server, key.mark)
+}
+
+/// A UDP socket with an address that need not be ours, in the name of one end of a flow.
+fn open_udp(address: SocketAddr, mark: u32) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::DGRAM.nonblocking().cloexec(),

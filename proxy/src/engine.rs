@@ -16,10 +16,7 @@
 mod answer;
 mod connection;
 mod exchange;
-mod finish;
-mod peer;
 mod sniff;
-mod splice;
 
 #[cfg(test)]
 mod tests;

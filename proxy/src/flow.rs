@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::sync::{mpsc, watch};
-use weir_link::proxy::{L7Flow, Outcome, Recorded};
+use weir_link::proxy::{Application, L7Record, Outcome, Recorded};
 use weir_policy::{
     http::RequestFlow,
     model::{Direction, Protocol},
@@ -46,24 +46,18 @@ impl FlowKey {
     }
 
     /// A record of this flow with nothing said about a request yet.
-    pub fn record(&self, verdict: Outcome, reason: impl Into<String>) -> L7Flow {
-        L7Flow {
+    pub fn record(&self, verdict: Outcome, reason: impl Into<String>) -> L7Record {
+        L7Record {
             time_us: 0,
             endpoint: Some(self.endpoint),
             direction: self.direction,
             client: self.client,
             server: self.server,
-            method: String::new(),
-            path: String::new(),
-            host: String::new(),
-            status: None,
+            application: Application::Other { status: None },
             verdict,
             policies: Vec::new(),
             reason: reason.into(),
             latency_us: 0,
-            minor_version: 1,
-            headers: Vec::new(),
-            dns: None,
         }
     }
 }
@@ -71,7 +65,7 @@ impl FlowKey {
 /// Where records go. Sending never waits: a full queue drops the record.
 #[derive(Debug, Clone)]
 pub struct FlowSender {
-    queue: mpsc::Sender<L7Flow>,
+    queue: mpsc::Sender<L7Record>,
     recorded: watch::Receiver<Recorded>,
 }
 
@@ -86,7 +80,7 @@ const SECRET: [&str; 5] = [
 
 impl FlowSender {
     /// A queue of at most `capacity` records, and where to say what they tell.
-    pub fn channel(capacity: usize) -> (Self, mpsc::Receiver<L7Flow>, watch::Sender<Recorded>) {
+    pub fn channel(capacity: usize) -> (Self, mpsc::Receiver<L7Record>, watch::Sender<Recorded>) {
         let (queue, receiver) = mpsc::channel(capacity);
         let (wanted, recorded) = watch::channel(Recorded::default());
         (Self { queue, recorded }, receiver, wanted)
@@ -116,7 +110,7 @@ impl FlowSender {
 
     /// Stamps and queues a record, where records are wanted; `false` if it was dropped.
     #[must_use]
-    pub fn send(&self, mut flow: L7Flow, since: Instant) -> bool {
+    pub fn send(&self, mut flow: L7Record, since: Instant) -> bool {
         if !self.recorded.borrow().requests {
             return true;
         }

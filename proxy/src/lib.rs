@@ -4,13 +4,14 @@
 //!  agent ──snapshot──▶ link ──▶ PolicyCell of each worker
 //!    ▲                  ▲              │
 //!    └─ flows, counters ┘              ▼
-//!  client ──▶ listener ──▶ engine: head ─▶ judge ─▶ exchange ──▶ server
+//!  client ──▶ listener ──▶ engine: head ─▶ permit ─▶ exchange ─▶ tunnel ──▶ server
 //! ```
 //!
 //! This crate owns what happens to a connection that the kernel programs redirect: it parses
 //! strictly ([`http1`]), asks policy once for a request ([`judge`]), and forwards or answers
-//! ([`engine`]). It refuses whatever two parsers could read differently, and it never fails open:
-//! without a policy, with an unknown flow or after any error nothing is forwarded.
+//! ([`engine`]). Nothing connects to a server without the proof of a verdict ([`permit`]). It refuses
+//! whatever two parsers could read differently, and it never fails open: without a policy, with an
+//! unknown flow or after any error nothing is forwarded.
 //!
 //! A request is looked up by its flow: the endpoint comes from the socket's mark, the direction
 //! from the private network namespace, the server from the socket's local address ([`datapath`]).
@@ -30,7 +31,6 @@
     )
 )]
 
-pub mod buffer;
 pub mod context;
 pub mod datapath;
 pub mod dns;
@@ -39,8 +39,11 @@ pub mod flow;
 pub mod http1;
 pub mod judge;
 pub mod link;
+pub mod permit;
 pub mod privileges;
 pub mod process;
 mod sys;
 pub mod tls;
+mod tunnel;
+mod wire;
 pub mod worker;

@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use weir_link::proxy::{
-    Counters, CountersSnapshot, Hello, L7Flow, Learned, Recorded,
+    Counters, CountersSnapshot, Hello, L7Record, Learned, Recorded,
     frame::{self, LinkError},
     message::{ToAgent, ToProxy},
 };
@@ -58,7 +58,7 @@ pub struct ProxyEnd {
     /// The generation that each worker uses.
     pub applied: Vec<watch::Receiver<u64>>,
     /// Flow records to send.
-    pub flows: mpsc::Receiver<L7Flow>,
+    pub flows: mpsc::Receiver<L7Record>,
     /// What they tell.
     pub recorded: watch::Sender<Recorded>,
     /// What names resolve to, to tell the agent.
@@ -178,7 +178,7 @@ async fn receive(
 async fn report(
     mut to: OwnedWriteHalf,
     mut acks: mpsc::Receiver<u64>,
-    flows: &mut mpsc::Receiver<L7Flow>,
+    flows: &mut mpsc::Receiver<L7Record>,
     learned: &mut mpsc::Receiver<Learned>,
     counters: &[Arc<Counters>],
     mut leaving: watch::Receiver<bool>,

@@ -17,7 +17,7 @@ use tokio::{
     time,
 };
 use weir_link::proxy::Counters;
-use weir_policy::{http::Judge, model::Direction};
+use weir_policy::model::Direction;
 
 use crate::{
     context::{Context, Limits, PolicyCell},
@@ -267,17 +267,17 @@ async fn run(spec: WorkerSpec, sockets: Sockets, applied: watch::Sender<u64>) ->
             }
         });
     }
-    let permits = Arc::new(Semaphore::new(spec.limits.connections));
+    let slots = Arc::new(Semaphore::new(spec.limits.connections));
     tokio::join!(
-        accept(&v4, Arc::clone(&context), Arc::clone(&permits)),
-        accept(&v6, Arc::clone(&context), Arc::clone(&permits)),
+        accept(&v4, Arc::clone(&context), Arc::clone(&slots)),
+        accept(&v6, Arc::clone(&context), Arc::clone(&slots)),
     );
     // The agent may hold duplicates: closing ours alone would leave them listening.
     for listener in [v4, v6] {
         sys::shutdown_read(&listener)?;
     }
     let all = u32::try_from(spec.limits.connections).unwrap_or(u32::MAX);
-    if time::timeout(spec.limits.drain, permits.acquire_many(all))
+    if time::timeout(spec.limits.drain, slots.acquire_many(all))
         .await
         .is_err()
     {
@@ -291,7 +291,7 @@ async fn run(spec: WorkerSpec, sockets: Sockets, applied: watch::Sender<u64>) ->
 }
 
 /// Puts each snapshot in force. Judging is synchronous in this thread: once this task has run, no
-/// older snapshot is in use.
+/// older snapshot is in use; tunnels look at this one before they move a byte.
 async fn follow(
     mut snapshots: watch::Receiver<Option<Published>>,
     context: Arc<Context>,
@@ -301,8 +301,7 @@ async fn follow(
     while snapshots.changed().await.is_ok() {
         let published = snapshots.borrow_and_update().clone();
         if let Some(Published { generation, table }) = published {
-            let judge: Arc<dyn Judge> = table;
-            context.policy.set(judge);
+            context.policy.set(table.revision(), table);
             applied.send_replace(generation);
         }
     }
@@ -319,18 +318,14 @@ async fn told(draining: &mut watch::Receiver<bool>) {
 }
 
 /// Accepts until the proxy is told to stop, and then whatever is queued already.
-async fn accept(
-    listener: &tokio::net::TcpListener,
-    context: Arc<Context>,
-    permits: Arc<Semaphore>,
-) {
+async fn accept(listener: &tokio::net::TcpListener, context: Arc<Context>, slots: Arc<Semaphore>) {
     let mut draining = context.draining.clone();
     loop {
         let next = async {
-            let permit = Arc::clone(&permits).acquire_owned().await;
-            (permit, listener.accept().await)
+            let slot = Arc::clone(&slots).acquire_owned().await;
+            (slot, listener.accept().await)
         };
-        let (permit, accepted) = tokio::select! {
+        let (slot, accepted) = tokio::select! {
             biased;
             next = next => next,
             () = told(&mut draining) => return,
@@ -340,7 +335,7 @@ async fn accept(
                 let context = Arc::clone(&context);
                 tokio::spawn(async move {
                     engine::serve(context, stream, client).await;
-                    drop(permit);
+                    drop(slot);
                 });
             }
             Err(error) => {

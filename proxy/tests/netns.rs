@@ -25,7 +25,7 @@ use nix::{
 use socket2::{Domain, Socket, Type};
 use weir_link::{
     Instance,
-    proxy::{AgentEnd, EventKind, L7Flow, Outcome, Trusted},
+    proxy::{AgentEnd, EventKind, L7Record, Outcome, Trusted},
 };
 use weir_policy::{l7::L7Table, model::Direction};
 use weir_proxy::{
@@ -170,7 +170,7 @@ async fn until<T>(
         .unwrap_or_else(|_| panic!("no {what}"))
 }
 
-async fn flow(agent: &mut AgentEnd) -> L7Flow {
+async fn flow(agent: &mut AgentEnd) -> L7Record {
     until(agent, "flow", |kind| match kind {
         EventKind::Flows(mut flows) => flows.pop(),
         _ => None,
@@ -303,7 +303,7 @@ async fn test() {
             (flow.client, flow.server),
             (from.parse().unwrap(), to.parse().unwrap())
         );
-        assert_eq!(flow.status, Some(200));
+        assert_eq!(flow.status(), Some(200));
     }
 
     // Where the 4-tuple is taken, the address is kept and the port is not.

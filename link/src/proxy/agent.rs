@@ -21,7 +21,7 @@ use super::{
     counters::CountersSnapshot,
     frame::{self, FromProxy, LinkError},
     message::{Hello, Learned, PROTOCOL, ToAgent, ToProxyRef},
-    record::{L7Flow, Recorded},
+    record::{L7Record, Recorded},
     trust::Trusted,
 };
 
@@ -78,7 +78,7 @@ pub enum EventKind {
         revision: u64,
     },
     /// It served, denied or refused requests.
-    Flows(Vec<L7Flow>),
+    Flows(Vec<L7Record>),
     /// What a name resolves to; answer with [`AgentEnd::enforced`].
     Learned(Learned),
     /// Its counters since it started.

@@ -13,7 +13,7 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::{message::ToAgent, record::L7Flow};
+use super::{message::ToAgent, record::L7Record};
 
 /// The largest frame, in bytes.
 pub const MAX_FRAME: usize = 64 << 20;
@@ -79,7 +79,7 @@ const FLOWS: u32 = 1 << 31;
 ///
 /// # Errors
 /// They do not serialise, or are too large together.
-pub fn encode_flows(flows: &[L7Flow]) -> Result<Vec<u8>, LinkError> {
+pub fn encode_flows(flows: &[L7Record]) -> Result<Vec<u8>, LinkError> {
     let mut frame = postcard::to_extend(flows, vec![0; 4])?;
     let length = frame.len() - 4;
     let prefix = u32::try_from(length).ok().filter(|_| length <= MAX_FRAME);
@@ -94,7 +94,7 @@ pub enum FromProxy {
     /// A message.
     Message(ToAgent),
     /// Records of requests, in the order of their ends.
-    Flows(Vec<L7Flow>),
+    Flows(Vec<L7Record>),
 }
 
 /// Reads what a proxy sent next. Not cancel safe.

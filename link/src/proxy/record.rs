@@ -1,6 +1,10 @@
-//! The record of one request, as the agent is told.
+//! What the proxy tells of all that it judged: one type, from there to the observer.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use serde::{Deserialize, Serialize};
 use weir_policy::model::Direction;
@@ -23,7 +27,7 @@ pub enum Outcome {
 
 /// One request, DNS query or TLS connection, or a connection that never became one of these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct L7Flow {
+pub struct L7Record {
     /// When the record was made, in microseconds since the Unix epoch.
     pub time_us: u64,
     /// The endpoint whose rules decided, by its index in the snapshot; `None` for a stranger.
@@ -34,14 +38,8 @@ pub struct L7Flow {
     pub client: SocketAddr,
     /// Server address, after service translation.
     pub server: SocketAddr,
-    /// Method; `DNS` and `TLS` for a query and a connection by name; empty if there was none.
-    pub method: String,
-    /// Path with query, as sent; empty for CONNECT and without a request.
-    pub path: String,
-    /// Host, DNS name or server name; empty if there was none.
-    pub host: String,
-    /// Status code that the client got, if any.
-    pub status: Option<u16>,
+    /// What was asked and, where something was, answered.
+    pub application: Application,
     /// What became of it.
     pub verdict: Outcome,
     /// `Kind/NS/NAME` of the policies that decided.
@@ -50,17 +48,58 @@ pub struct L7Flow {
     pub reason: String,
     /// From the end of the request's head to the end of the response, in microseconds.
     pub latency_us: u64,
-    /// Of an HTTP request, the minor version: 0 for HTTP/1.0.
-    pub minor_version: u8,
+}
+
+/// What was asked, by its protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Application {
+    /// An HTTP request.
+    Http(HttpRecord),
+    /// A DNS query.
+    Dns(Box<DnsRecord>),
+    /// A TLS connection.
+    Tls {
+        /// The server's name as the client wrote it; empty if it gave none.
+        name: String,
+    },
+    /// None of these.
+    Other {
+        /// Status code of the proxy's answer, where it gave one.
+        status: Option<u16>,
+    },
+}
+
+/// An HTTP request and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpRecord {
+    /// Method, case as sent.
+    pub method: String,
+    /// Path with query, as sent; empty for CONNECT.
+    pub path: String,
+    /// Host; empty if there was none.
+    pub host: String,
+    /// Version of the request.
+    pub version: HttpVersion,
     /// The header fields that the agent has asked for, in order, values as text.
     pub headers: Vec<(String, String)>,
-    /// Of a DNS query: what was asked and answered.
-    pub dns: Option<Box<DnsRecord>>,
+    /// Status code that the client got, if any.
+    pub status: Option<u16>,
+}
+
+/// A version of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum HttpVersion {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
 }
 
 /// A DNS query and its answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DnsRecord {
+    /// The name that was asked for.
+    pub name: String,
     /// Over TCP; else UDP.
     pub tcp: bool,
     /// Types that were asked for, such as `AAAA`.
@@ -77,7 +116,9 @@ pub struct DnsRecord {
     pub answer_types: Vec<String>,
 }
 
-impl L7Flow {
+// === impl L7Record ===
+
+impl L7Record {
     /// The record of what was allowed, but of which nothing came.
     pub fn failed(self, fault: &dyn std::error::Error) -> Self {
         Self {
@@ -86,7 +127,82 @@ impl L7Flow {
             ..self
         }
     }
+
+    /// With the status code that the client got, if any: of HTTP, or of the proxy's own answer to
+    /// what was taken for HTTP.
+    pub fn answered(mut self, code: Option<u16>) -> Self {
+        match &mut self.application {
+            Application::Http(HttpRecord { status, .. }) | Application::Other { status } => {
+                *status = code;
+            }
+            Application::Dns(_) | Application::Tls { .. } => {}
+        }
+        self
+    }
+
+    /// The status code that the client got, if any.
+    pub fn status(&self) -> Option<u16> {
+        match &self.application {
+            Application::Http(HttpRecord { status, .. }) | Application::Other { status } => *status,
+            Application::Dns(_) | Application::Tls { .. } => None,
+        }
+    }
+
+    /// When the record was made.
+    pub fn time(&self) -> SystemTime {
+        let since = Duration::from_micros(self.time_us);
+        UNIX_EPOCH
+            .checked_add(since)
+            .unwrap_or_else(SystemTime::now)
+    }
+
+    /// From the end of the request's head to the end of the response, in nanoseconds.
+    pub fn latency_ns(&self) -> u64 {
+        self.latency_us.saturating_mul(1000)
+    }
 }
+
+// === impl Application ===
+
+impl Application {
+    /// The protocol's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "http",
+            Self::Dns(_) => "dns",
+            Self::Tls { .. } => "tls",
+            Self::Other { .. } => "unknown",
+        }
+    }
+}
+
+// === impl HttpVersion ===
+
+impl HttpVersion {
+    /// HTTP/1 with this minor version.
+    pub fn minor(minor: u8) -> Self {
+        match minor {
+            0 => Self::Http10,
+            _ => Self::Http11,
+        }
+    }
+
+    /// As it stands in a request line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+        }
+    }
+}
+
+impl fmt::Display for HttpVersion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+// === impl Outcome ===
 
 impl Outcome {
     /// What a verdict comes to.

@@ -1,14 +1,13 @@
 //! What the agent tells of itself: Weir's own metrics.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use prometheus::IntCounterVec;
+use weir_link::proxy::CountersSnapshot;
 
 use super::{
     family::Family,
+    proxy::ProxyMetrics,
     registry::{Counter, Documented, Gauge, Gauges, Times},
 };
 
@@ -63,32 +62,8 @@ pub struct AgentFacts {
 pub struct ProxyFacts {
     /// The revision that it judges by.
     pub revision: u64,
-    /// Open connections.
-    pub open: u64,
-    /// Connections since it started.
-    pub connections: u64,
-    /// Connections closed without serving, by reason.
-    pub refused: Vec<(&'static str, u64)>,
-    /// Connections that one side reset.
-    pub resets: Vec<(&'static str, u64)>,
-    /// Servers that could not be reached.
-    pub upstream_failures: u64,
-    /// Requests that were no valid HTTP, by reason.
-    pub parse_errors: BTreeMap<String, u64>,
-    /// Answers that were none.
-    pub response_faults: u64,
-    /// Requests, queries and TLS connections by verdict.
-    pub judged: Vec<(&'static str, &'static str, u64)>,
-    /// Records that the agent did not take.
-    pub records_dropped: u64,
-    /// DNS queries that got no answer from anybody, by reason.
-    pub queries_dropped: Vec<(&'static str, u64)>,
-    /// DNS answers given before they were enforced.
-    pub names_late: u64,
-    /// Connections to a server that could not keep the client's port.
-    pub port_fallbacks: u64,
-    /// Connections that could not be accepted.
-    pub accept_errors: u64,
+    /// What it counted; `None`: it has not said yet.
+    pub counters: Option<CountersSnapshot>,
 }
 
 /// The families about the agent.
@@ -119,20 +94,8 @@ pub struct AgentMetrics {
     mismatches: Counter,
     link: Gauge,
     proxy_revision: Gauge,
-    open: Gauge,
-    connections: Counter,
-    connections_refused: Family<IntCounterVec>,
-    resets: Family<IntCounterVec>,
-    upstream_failures: Counter,
-    parse_errors: Family<IntCounterVec>,
-    response_faults: Counter,
-    judged: Family<IntCounterVec>,
-    records_dropped: Counter,
-    queries_dropped: Family<IntCounterVec>,
-    names_late: Counter,
     names_refused: Family<IntCounterVec>,
-    port_fallbacks: Counter,
-    accept_errors: Counter,
+    proxy: ProxyMetrics,
 }
 
 // === impl AgentMetrics ===
@@ -174,20 +137,8 @@ impl AgentMetrics {
             ),
             link: all.gauge("weir_proxy_connected", "1 while a proxy is in charge of new connections."),
             proxy_revision: all.gauge("weir_proxy_revision", "Revision that the proxy judges by."),
-            open: all.gauge("weir_proxy_connections_open", "Connections open in the proxy."),
-            connections: all.counter("weir_proxy_connections_total", "Connections that the proxy accepted."),
-            connections_refused: all.counters("weir_proxy_connections_refused_total", "Connections that the proxy reset unserved.", &["reason"]),
-            resets: all.counters("weir_proxy_connections_reset_total", "Connections that were reset by a side.", &["side"]),
-            upstream_failures: all.counter("weir_proxy_upstream_failures_total", "Requests answered with 503 because the server could not be reached."),
-            parse_errors: all.counters("weir_proxy_parse_errors_total", "Requests refused because they were malformed or ambiguous.", &["reason"]),
-            response_faults: all.counter("weir_proxy_response_faults_total", "Answers not forwarded, or cut, because they were malformed or ambiguous."),
-            judged: all.counters("weir_proxy_judged_total", "What the proxy judged.", &["protocol", "verdict"]),
-            records_dropped: all.counter("weir_proxy_records_dropped_total", "Records of requests that the agent did not take in time."),
-            queries_dropped: all.counters("weir_dns_queries_dropped_total", "DNS queries that nobody answered: malformed, or too many at once.", &["reason"]),
-            names_late: all.counter("weir_dns_names_late_total", "DNS answers given before the kernel enforced them, because that took too long."),
             names_refused: all.counters("weir_dns_names_refused_total", "DNS answers, and addresses in them, that were not learnt: the pod may not ask that server for the name, or the address is special or the cluster's own.", &["reason"]),
-            port_fallbacks: all.counter("weir_proxy_port_fallbacks_total", "Connections to a server that could not keep the client's port."),
-            accept_errors: all.counter("weir_proxy_accept_errors_total", "Connections that the proxy could not accept: mostly for want of file descriptors."),
+            proxy: ProxyMetrics::new(all),
         }
     }
 
@@ -227,37 +178,14 @@ impl AgentMetrics {
         self.mismatches.set(facts.checked.1);
         self.link.set(facts.proxy.is_some().into());
         match &facts.proxy {
-            Some(proxy) => self.proxy(proxy),
-            // What it counted stays; what it held is gone with it.
-            None => self.open.set(0),
+            Some(proxy) => {
+                self.proxy_revision.set(proxy.revision);
+                if let Some(counters) = &proxy.counters {
+                    self.proxy.set(counters);
+                }
+            }
+            None => self.proxy.gone(),
         }
-    }
-
-    fn proxy(&self, proxy: &ProxyFacts) {
-        self.proxy_revision.set(proxy.revision);
-        self.open.set(proxy.open);
-        self.connections.set(proxy.connections);
-        for (reason, count) in &proxy.refused {
-            self.connections_refused.set(&[reason], *count);
-        }
-        for (side, count) in &proxy.resets {
-            self.resets.set(&[side], *count);
-        }
-        self.upstream_failures.set(proxy.upstream_failures);
-        for (reason, count) in &proxy.parse_errors {
-            self.parse_errors.set(&[reason], *count);
-        }
-        self.response_faults.set(proxy.response_faults);
-        for (protocol, verdict, count) in &proxy.judged {
-            self.judged.set(&[protocol, verdict], *count);
-        }
-        self.records_dropped.set(proxy.records_dropped);
-        for (reason, count) in &proxy.queries_dropped {
-            self.queries_dropped.set(&[reason], *count);
-        }
-        self.names_late.set(proxy.names_late);
-        self.port_fallbacks.set(proxy.port_fallbacks);
-        self.accept_errors.set(proxy.accept_errors);
     }
 
     /// A change is in force, so long after it was noticed.

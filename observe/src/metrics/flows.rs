@@ -7,6 +7,7 @@ use std::{
 
 use prometheus::{HistogramVec, IntCounterVec};
 use weir_abi::event::Event;
+use weir_link::proxy::{Application, L7Record, Outcome};
 use weir_policy::model::Direction;
 
 use super::{
@@ -20,8 +21,7 @@ use crate::{
         layer7::Record,
     },
     names::{Names, identity},
-    print,
-    record::{self, Application, Request, RequestVerdict},
+    print, record,
 };
 
 /// Both ends, as Hubble's context labels have them.
@@ -290,11 +290,11 @@ impl FlowMetrics {
     }
 
     /// Counted whole: its status is known, and one that got no answer counts, too.
-    pub fn request(&mut self, request: &Request, names: &Names) {
-        self.requests(request, &[request.latency_ns], names);
+    pub fn request(&mut self, request: &L7Record, names: &Names) {
+        self.requests(request, &[request.latency_ns()], names);
     }
 
-    pub fn passed(&mut self, request: &Request, latencies: &[u64], names: &Names) {
+    pub fn passed(&mut self, request: &L7Record, latencies: &[u64], names: &Names) {
         let answered = self.requests(request, latencies, names);
         let (client, server) = (
             names.end(request.client.ip()),
@@ -309,42 +309,33 @@ impl FlowMetrics {
     }
 
     /// Requests that count alike; whether they were answered.
-    fn requests(&mut self, request: &Request, latencies: &[u64], names: &Names) -> bool {
-        let Application::Http {
-            method,
-            version,
-            status,
-            ..
-        } = &request.application
-        else {
+    fn requests(&mut self, request: &L7Record, latencies: &[u64], names: &Names) -> bool {
+        let Application::Http(http) = &request.application else {
             return false;
         };
         let client = names.end(request.client.ip());
         let server = names.end(request.server.ip());
         let ends = ends(Some(&client), Some(&server), false);
         let ends = ends.each_ref().map(String::as_str);
-        let known = METHODS.iter().find(|known| *known == method);
+        let known = METHODS.iter().find(|known| **known == http.method);
         let method = known.copied().unwrap_or(OTHER);
         let reporter = match request.direction {
             Direction::Ingress => "server",
             Direction::Egress => "client",
         };
-        let code = labels::status(*status);
+        let code = labels::status(http.status);
         self.requests.add(
-            &[&[method, version, &code, reporter], &ends[..]].concat(),
+            &[&[method, http.version.as_str(), &code, reporter], &ends[..]].concat(),
             latencies.len() as u64,
         );
         // The proxy's own answers would hide how long the server takes.
-        if matches!(
-            request.verdict,
-            RequestVerdict::Allowed | RequestVerdict::Audited
-        ) {
+        if matches!(request.verdict, Outcome::Allowed | Outcome::Audited) {
             let seconds = |ns: &u64| Duration::from_nanos(*ns).as_secs_f64();
             let seconds: Vec<f64> = latencies.iter().map(seconds).collect();
             self.durations
                 .observe_all(&[&[method, reporter], &ends[..]].concat(), &seconds);
         }
-        status.is_some()
+        http.status.is_some()
     }
 
     pub fn repeated(&mut self, event: &Event) {

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use weir_link::proxy::{CountersSnapshot, counters::FAMILIES};
+
 use super::{
     family::{Live, MOST, NONE},
     *,
@@ -33,7 +35,7 @@ fn the_page_is_that_of_the_registry() {
 fn everything_is_registered_once_and_named_as_its_kind() {
     let metrics = Metrics::new();
     // A family that could not be registered is missing here.
-    assert_eq!(metrics.descriptions().len(), 61);
+    assert_eq!(metrics.descriptions().len(), 62);
     let mut names = HashSet::new();
     for metric in metrics.descriptions() {
         assert!(names.insert(metric.name.clone()), "{} twice", metric.name);
@@ -49,6 +51,49 @@ fn everything_is_registered_once_and_named_as_its_kind() {
             metric.name
         );
     }
+}
+
+/// What a proxy declares is shown, from the beginning and under its labels.
+#[test]
+fn each_counter_of_a_proxy_is_a_metric() {
+    let metrics = Metrics::new();
+    let facts = |counters: CountersSnapshot| agent::AgentFacts {
+        proxy: Some(agent::ProxyFacts {
+            revision: 1,
+            counters: Some(counters),
+        }),
+        ..agent::AgentFacts::default()
+    };
+    let line = |family: &str, values: &[&str], count: u64| {
+        let found = FAMILIES.iter().find(|known| known.name == family);
+        let labels = found.expect("a family").labels.iter().zip(values);
+        let mut labels: Vec<_> = labels.map(|(l, v)| format!("{l}=\"{v}\"")).collect();
+        labels.sort();
+        match labels.is_empty() {
+            true => format!("{family} {count}"),
+            false => format!("{family}{{{}}} {count}", labels.join(",")),
+        }
+    };
+    let shown = |counters: &CountersSnapshot| {
+        let text = metrics.text().expect("text");
+        counters.series(|family, values, count| {
+            let line = line(family, values, count);
+            assert!(text.lines().any(|shown| shown == line), "{line}");
+        });
+    };
+    shown(&CountersSnapshot::default());
+    let mut counted = CountersSnapshot {
+        queries_denied: 3,
+        connections_open: 5,
+        ..CountersSnapshot::default()
+    };
+    counted.requests_refused.insert("no host".to_owned(), 7);
+    metrics.agent().set(&facts(counted.clone()));
+    shown(&counted);
+    // What it counted stays, what it held is gone with it.
+    metrics.agent().set(&agent::AgentFacts::default());
+    counted.connections_open = 0;
+    shown(&counted);
 }
 
 #[test]

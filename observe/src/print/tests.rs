@@ -3,20 +3,23 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use weir_abi::policy::verdict;
+use weir_link::proxy::{Application, HttpRecord, HttpVersion, L7Record, Outcome};
 use weir_policy::model::Direction;
 
 use super::*;
 use crate::{
     json,
-    record::{Application, Request, RequestVerdict, requests, verdicts},
+    record::{requests, verdicts},
     redact::Redaction,
     service::response,
     testing::{ALLOW, DENY, HTTPBIN, OTHERS, SLEEP, policy, syn},
     why::Reasoner,
 };
 
+const AT_US: u64 = 1_781_037_510_645_000;
+
 fn at() -> std::time::SystemTime {
-    UNIX_EPOCH + Duration::from_millis(1_781_037_510_645)
+    UNIX_EPOCH + Duration::from_micros(AT_US)
 }
 
 fn flows(yaml: &str, verdict: u8) -> Vec<Flow> {
@@ -26,25 +29,25 @@ fn flows(yaml: &str, verdict: u8) -> Vec<Flow> {
     verdicts(&event, at(), &names, &reasons)
 }
 
-fn asked(verdict: RequestVerdict, status: u16, path: &str) -> Vec<Flow> {
-    let request = Request {
-        time: at(),
+fn asked(verdict: Outcome, status: u16, path: &str) -> Vec<Flow> {
+    let request = L7Record {
+        time_us: AT_US,
         endpoint: Some(7),
         direction: Direction::Ingress,
         client: format!("{SLEEP}:53352").parse().expect("an address"),
         server: format!("{HTTPBIN}:80").parse().expect("an address"),
-        application: Application::Http {
+        application: Application::Http(HttpRecord {
             method: "PUT".into(),
             path: path.into(),
             host: "httpbin:8000".into(),
-            version: "HTTP/1.1".into(),
+            version: HttpVersion::Http11,
             headers: Vec::new(),
             status: Some(status),
-        },
+        }),
         verdict,
         policies: Vec::new(),
         reason: "none".into(),
-        latency_ns: 0,
+        latency_us: 0,
     };
     requests(&request, &policy(DENY), &Redaction::default())
 }
@@ -70,7 +73,7 @@ fn compact_lines_are_those_of_hubble() {
     let to = ENDS.replace("ARROW", "->");
     let back = ENDS.replace("ARROW", "<-");
     let denied = flows(DENY, verdict::DENY);
-    let put = asked(RequestVerdict::Denied, 403, "/put");
+    let put = asked(Outcome::Denied, 403, "/put");
     for (flow, ends, rest) in [
         (
             &denied[0],
@@ -137,7 +140,7 @@ fn more_is_told_where_it_is_asked_for() {
 
 #[test]
 fn what_a_client_sent_moves_no_cursor() {
-    let flow = &asked(RequestVerdict::Denied, 403, "/\u{1b}[2J\r\nx")[0];
+    let flow = &asked(Outcome::Denied, 403, "/\u{1b}[2J\r\nx")[0];
     for text in [
         Style::default().compact(flow),
         Style::default().dict(flow),
@@ -164,7 +167,7 @@ fn colours_are_only_around_the_words() {
 
 #[test]
 fn json_is_that_of_hubble_and_is_read_back() {
-    let answer = response(asked(RequestVerdict::Denied, 403, "/put")[1].clone());
+    let answer = response(asked(Outcome::Denied, 403, "/put")[1].clone());
     let value = json::to_value(&answer);
     let flow = &value["flow"];
     assert_eq!(flow["time"], "2026-06-09T20:38:30.645Z");

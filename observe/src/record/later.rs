@@ -5,7 +5,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{Application, Request, RequestVerdict, requests};
+use weir_link::proxy::{Application, HttpRecord, L7Record, Outcome};
+
+use super::requests;
 use crate::{
     api::flow::{Flow, Service},
     names::Names,
@@ -16,7 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Later {
     /// What the proxy told.
-    pub request: Request,
+    pub request: L7Record,
     /// What the addresses meant.
     pub names: Arc<Names>,
     /// What must not be told.
@@ -32,14 +34,13 @@ pub struct Later {
 
 impl Later {
     /// Whether the records of a request can wait: nothing but counting is to be done with them.
-    pub fn fits(request: &Request) -> bool {
-        request.verdict == RequestVerdict::Allowed
-            && matches!(request.application, Application::Http { .. })
+    pub fn fits(request: &L7Record) -> bool {
+        request.verdict == Outcome::Allowed && matches!(request.application, Application::Http(_))
     }
 
     /// A request whose first record is this one.
     pub fn new(
-        request: Request,
+        request: L7Record,
         names: Arc<Names>,
         redaction: Arc<Redaction>,
         service: Option<Service>,
@@ -58,7 +59,7 @@ impl Later {
     /// How many records it comes to: what was asked and, where there is one, the answer.
     pub fn count(&self) -> usize {
         match self.request.application {
-            Application::Http { status: None, .. } => 1,
+            Application::Http(HttpRecord { status: None, .. }) => 1,
             _ => 2,
         }
     }

@@ -1,10 +1,8 @@
 //! Records of what the proxy has judged: requests, DNS queries and TLS connections.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::SystemTime,
-};
+use std::time::Duration;
 
+use weir_link::proxy::{Application, DnsRecord, HttpRecord, L7Record, Outcome};
 use weir_policy::model::Direction;
 
 use super::{event_type, finished, ip, named, traffic};
@@ -20,108 +18,8 @@ use crate::{
     redact::Redaction,
 };
 
-/// One request with its answer, as the proxy reports it.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// When the answer ended.
-    pub time: SystemTime,
-    /// The endpoint whose rules decided.
-    pub endpoint: Option<u16>,
-    /// Whether they were its ingress or its egress rules.
-    pub direction: Direction,
-    /// Who asked.
-    pub client: SocketAddr,
-    /// Who was asked, after service translation.
-    pub server: SocketAddr,
-    /// What was asked.
-    pub application: Application,
-    /// What became of it.
-    pub verdict: RequestVerdict,
-    /// `Kind/NS/NAME` of the policies that decided.
-    pub policies: Vec<String>,
-    /// One sentence.
-    pub reason: String,
-    /// From the end of the request's head to the end of the answer, in ns.
-    pub latency_ns: u64,
-}
-
-/// What was asked.
-#[derive(Debug, Clone)]
-pub enum Application {
-    /// A request.
-    Http {
-        /// Its method.
-        method: String,
-        /// Its path with query, as sent.
-        path: String,
-        /// Its host; empty where it has none.
-        host: String,
-        /// `HTTP/1.1`, `HTTP/2`.
-        version: String,
-        /// Headers in order.
-        headers: Vec<(String, String)>,
-        /// What the client was answered; `None`: nothing.
-        status: Option<u16>,
-    },
-    /// A query.
-    Dns(Query),
-    /// A TLS connection.
-    Tls {
-        /// The server's name as the client wrote it.
-        name: String,
-    },
-    /// Nothing that was understood.
-    Unknown,
-}
-
-/// A DNS query with its answer.
-#[derive(Debug, Clone, Default)]
-pub struct Query {
-    /// The name.
-    pub name: String,
-    /// Over TCP; else UDP.
-    pub tcp: bool,
-    /// Types that were asked for, such as `AAAA`.
-    pub types: Vec<String>,
-    /// Code of the answer; `None`: none came.
-    pub code: Option<u16>,
-    /// Addresses that the name leads to.
-    pub addresses: Vec<IpAddr>,
-    /// The shortest time that one may be kept, in seconds.
-    pub ttl: u32,
-    /// Names that it leads to.
-    pub aliases: Vec<String>,
-    /// Types of the records in the answer.
-    pub answer_types: Vec<String>,
-}
-
-impl Application {
-    /// `http`, `dns`, `tls` or `unknown`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Http { .. } => "http",
-            Self::Dns(_) => "dns",
-            Self::Tls { .. } => "tls",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-/// What became of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestVerdict {
-    /// It was allowed.
-    Allowed,
-    /// Policies in audit mode would deny it.
-    Audited,
-    /// It was denied, or refused because it could not be judged.
-    Denied,
-    /// It was allowed but failed.
-    Error,
-}
-
 /// The records of a request: what was asked and, where something was answered, the answer.
-pub fn requests(request: &Request, names: &Names, redaction: &Redaction) -> Vec<Flow> {
+pub fn requests(request: &L7Record, names: &Names, redaction: &Redaction) -> Vec<Flow> {
     let asked = asked(request, names, redaction);
     let answer = answer(request, &asked);
     [Some(asked), answer]
@@ -131,24 +29,23 @@ pub fn requests(request: &Request, names: &Names, redaction: &Redaction) -> Vec<
         .collect()
 }
 
-fn asked(request: &Request, names: &Names, redaction: &Redaction) -> Flow {
+fn asked(request: &L7Record, names: &Names, redaction: &Redaction) -> Flow {
     let revision = names.snapshot.revision;
     let verdict = match request.verdict {
-        RequestVerdict::Allowed => Verdict::Forwarded,
-        RequestVerdict::Audited => Verdict::Audit,
-        RequestVerdict::Denied => Verdict::Dropped,
-        RequestVerdict::Error => Verdict::Error,
+        Outcome::Allowed => Verdict::Forwarded,
+        Outcome::Audited => Verdict::Audit,
+        Outcome::Denied | Outcome::Refused => Verdict::Dropped,
+        Outcome::Error => Verdict::Error,
     };
-    let began = request
-        .time
-        .checked_sub(std::time::Duration::from_nanos(request.latency_ns));
+    let ended = request.time();
+    let began = ended.checked_sub(Duration::from_micros(request.latency_us));
     let (client, server) = (request.client, request.server);
     let mut destination_names = names.dns(server.ip());
     if let Application::Tls { name } = &request.application {
         destination_names = vec![name.clone()];
     }
     let mut flow = Flow {
-        time: Some(began.unwrap_or(request.time).into()),
+        time: Some(began.unwrap_or(ended).into()),
         verdict: verdict.into(),
         ip: Some(ip(client.ip(), server.ip())),
         l4: Some(Layer4 {
@@ -197,16 +94,16 @@ fn asked(request: &Request, names: &Names, redaction: &Redaction) -> Flow {
 }
 
 /// The way back, whose source is the server.
-fn answer(request: &Request, asked: &Flow) -> Option<Flow> {
+fn answer(request: &L7Record, asked: &Flow) -> Option<Flow> {
     let mut record = asked.l7.as_ref()?.record.clone()?;
     match (&mut record, &request.application) {
-        (Record::Http(http), Application::Http { status, .. }) => http.code = (*status)?.into(),
+        (Record::Http(http), Application::Http(told)) => http.code = told.status?.into(),
         (Record::Dns(dns), Application::Dns(query)) => answered(dns, query)?,
         _ => return None,
     }
     let (client, server) = (request.client, request.server);
     Some(Flow {
-        time: Some(request.time.into()),
+        time: Some(request.time().into()),
         // The answer itself was forwarded: also the proxy's own one to a request that it denied.
         verdict: Verdict::Forwarded.into(),
         drop_reason: 0,
@@ -223,7 +120,7 @@ fn answer(request: &Request, asked: &Flow) -> Option<Flow> {
         reply: true,
         l7: Some(Layer7 {
             r#type: L7FlowType::Response.into(),
-            latency_ns: request.latency_ns,
+            latency_ns: request.latency_ns(),
             record: Some(record),
         }),
         ..asked.clone()
@@ -231,7 +128,7 @@ fn answer(request: &Request, asked: &Flow) -> Option<Flow> {
 }
 
 /// What the answer to a query adds; `None`: there is none.
-fn answered(dns: &mut Dns, query: &Query) -> Option<()> {
+fn answered(dns: &mut Dns, query: &DnsRecord) -> Option<()> {
     let full = |name: &String| format!("{}.", name.trim_end_matches('.'));
     dns.rcode = query.code?.into();
     dns.ips = query.addresses.iter().map(ToString::to_string).collect();
@@ -241,7 +138,7 @@ fn answered(dns: &mut Dns, query: &Query) -> Option<()> {
     Some(())
 }
 
-fn layer4(request: &Request, source_port: u16, destination_port: u16) -> Protocol {
+fn layer4(request: &L7Record, source_port: u16, destination_port: u16) -> Protocol {
     let (source_port, destination_port) = (source_port.into(), destination_port.into());
     match &request.application {
         Application::Dns(query) if !query.tcp => Protocol::Udp(Udp {
@@ -258,33 +155,26 @@ fn layer4(request: &Request, source_port: u16, destination_port: u16) -> Protoco
 
 fn record(application: &Application, redaction: &Redaction) -> Option<Record> {
     Some(match application {
-        Application::Http {
-            method,
-            path,
-            host,
-            version,
-            headers,
-            ..
-        } => Record::Http(Http {
+        Application::Http(http) => Record::Http(Http {
             code: 0,
-            method: method.clone(),
-            url: redaction.url(&url(host, path)),
-            protocol: version.clone(),
-            headers: redaction.headers(headers),
+            method: http.method.clone(),
+            url: redaction.url(&url(http)),
+            protocol: http.version.to_string(),
+            headers: redaction.headers(&http.headers),
         }),
         Application::Dns(query) => Record::Dns(Dns {
             query: format!("{}.", query.name.trim_end_matches('.')),
             observation_source: "proxy".into(),
-            qtypes: query.types.clone(),
+            qtypes: query.query_types.clone(),
             ..Dns::default()
         }),
-        Application::Tls { .. } | Application::Unknown => return None,
+        Application::Tls { .. } | Application::Other { .. } => return None,
     })
 }
 
-fn url(host: &str, path: &str) -> String {
+fn url(HttpRecord { host, path, .. }: &HttpRecord) -> String {
     match (host.is_empty(), path.contains("://")) {
         (false, false) => format!("http://{host}{path}"),
-        _ => path.to_owned(),
+        _ => path.clone(),
     }
 }

@@ -1,8 +1,9 @@
 //! Records, as they are made of events.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use weir_abi::policy::verdict;
+use weir_link::proxy::{Application, DnsRecord, HttpRecord, HttpVersion, L7Record, Outcome};
 
 use super::*;
 use crate::{
@@ -122,25 +123,25 @@ fn an_event_of_another_revision_is_not_explained_by_todays_rules() {
     assert_eq!(why.nearest_miss, "");
 }
 
-fn request(verdict: RequestVerdict, status: Option<u16>) -> Request {
-    Request {
-        time: UNIX_EPOCH + Duration::from_secs(10),
+fn request(verdict: Outcome, status: Option<u16>) -> L7Record {
+    L7Record {
+        time_us: 10_000_000,
         endpoint: Some(7),
         direction: Direction::Ingress,
         client: format!("{SLEEP}:40000").parse().expect("an address"),
         server: format!("{HTTPBIN}:80").parse().expect("an address"),
-        application: Application::Http {
+        application: Application::Http(HttpRecord {
             method: "GET".into(),
             path: "/headers?key=secret".into(),
             host: "httpbin:8000".into(),
-            version: "HTTP/1.1".into(),
+            version: HttpVersion::Http11,
             headers: vec![("Authorization".into(), "Bearer x".into())],
             status,
-        },
+        }),
         verdict,
         policies: vec!["CiliumNetworkPolicy/default/web".into()],
         reason: "no HTTP rule matches".into(),
-        latency_ns: 2_500_000,
+        latency_us: 2_500,
     }
 }
 
@@ -177,11 +178,7 @@ fn a_denied_request_is_dropped_and_its_answer_forwarded() {
         ..Redaction::default()
     };
     let names = policy(DENY);
-    let flows = requests(
-        &request(RequestVerdict::Denied, Some(403)),
-        &names,
-        &redaction,
-    );
+    let flows = requests(&request(Outcome::Denied, Some(403)), &names, &redaction);
     let [asked, answer] = flows.as_slice() else {
         panic!("{flows:?}")
     };
@@ -213,10 +210,10 @@ fn a_denied_request_is_dropped_and_its_answer_forwarded() {
 fn a_request_without_an_answer_is_one_record() {
     let names = policy(DENY);
     let none = Redaction::default();
-    let flows = requests(&request(RequestVerdict::Error, None), &names, &none);
+    let flows = requests(&request(Outcome::Error, None), &names, &none);
     assert_eq!(flows.len(), 1);
     assert_eq!(flows[0].verdict(), Verdict::Error);
-    let mut tls = request(RequestVerdict::Denied, None);
+    let mut tls = request(Outcome::Denied, None);
     tls.application = Application::Tls {
         name: "example.com".into(),
     };
@@ -226,7 +223,7 @@ fn a_request_without_an_answer_is_one_record() {
         (1, "TLS example.com")
     );
     assert_eq!(crate::log::word(&flows[0]), "TLS_DENY");
-    tls.application = Application::Unknown;
+    tls.application = Application::Other { status: Some(400) };
     let flows = requests(&tls, &names, &none);
     assert_eq!(flows[0].summary, "not understood");
     assert_eq!(crate::log::word(&flows[0]), "L7_DENY");
@@ -235,14 +232,14 @@ fn a_request_without_an_answer_is_one_record() {
 #[test]
 fn a_query_tells_what_was_asked_and_answered() {
     let names = policy(DENY);
-    let mut asked = request(RequestVerdict::Denied, None);
-    let query = Query {
+    let mut asked = request(Outcome::Denied, None);
+    let query = DnsRecord {
         name: "example.com".into(),
-        types: vec!["AAAA".into()],
+        query_types: vec!["AAAA".into()],
         code: Some(5),
-        ..Query::default()
+        ..DnsRecord::default()
     };
-    asked.application = Application::Dns(query.clone());
+    asked.application = Application::Dns(Box::new(query.clone()));
     let flows = requests(&asked, &names, &Redaction::default());
     assert_eq!(flows[0].summary, "DNS Query example.com. AAAA");
     assert_eq!(
@@ -253,8 +250,8 @@ fn a_query_tells_what_was_asked_and_answered() {
         flows[0].l4.as_ref().and_then(|l4| l4.protocol.as_ref()),
         Some(Protocol::Udp(_))
     ));
-    asked.verdict = RequestVerdict::Allowed;
-    asked.application = Application::Dns(Query {
+    asked.verdict = Outcome::Allowed;
+    asked.application = Application::Dns(Box::new(DnsRecord {
         tcp: true,
         code: Some(0),
         addresses: vec![
@@ -265,7 +262,7 @@ fn a_query_tells_what_was_asked_and_answered() {
         aliases: vec!["web.example.com".into()],
         answer_types: vec!["CNAME".into(), "AAAA".into()],
         ..query
-    });
+    }));
     let flows = requests(&asked, &names, &Redaction::default());
     assert_eq!(
         flows[1].summary,

@@ -4,10 +4,11 @@
 use std::{collections::HashMap, net::SocketAddr};
 
 use weir_abi::event::Event;
+use weir_link::proxy::L7Record;
 
 use crate::{
     api::flow::{Flow, Service},
-    record::{Request, address},
+    record::address,
 };
 
 /// Connections that are remembered; past it all are forgotten together.
@@ -48,7 +49,7 @@ impl Dialled {
     }
 
     /// The service that the client of a request had dialled.
-    pub fn of_request(&self, request: &Request) -> Option<&Service> {
+    pub fn of_request(&self, request: &L7Record) -> Option<&Service> {
         self.0.get(&(request.client, request.server))
     }
 }

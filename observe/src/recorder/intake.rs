@@ -7,9 +7,10 @@ use std::sync::{
 };
 
 use weir_abi::event::Event;
+use weir_link::proxy::L7Record;
 
 use super::QUEUE;
-use crate::{names::Names, record::Request};
+use crate::names::Names;
 
 /// Where events go in. Giving never waits: what does not fit is counted.
 #[derive(Debug, Clone)]
@@ -31,7 +32,7 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) enum Input {
     Verdict(Event),
-    Requests(Vec<Request>),
+    Requests(Vec<L7Record>),
     /// Answered when everything before it is recorded.
     Flush(tokio::sync::oneshot::Sender<()>),
     /// New names, or something was lost: look.
@@ -55,7 +56,7 @@ impl Intake {
     }
 
     /// Requests that the proxy judged.
-    pub fn requests(&self, requests: Vec<Request>) {
+    pub fn requests(&self, requests: Vec<L7Record>) {
         let count = requests.len() as u64;
         if self.deaf || count == 0 {
             return;

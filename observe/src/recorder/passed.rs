@@ -2,40 +2,31 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
+use weir_link::proxy::{Application, HttpVersion, L7Record};
 use weir_policy::model::Direction;
 
-use crate::{
-    metrics::Metrics,
-    names::Names,
-    record::{Application, Request},
-};
+use crate::{metrics::Metrics, names::Names};
 
 /// What requests that count alike have in common.
-type Key<'a> = (IpAddr, IpAddr, Direction, &'a str, &'a str, Option<u16>);
+type Key<'a> = (IpAddr, IpAddr, Direction, &'a str, HttpVersion, Option<u16>);
 
 /// Counts requests for which [`Later::fits`](crate::record::Later::fits).
-pub fn count<'a>(requests: impl Iterator<Item = &'a Request>, names: &Names, metrics: &Metrics) {
-    let mut alike: HashMap<Key<'_>, (&Request, Vec<u64>)> = HashMap::new();
+pub fn count<'a>(requests: impl Iterator<Item = &'a L7Record>, names: &Names, metrics: &Metrics) {
+    let mut alike: HashMap<Key<'_>, (&L7Record, Vec<u64>)> = HashMap::new();
     for request in requests {
-        let Application::Http {
-            method,
-            version,
-            status,
-            ..
-        } = &request.application
-        else {
+        let Application::Http(http) = &request.application else {
             continue;
         };
         let key = (
             request.client.ip(),
             request.server.ip(),
             request.direction,
-            method.as_str(),
-            version.as_str(),
-            *status,
+            http.method.as_str(),
+            http.version,
+            http.status,
         );
         let (_, latencies) = alike.entry(key).or_insert_with(|| (request, Vec::new()));
-        latencies.push(request.latency_ns);
+        latencies.push(request.latency_ns());
     }
     for (request, latencies) in alike.into_values() {
         metrics.passed(request, &latencies, names);

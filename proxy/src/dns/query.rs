@@ -2,11 +2,15 @@
 
 use std::time::Instant;
 
-use weir_link::proxy::{DnsRecord, L7Flow, Outcome};
-use weir_policy::{http::NameUse, model::Protocol};
+use weir_link::proxy::{Application, DnsRecord, L7Record, Outcome};
+use weir_policy::model::Protocol;
 
 use super::message::{Answer, Question};
-use crate::{context::Context, flow::FlowKey};
+use crate::{
+    context::Context,
+    flow::FlowKey,
+    permit::{Ask, Permit},
+};
 
 /// Codes that the proxy itself answers with (RFC 6895, 2.3).
 const REFUSED: u16 = 5;
@@ -14,9 +18,9 @@ const SERVER_FAILURE: u16 = 2;
 
 /// A judged query.
 pub struct Judged {
-    /// Whether it may be asked.
-    pub allowed: bool,
-    record: L7Flow,
+    /// Where it may be asked.
+    pub permit: Option<Permit>,
+    record: L7Record,
     since: Instant,
 }
 
@@ -25,13 +29,12 @@ pub fn judge(context: &Context, key: &FlowKey, question: &Question) -> Judged {
     let since = Instant::now();
     let Some(policy) = context.policy.get() else {
         return Judged {
-            allowed: false,
+            permit: None,
             record: key.record(Outcome::Refused, "no policy is loaded yet"),
             since,
         };
     };
-    let name = Some(question.name.as_str());
-    let verdict = policy.judge_name(key.request_flow(), NameUse::Dns, name);
+    let (verdict, permit) = Permit::ask(&policy, key, Ask::Query(&question.name));
     if verdict.audit {
         context.counters.audited.add();
     }
@@ -41,16 +44,15 @@ pub fn judge(context: &Context, key: &FlowKey, question: &Question) -> Judged {
         context.counters.queries_denied.add();
     }
     Judged {
-        allowed: verdict.allowed,
-        record: L7Flow {
-            method: "DNS".into(),
-            host: question.name.clone(),
-            policies: verdict.policies,
-            dns: Some(Box::new(DnsRecord {
+        permit,
+        record: L7Record {
+            application: Application::Dns(Box::new(DnsRecord {
+                name: question.name.clone(),
                 tcp: key.protocol == Protocol::Tcp,
                 query_types: question.types(),
                 ..DnsRecord::default()
             })),
+            policies: verdict.policies,
             ..key.record(Outcome::of(verdict.allowed, verdict.audit), verdict.reason)
         },
         since,
@@ -77,7 +79,7 @@ impl Judged {
     }
 
     fn end(mut self, context: &Context, code: Option<u16>, answer: Answer) {
-        if let Some(dns) = &mut self.record.dns {
+        if let Application::Dns(dns) = &mut self.record.application {
             dns.code = code;
             dns.ttl = answer
                 .addresses

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{message, query};
-use crate::{context::Context, flow::FlowKey};
+use crate::{context::Context, flow::FlowKey, permit::Permit};
 
 /// How long a client may be silent, and a server may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,13 +28,13 @@ async fn queries(context: &Context, mut client: TcpStream, key: &FlowKey) -> io:
             context.counters.queries_malformed.add();
             return Err(io::ErrorKind::InvalidData.into());
         };
-        let judged = query::judge(context, key, &question);
-        if !judged.allowed {
+        let mut judged = query::judge(context, key, &question);
+        let Some(permit) = judged.permit.take() else {
             judged.denied(context);
             write(&mut client, &question.refused()).await?;
             continue;
-        }
-        match ask(context, key, &mut server, &question, &bytes).await {
+        };
+        match ask(context, &permit, &mut server, &question, &bytes).await {
             Ok((bytes, answer)) => {
                 judged.answered(context, answer);
                 write(&mut client, &bytes).await?;
@@ -51,7 +51,7 @@ async fn queries(context: &Context, mut client: TcpStream, key: &FlowKey) -> io:
 
 async fn ask(
     context: &Context,
-    key: &FlowKey,
+    permit: &Permit,
     server: &mut Option<TcpStream>,
     question: &message::Question,
     bytes: &[u8],
@@ -60,13 +60,13 @@ async fn ask(
         Some(server) => server,
         None => {
             let limit = context.limits.connect_timeout;
-            let connected = context.datapath.connect(key, limit).await;
+            let connected = context.datapath.connect(permit, limit).await;
             server.insert(connected.map_err(io::Error::other)?.stream)
         }
     };
     write(server, bytes).await?;
     let answer = read(server).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    match query::told(context, key, question, &answer).await {
+    match query::told(context, permit.key(), question, &answer).await {
         Some(said) => Ok((answer, said)),
         None => Err(io::ErrorKind::InvalidData.into()),
     }

@@ -6,7 +6,6 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     io,
-    net::SocketAddr,
     os::fd::AsRawFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -20,7 +19,13 @@ use super::{
     message::{self, Answer, Question},
     query,
 };
-use crate::{context::Context, datapath, flow::FlowKey, sys};
+use crate::{
+    context::Context,
+    datapath,
+    flow::FlowKey,
+    permit::{Ask, Permit},
+    sys,
+};
 
 /// How long a server may take. Clients ask again after five seconds.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -77,24 +82,29 @@ pub async fn serve(
         };
         let bytes = buffer.get(..received.length).unwrap_or_default();
         let question = message::question(bytes);
-        if question.is_none() && !passes_unread(&context, &key) {
+        let unread = match question {
+            Some(_) => None,
+            None => passes_unread(&context, &key),
+        };
+        if question.is_none() && unread.is_none() {
             context.counters.queries_malformed.add();
             continue;
         }
-        let Some(permit) = shares.take(endpoint) else {
+        let Some(share) = shares.take(endpoint) else {
             context.counters.queries_dropped.add();
             continue;
         };
         let (context, bytes) = (Arc::clone(&context), bytes.to_vec());
         tokio::spawn(async move {
-            let answered = match question {
-                Some(question) => answer(&context, &key, &question, &bytes).await,
-                None => unread(&context, &key, &bytes).await,
+            let answered = match (question, unread) {
+                (Some(question), _) => answer(&context, &key, &question, &bytes).await,
+                (None, Some(permit)) => pass(&context, &permit, &bytes).await,
+                (None, None) => Ok(()),
             };
             if let Err(error) = answered {
                 tracing::debug!(%error, "answer not sent");
             }
-            drop(permit);
+            drop(share);
         });
     }
 }
@@ -105,14 +115,14 @@ struct Shares(Arc<Mutex<HashMap<u16, usize>>>);
 
 impl Shares {
     /// Room for one more, where there is some for the endpoint and in all.
-    fn take(&self, endpoint: u16) -> Option<Permit> {
+    fn take(&self, endpoint: u16) -> Option<Share> {
         let mut waiting = self.lock();
         let own = waiting.get(&endpoint).copied().unwrap_or(0);
         if own >= SHARE || waiting.values().sum::<usize>() >= QUERIES {
             return None;
         }
         waiting.insert(endpoint, own + 1);
-        Some(Permit {
+        Some(Share {
             shares: self.clone(),
             endpoint,
         })
@@ -125,12 +135,12 @@ impl Shares {
 
 /// Room for one query; given back when dropped.
 #[derive(Debug)]
-struct Permit {
+struct Share {
     shares: Shares,
     endpoint: u16,
 }
 
-impl Drop for Permit {
+impl Drop for Share {
     fn drop(&mut self) {
         let mut waiting = self.shares.lock();
         if let Some(own) = waiting.get_mut(&self.endpoint) {
@@ -142,18 +152,20 @@ impl Drop for Permit {
     }
 }
 
-/// Whether only policies in audit mode ask for DNS here.
-fn passes_unread(context: &Context, key: &FlowKey) -> bool {
-    let policy = context.policy.get();
-    policy.is_some_and(|policy| policy.speaks(key.request_flow()).anything)
+/// The permit for what is no query, where only policies in audit mode ask for DNS.
+fn passes_unread(context: &Context, key: &FlowKey) -> Option<Permit> {
+    Permit::ask(&context.policy.get()?, key, Ask::Unread).1
 }
 
 /// Passes on a datagram that is no query, and the answer that comes to it, if one comes.
-async fn unread(context: &Context, key: &FlowKey, bytes: &[u8]) -> io::Result<()> {
+async fn pass(context: &Context, permit: &Permit, bytes: &[u8]) -> io::Result<()> {
     context.counters.audited.add();
-    let socket = towards_server(key).await?;
+    let socket = towards_server(permit)?;
     socket.send(bytes).await?;
-    reply(key, &time::timeout(ANSWER, receive(&socket)).await??)
+    reply(
+        permit.key(),
+        &time::timeout(ANSWER, receive(&socket)).await??,
+    )
 }
 
 /// Answers one query.
@@ -163,12 +175,12 @@ async fn answer(
     question: &Question,
     bytes: &[u8],
 ) -> io::Result<()> {
-    let judged = query::judge(context, key, question);
-    if !judged.allowed {
+    let mut judged = query::judge(context, key, question);
+    let Some(permit) = judged.permit.take() else {
         judged.denied(context);
         return reply(key, &question.refused());
-    }
-    let asked = time::timeout(ANSWER, ask(context, key, question, bytes)).await;
+    };
+    let asked = time::timeout(ANSWER, ask(context, &permit, question, bytes)).await;
     match asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok((bytes, answer)) => {
             judged.answered(context, answer);
@@ -184,16 +196,16 @@ async fn answer(
 /// Asks the server in the client's name.
 async fn ask(
     context: &Context,
-    key: &FlowKey,
+    permit: &Permit,
     question: &Question,
     bytes: &[u8],
 ) -> io::Result<(Vec<u8>, Answer)> {
-    let socket = towards_server(key).await?;
+    let socket = towards_server(permit)?;
     socket.send(bytes).await?;
     loop {
         let received = receive(&socket).await?;
         // Anything else is not for us: somebody guesses.
-        if let Some(answer) = query::told(context, key, question, &received).await {
+        if let Some(answer) = query::told(context, permit.key(), question, &received).await {
             return Ok((received, answer));
         }
     }
@@ -217,17 +229,13 @@ async fn receive(socket: &tokio::net::UdpSocket) -> io::Result<Vec<u8>> {
 }
 
 /// A socket to the server, in the client's name.
-async fn towards_server(key: &FlowKey) -> io::Result<tokio::net::UdpSocket> {
-    let source = SocketAddr::new(key.client.ip(), 0);
-    let socket = datapath::open_udp(source, mark::flip(key.mark))?;
-    let socket = tokio::net::UdpSocket::from_std(socket.into())?;
-    socket.connect(key.server).await?;
-    Ok(socket)
+fn towards_server(permit: &Permit) -> io::Result<tokio::net::UdpSocket> {
+    tokio::net::UdpSocket::from_std(datapath::udp_to_server(permit)?.into())
 }
 
 /// Answers from the address that the client asked.
 fn reply(key: &FlowKey, bytes: &[u8]) -> io::Result<()> {
-    let socket = datapath::open_udp(key.server, key.mark)?;
+    let socket = datapath::udp_to_client(key)?;
     socket.send_to(bytes, &key.client.into())?;
     tracing::trace!(socket = socket.as_raw_fd(), "answered");
     Ok(())

@@ -6,14 +6,12 @@ mod tls;
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use tokio::{net::TcpStream, time};
-use weir_link::proxy::{L7Flow, Outcome};
+use weir_link::proxy::{Application, HttpRecord, HttpVersion, L7Record, Outcome};
 use weir_policy::http::Speaks;
 
 use super::{
     answer::Answer,
     exchange::Facts,
-    finish::{Finish, finish},
-    peer::{End, Peer},
     sniff::{foreign, is_tls},
 };
 use crate::{
@@ -25,7 +23,11 @@ use crate::{
         Refusal, body::Body, head::HeadScanner, request::RequestHead, response::Asked,
         rewrite::rewrite,
     },
-    judge::judge,
+    permit::{Ask, Permit},
+    wire::{
+        finish::{Finish, finish},
+        peer::{End, Peer},
+    },
 };
 
 struct Connection {
@@ -61,7 +63,7 @@ pub async fn serve(context: Arc<Context>, accepted: TcpStream, client: SocketAdd
     };
     let peer = Peer::new(accepted);
     let policy = context.policy.get();
-    let Some(speaks) = policy.map(|policy| policy.speaks(key.request_flow())) else {
+    let Some(speaks) = policy.map(|policy| policy.judge.speaks(key.request_flow())) else {
         context.counters.no_policy.add();
         context.record(
             key.record(Outcome::Refused, "no policy is loaded yet"),
@@ -192,14 +194,18 @@ impl Connection {
         let flow = self.key.request_flow();
         let has_body = head.body != Body::EMPTY;
         if let Body::Chunked(decoder) = &mut head.body {
-            decoder.forbid(policy.asked(flow));
+            decoder.forbid(policy.judge.asked(flow));
         }
         // A body whose beginning is malformed must not reach the server even in part.
         let ready = match head.body.take(rest) {
             Ok(ready) => length + ready,
             Err(refusal) => return self.refuse(refusal).await,
         };
-        let mut verdict = judge(&*policy, flow, &head, has_body);
+        let ask = Ask::Request {
+            head: &head,
+            body: has_body,
+        };
+        let (mut verdict, mut permit) = Permit::ask(&policy, &self.key, ask);
         let refusal = verdict.doubt.map(Refusal::from);
         let outcome = match refusal {
             Some(_) => Outcome::Refused,
@@ -208,7 +214,7 @@ impl Connection {
         // Without a body there is nothing to wait for.
         let expects_continue = head.expects_continue && has_body;
         let corrects = !head.withdrawal.is_empty() || expects_continue;
-        let unjudged = corrects && policy.speaks(flow).anything;
+        let unjudged = corrects && policy.judge.speaks(flow).anything;
         if !unjudged {
             verdict.edits.append(&mut head.withdrawal);
         }
@@ -217,13 +223,16 @@ impl Connection {
         if !verdict.noted.is_empty() {
             reason = format!("{reason}; missing or wrong: {}", verdict.noted.join(", "));
         }
-        let record = L7Flow {
-            method: head.method.to_owned(),
-            path: head.path.as_deref().unwrap_or_default().to_owned(),
-            host: head.host.or(head.authority).unwrap_or_default().to_owned(),
+        let record = L7Record {
+            application: Application::Http(HttpRecord {
+                method: head.method.to_owned(),
+                path: head.path.as_deref().unwrap_or_default().to_owned(),
+                host: head.host.or(head.authority).unwrap_or_default().to_owned(),
+                version: HttpVersion::minor(head.minor_version),
+                headers: self.context.flows.wanted(&head.fields),
+                status: None,
+            }),
             policies: verdict.policies,
-            minor_version: head.minor_version,
-            headers: self.context.flows.wanted(&head.fields),
             ..self.key.record(outcome, reason)
         };
         let facts = Facts {
@@ -241,23 +250,28 @@ impl Connection {
                 offers: std::mem::take(&mut head.offers),
             },
         };
+        if let Some(permit) = &mut permit
+            && facts.asked.may_switch()
+        {
+            permit.keep(head_bytes, has_body, unjudged);
+        }
         if let Some(refusal) = refusal {
             self.context.counters.refuse(refusal);
             let answer = Answer::Refused(refusal);
-            let status = Some(answer.status());
-            self.context.record(L7Flow { status, ..record }, self.since);
+            let record = record.answered(Some(answer.status()));
+            self.context.record(record, self.since);
             return self.last_answer(answer, facts.asked.head).await;
         }
-        if !verdict.allowed {
+        let Some(permit) = permit else {
             self.context.counters.requests_denied.add();
             return self.answer(Answer::Denied, facts, record).await;
-        }
+        };
         self.context.counters.requests_allowed.add();
-        if verdict.audit {
+        if permit.is_audited() {
             self.context.counters.audited.add();
         }
-        match self.connect().await {
-            Ok(()) => self.forward(facts, record).await,
+        match self.connect(&permit).await {
+            Ok(()) => self.forward(permit, facts, record).await,
             Err(fault) => {
                 let record = record.failed(&fault);
                 self.answer(Answer::Unreachable, facts, record).await
@@ -266,12 +280,12 @@ impl Connection {
     }
 
     /// Connects to the server where that has not been done.
-    async fn connect(&mut self) -> Result<(), ConnectFault> {
+    async fn connect(&mut self, permit: &Permit) -> Result<(), ConnectFault> {
         if self.server.is_some() {
             return Ok(());
         }
         let limit = self.context.limits.connect_timeout;
-        let connected = self.context.datapath.connect(&self.key, limit).await;
+        let connected = self.context.datapath.connect(permit, limit).await;
         let connected = connected.inspect_err(|_| self.context.counters.upstream_failures.add())?;
         if connected.port_fallback {
             self.context.counters.port_fallbacks.add();
@@ -281,8 +295,8 @@ impl Connection {
     }
 
     /// Answers a request ourselves; the connection goes on unless the client wants it closed.
-    async fn answer(&mut self, answer: Answer, facts: Facts, mut record: L7Flow) -> After {
-        record.status = Some(answer.status());
+    async fn answer(&mut self, answer: Answer, facts: Facts, record: L7Record) -> After {
+        let record = record.answered(Some(answer.status()));
         self.context.record(record, self.since);
         // A client that waits for 100 Continue may or may not send the body now: what follows
         // could be body or request, so nothing that follows is looked at.
@@ -319,29 +333,31 @@ impl Connection {
     fn speaks(&self) -> Speaks {
         let policy = self.context.policy.get();
         policy.map_or_else(Speaks::default, |policy| {
-            policy.speaks(self.key.request_flow())
+            policy.judge.speaks(self.key.request_flow())
         })
     }
 
-    /// A record of bytes that are passed on unread, because only policies in audit mode ask for
+    /// What lets bytes pass unread, and the record of it: where only policies in audit mode ask for
     /// anything else, or none does.
-    fn unread(&self, reason: &str) -> L7Flow {
+    fn unread(&self, reason: &str) -> Option<(Permit, L7Record)> {
+        let policy = self.context.policy.get()?;
+        let (verdict, permit) = Permit::ask(&policy, &self.key, Ask::Unread);
+        let permit = permit?;
         self.context.counters.audited.add();
-        self.key
-            .record(Outcome::Audited, format!("passed on unread: {reason}"))
+        let reason = format!("{}: {reason}", verdict.reason);
+        Some((permit, self.key.record(Outcome::Audited, reason)))
     }
 
     /// Refuses a request before any rule was asked, and with it the connection.
     async fn refuse(&mut self, refusal: Refusal) -> After {
         let cut = matches!(refusal, Refusal::Truncated | Refusal::HeadTimeout);
-        if !cut && self.speaks().anything {
-            let record = self.unread(refusal.reason());
-            return self.plain(record).await;
+        if !cut && let Some((permit, record)) = self.unread(refusal.reason()) {
+            return self.plain(permit, record).await;
         }
         self.context.counters.refuse(refusal);
         let answer = Answer::Refused(refusal);
-        let mut record = self.key.record(Outcome::Refused, refusal.reason());
-        record.status = Some(answer.status());
+        let record = self.key.record(Outcome::Refused, refusal.reason());
+        let record = record.answered(Some(answer.status()));
         self.context.record(record, self.since);
         self.last_answer(answer, false).await
     }
@@ -357,13 +373,11 @@ impl Connection {
     }
 
     async fn not_http(&mut self, reason: &'static str) -> After {
-        let speaks = self.speaks();
-        if speaks.tls && is_tls(self.client.filled()) {
+        if self.speaks().tls && is_tls(self.client.filled()) {
             return self.tls().await;
         }
-        if speaks.anything {
-            let record = self.unread(reason);
-            return self.plain(record).await;
+        if let Some((permit, record)) = self.unread(reason) {
+            return self.plain(permit, record).await;
         }
         self.context.counters.not_http.add();
         self.context

@@ -14,14 +14,16 @@ use tokio::sync::Notify;
 
 use response::forward_response;
 
-use super::{
-    peer::{End, Gone, Peer, Reader, Writer},
-    splice::{TAIL, WORTH},
-};
-use crate::http1::{
-    Refusal,
-    body::Body,
-    response::{Asked, ResponseFault},
+use crate::{
+    http1::{
+        Refusal,
+        body::Body,
+        response::{Asked, ResponseFault},
+    },
+    wire::{
+        peer::{End, Gone, Peer, Reader, Writer},
+        splice::{TAIL, WORTH},
+    },
 };
 
 /// What is remembered of a request once its bytes may move.

@@ -9,6 +9,7 @@ mod policy;
 mod property;
 mod smuggling;
 mod tls;
+mod tunnels;
 
 use std::{
     net::SocketAddr,
@@ -25,7 +26,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::timeout,
 };
-use weir_link::proxy::{Counters, L7Flow};
+use weir_link::proxy::{Application, Counters, HttpRecord, L7Record};
 use weir_policy::{
     http::{Asked, Judge, NameUse, Request, RequestFlow, RequestVerdict, Speaks},
     model::Direction,
@@ -76,7 +77,7 @@ struct Lab {
     proxy: SocketAddr,
     server: TcpListener,
     context: Arc<Context>,
-    flows: mpsc::Receiver<L7Flow>,
+    flows: mpsc::Receiver<L7Record>,
     drain: watch::Sender<bool>,
     /// Connections that the proxy serves or served.
     served: Arc<AtomicUsize>,
@@ -112,7 +113,7 @@ impl Lab {
             names: crate::dns::learn::Teller::channel().0,
             draining,
         });
-        context.policy.set(Arc::new(Prefix("/ok")));
+        context.policy.set(1, Arc::new(Prefix("/ok")));
         let served = Arc::new(AtomicUsize::new(0));
         tokio::spawn({
             let (context, served) = (Arc::clone(&context), Arc::clone(&served));
@@ -154,7 +155,12 @@ impl Lab {
         )
     }
 
-    async fn flow(&mut self) -> L7Flow {
+    /// The next record, which is of an HTTP request.
+    async fn request(&mut self) -> HttpRecord {
+        http(&self.flow().await).clone()
+    }
+
+    async fn flow(&mut self) -> L7Record {
         timeout(SOON, self.flows.recv())
             .await
             .expect("a flow record")
@@ -220,6 +226,12 @@ impl Peer {
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     }
 
+    async fn expect_reset_without_a_byte(&mut self) {
+        let read = timeout(SOON, self.0.read(&mut [0])).await.expect("an end");
+        let error = read.expect_err("a reset and no byte");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+
     /// Ends the sending direction.
     async fn end(&mut self) {
         self.0.shutdown().await.unwrap();
@@ -229,6 +241,13 @@ impl Peer {
         socket2::SockRef::from(&self.0)
             .set_linger(Some(Duration::ZERO))
             .unwrap();
+    }
+}
+
+fn http(record: &L7Record) -> &HttpRecord {
+    match &record.application {
+        Application::Http(http) => http,
+        other => panic!("{other:?}"),
     }
 }
 

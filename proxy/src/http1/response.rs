@@ -27,6 +27,13 @@ pub struct Asked {
     pub unjudged: bool,
 }
 
+impl Asked {
+    /// Whether the response may make a tunnel of the connection.
+    pub fn may_switch(&self) -> bool {
+        self.connect || self.unjudged || !self.offers.is_empty()
+    }
+}
+
 /// What a response head announces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResponseHead {

@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 use weir_link::proxy::{
-    AgentEnd, Event, EventKind, Hello, Outcome, PROTOCOL, Trusted,
+    AgentEnd, Application, Event, EventKind, Hello, HttpVersion, Outcome, PROTOCOL, Trusted,
     frame::{self, LinkError, MAX_FRAME},
     message::ToAgent,
 };
@@ -181,13 +181,17 @@ async fn a_proxy_serves_once_it_has_a_snapshot_and_reports() {
         _ => None,
     })
     .await;
+    let Application::Http(http) = &flow.application else {
+        panic!("{flow:?}")
+    };
     assert_eq!(
-        (flow.path.as_str(), flow.status, flow.endpoint),
+        (http.path.as_str(), http.status, flow.endpoint),
         ("/x", Some(403), Some(3))
     );
     // What was asked for, but never a secret; the rest does not leave the proxy.
     let told = ("X-Id".to_owned(), "7".to_owned());
-    assert_eq!((flow.headers, flow.minor_version), (vec![told], 1));
+    assert_eq!(http.headers, [told]);
+    assert_eq!(http.version, HttpVersion::Http11);
     until(&mut agent, |kind| match kind {
         EventKind::Counters(counters) => {
             (counters.requests_denied == 16 && counters.no_policy == 1).then_some(())

@@ -29,3 +29,4 @@ mod relay;
 mod s4;
 mod simulate;
 mod status;
+mod tunnels;

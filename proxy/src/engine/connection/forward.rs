@@ -2,19 +2,27 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use weir_link::proxy::{L7Flow, Outcome};
+use weir_link::proxy::{L7Record, Outcome};
 
 use super::{After, Connection};
-use crate::engine::{
-    answer::Answer,
-    exchange::{Exchanged, Facts, Progress, RequestStop, ResponseStop, exchange},
-    finish::{Finish, tunnel},
-    peer::End,
+use crate::{
+    engine::{
+        answer::Answer,
+        exchange::{Exchanged, Facts, Progress, RequestStop, ResponseStop, exchange},
+    },
+    permit::Permit,
+    tunnel::tunnel,
+    wire::{finish::Finish, peer::End},
 };
 
 impl Connection {
     /// Forwards an allowed request and its response.
-    pub(super) async fn forward(&mut self, facts: Facts, mut record: L7Flow) -> After {
+    pub(super) async fn forward(
+        &mut self,
+        permit: Permit,
+        facts: Facts,
+        mut record: L7Record,
+    ) -> After {
         let Some(server) = &mut self.server else {
             return After::Finish(Finish::Reset);
         };
@@ -31,12 +39,13 @@ impl Connection {
                     record.verdict = Outcome::Error;
                     record.reason = "client closed the connection before the answer".to_owned();
                 } else {
-                    record.status = Some(end.status);
+                    record = record.answered(Some(end.status));
+                }
+                if end.tunnel {
+                    self.context.record(record.clone(), self.since);
+                    return self.tunnel(permit, record).await;
                 }
                 self.context.record(record, self.since);
-                if end.tunnel {
-                    return self.tunnel().await;
-                }
                 match request_stop {
                     _ if end.close => After::Finish(Finish::Mirror),
                     Some(RequestStop::ClientReset) => self.client_reset(),
@@ -82,7 +91,7 @@ impl Connection {
         reset: bool,
         facts: &Facts,
         progress: &Progress,
-        mut record: L7Flow,
+        mut record: L7Record,
     ) -> After {
         record.verdict = Outcome::Error;
         match stop {
@@ -118,7 +127,7 @@ impl Connection {
         answer: Answer,
         facts: &Facts,
         progress: &Progress,
-        mut record: L7Flow,
+        record: L7Record,
     ) -> After {
         if let Some(server) = self.server.take() {
             server.reset();
@@ -127,20 +136,16 @@ impl Connection {
             self.context.record(record, self.since);
             return After::Finish(Finish::Reset);
         }
-        record.status = Some(answer.status());
+        let record = record.answered(Some(answer.status()));
         self.context.record(record, self.since);
         self.last_answer(answer, facts.asked.head).await
     }
 
-    pub(super) async fn tunnel(&mut self) -> After {
+    /// Passes bytes on unread. `record` is what was told of the connection.
+    pub(super) async fn tunnel(&mut self, permit: Permit, record: L7Record) -> After {
         let Some(server) = &mut self.server else {
             return After::Finish(Finish::Reset);
         };
-        let graceful = tunnel(&mut self.client, server).await;
-        After::Finish(if graceful {
-            Finish::Mirror
-        } else {
-            Finish::Reset
-        })
+        After::Finish(tunnel(&self.context, permit, record, &mut self.client, server).await)
     }
 }

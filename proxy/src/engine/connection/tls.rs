@@ -1,13 +1,13 @@
 //! TLS connections: judged by the server name of their first message, then passed on unread.
 
 use tokio::time;
-use weir_link::proxy::{L7Flow, Outcome};
-use weir_policy::http::NameUse;
+use weir_link::proxy::{Application, L7Record, Outcome};
 
 use super::{After, Connection};
 use crate::{
-    engine::{finish::Finish, peer::End},
+    permit::{Ask, Permit},
     tls::{Hello, HelloReader},
+    wire::{finish::Finish, peer::End},
 };
 
 impl Connection {
@@ -43,10 +43,11 @@ impl Connection {
         let Some(policy) = self.context.policy.get() else {
             return After::Finish(Finish::Reset);
         };
-        let verdict = policy.judge_name(self.key.request_flow(), NameUse::Tls, name.as_deref());
-        let record = L7Flow {
-            method: "TLS".into(),
-            host: name.unwrap_or_default(),
+        let (verdict, permit) = Permit::ask(&policy, &self.key, Ask::Tls(name.as_deref()));
+        let record = L7Record {
+            application: Application::Tls {
+                name: name.unwrap_or_default(),
+            },
             policies: verdict.policies,
             ..self
                 .key
@@ -55,20 +56,19 @@ impl Connection {
         if verdict.audit {
             self.context.counters.audited.add();
         }
-        if !verdict.allowed {
+        let Some(permit) = permit else {
             self.context.counters.tls_denied.add();
             self.context.record(record, self.since);
             return After::Finish(Finish::Reset);
-        }
+        };
         self.context.counters.tls_allowed.add();
-        self.plain(record).await
+        self.plain(permit, record).await
     }
 
     /// A first message that cannot be judged.
     async fn no_tls(&mut self, reason: &str) -> After {
-        if self.speaks().anything {
-            let record = self.unread(reason);
-            return self.plain(record).await;
+        if let Some((permit, record)) = self.unread(reason) {
+            return self.plain(permit, record).await;
         }
         self.context.counters.tls_denied.add();
         let record = self
@@ -79,12 +79,12 @@ impl Connection {
     }
 
     /// Passes everything on, unread, from the first byte held.
-    pub(super) async fn plain(&mut self, record: L7Flow) -> After {
-        if let Err(fault) = self.connect().await {
+    pub(super) async fn plain(&mut self, permit: Permit, record: L7Record) -> After {
+        if let Err(fault) = self.connect(&permit).await {
             self.context.record(record.failed(&fault), self.since);
             return After::Finish(Finish::Reset);
         }
-        self.context.record(record, self.since);
-        self.tunnel().await
+        self.context.record(record.clone(), self.since);
+        self.tunnel(permit, record).await
     }
 }

@@ -4,7 +4,6 @@ use std::{borrow::Cow, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use super::{Progress, ResponseEnd, ResponseStop, more};
 use crate::{
-    engine::peer::{End, Reader, Writer},
     http1::{
         Refusal,
         body::Body,
@@ -12,6 +11,7 @@ use crate::{
         old::strict,
         response::{Asked, Next, ResponseFault, ResponseHead},
     },
+    wire::peer::{End, Reader, Writer},
 };
 
 /// How long the end of a response waits for the FIN that the server announced, so that both go to

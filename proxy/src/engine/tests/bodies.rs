@@ -277,7 +277,7 @@ async fn ambiguous_responses_get_502() {
             "{bad:?} got {answer:?}"
         );
         server.expect_reset().await;
-        assert_eq!(lab.flow().await.status, Some(502));
+        assert_eq!(lab.flow().await.status(), Some(502));
     }
 }
 

@@ -22,7 +22,7 @@ async fn a_half_closed_client_still_gets_its_response() {
     server.send(OK).await;
     drop(server);
     assert_eq!(client.rest().await, OK);
-    assert_eq!(lab.flow().await.status, Some(200));
+    assert_eq!(lab.flow().await.status(), Some(200));
 }
 
 #[tokio::test]
@@ -35,7 +35,7 @@ async fn a_client_that_gave_up_got_no_answer() {
     drop(server);
     let flow = lab.flow().await;
     assert_eq!(
-        (flow.status, flow.verdict),
+        (flow.status(), flow.verdict),
         (None, weir_link::proxy::Outcome::Error),
         "{}",
         flow.reason

@@ -106,7 +106,7 @@ async fn smuggling_corpus_is_answered_400_and_never_forwarded() {
         assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer:?}");
         let flow = lab.flow().await;
         assert_eq!(
-            (flow.verdict, flow.status),
+            (flow.verdict, flow.status()),
             (weir_link::proxy::Outcome::Refused, Some(400))
         );
     }
@@ -213,7 +213,7 @@ async fn what_is_not_http_is_reset_and_recorded() {
         client.send(bytes).await;
         client.expect_reset().await;
         let flow = lab.flow().await;
-        assert_eq!((flow.reason.as_str(), flow.status), (reason, None));
+        assert_eq!((flow.reason.as_str(), flow.status()), (reason, None));
         lab.assert_server_untouched().await;
     }
     assert_eq!(lab.context.counters.not_http.get(), 4);

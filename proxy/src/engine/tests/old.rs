@@ -15,7 +15,7 @@ async fn a_request_without_a_host_passes_where_no_rule_asks_for_one() {
             second
         ])))
     };
-    lab.context.policy.set(any(None));
+    lab.context.policy.set(1, any(None));
     let old = "GET /ok HTTP/1.0\r\n\r\n";
     let mut client = lab.client().await;
     client.send(old).await;
@@ -24,7 +24,7 @@ async fn a_request_without_a_host_passes_where_no_rule_asks_for_one() {
     server.send(OK).await;
     client.expect(OK).await;
     // The rule that asks is not the one that allows: a server may choose by host all the same.
-    lab.context.policy.set(any(Some("h")));
+    lab.context.policy.set(1, any(Some("h")));
     for request in [old, "GET http://h/ok HTTP/1.0\r\n\r\n"] {
         let mut client = lab.client().await;
         client.send(request).await;
@@ -67,7 +67,7 @@ async fn a_target_may_name_the_default_port() {
     let only_web = rule(serde_json::json!({"host": "web"}));
     lab.context
         .policy
-        .set(Arc::new(rules(serde_json::json!([only_web]))));
+        .set(1, Arc::new(rules(serde_json::json!([only_web]))));
     let mut client = lab.client().await;
     let request = "GET http://web:80/ HTTP/1.1\r\nHost: web\r\n\r\n";
     client.send(request).await;

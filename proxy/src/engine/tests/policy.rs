@@ -30,7 +30,7 @@ async fn pipelined_answers_stay_in_order() {
     let flows = [lab.flow().await, lab.flow().await, lab.flow().await];
     let seen: Vec<_> = flows
         .iter()
-        .map(|flow| (flow.path.as_str(), flow.verdict, flow.status))
+        .map(|flow| (http(flow).path.as_str(), flow.verdict, flow.status()))
         .collect();
     assert_eq!(
         seen,
@@ -41,7 +41,10 @@ async fn pipelined_answers_stay_in_order() {
         ]
     );
     assert_eq!(flows[1].policies, ["NetworkPolicy/test/prefix"]);
-    assert_eq!((flows[1].endpoint, flows[1].host.as_str()), (Some(7), "h"));
+    assert_eq!(
+        (flows[1].endpoint, http(&flows[1]).host.as_str()),
+        (Some(7), "h")
+    );
 }
 
 #[tokio::test]
@@ -103,7 +106,7 @@ async fn both_readings_of_a_path_must_be_allowed() {
     ] {
         client.send(get(path)).await;
         client.expect(DENIED).await;
-        assert_eq!(lab.flow().await.path, path);
+        assert_eq!(lab.request().await.path, path);
     }
     client
         .send("GET http://h/ok/../secret HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -124,7 +127,7 @@ async fn a_new_snapshot_decides_the_next_request_of_a_kept_connection() {
     client.send(get("/ok")).await;
     let mut server = lab.accept().await;
     server.expect(get("/ok")).await;
-    lab.context.policy.set(Arc::new(Prefix("/new")));
+    lab.context.policy.set(1, Arc::new(Prefix("/new")));
     // The request under way was judged by the old snapshot.
     server.send(OK).await;
     client.expect(OK).await;
@@ -151,7 +154,7 @@ async fn a_server_that_refuses_gets_503_and_the_connection_goes_on() {
             .await;
         client.expect(unreachable).await;
         let flow = lab.flow().await;
-        assert_eq!((flow.verdict, flow.status), (Outcome::Error, Some(503)));
+        assert_eq!((flow.verdict, flow.status()), (Outcome::Error, Some(503)));
     }
     client.send(get("/denied")).await;
     client.expect(DENIED).await;
@@ -205,7 +208,7 @@ async fn a_connection_without_a_mark_is_a_stranger() {
         names: crate::dns::learn::Teller::channel().0,
         draining,
     });
-    context.policy.set(Arc::new(Prefix("/")));
+    context.policy.set(1, Arc::new(Prefix("/")));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = Peer(
         TcpStream::connect(listener.local_addr().unwrap())

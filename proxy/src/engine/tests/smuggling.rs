@@ -24,6 +24,13 @@ pub(super) fn rules(rules: serde_json::Value) -> L7Table {
     .expect("a table")
 }
 
+/// The same rules in audit mode.
+pub(super) fn on_trial(table: L7Table) -> L7Table {
+    let mut table = serde_json::to_value(table).unwrap();
+    table["ports"][0]["verdict"] = "httpaudit".into();
+    serde_json::from_value(table).expect("a table")
+}
+
 /// One rule; what is not said is not asked for.
 pub(super) fn rule(given: serde_json::Value) -> serde_json::Value {
     let mut rule = serde_json::json!({
@@ -46,7 +53,7 @@ fn good_user_below_ok(get_body: bool) -> L7Table {
 async fn towards(address: SocketAddr, policy: L7Table) -> Lab {
     let unused = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let lab = Lab::towards(unused, address, Limits::default()).await;
-    lab.context.policy.set(Arc::new(policy));
+    lab.context.policy.set(1, Arc::new(policy));
     lab
 }
 
@@ -212,7 +219,7 @@ async fn refusals_that_depend_on_rules_say_why_and_count() {
         );
         let flow = lab.flow().await;
         assert_eq!(
-            (flow.verdict, flow.status),
+            (flow.verdict, flow.status()),
             (weir_link::proxy::Outcome::Refused, Some(400))
         );
         let mut sum = weir_link::proxy::CountersSnapshot::default();
@@ -223,7 +230,7 @@ async fn refusals_that_depend_on_rules_say_why_and_count() {
     let denied = get("Content-Length: 2\r\n").replace("/ok", "/secret") + "ab";
     assert!(send(lab.proxy, &denied).await.starts_with("HTTP/1.1 403 "));
     let open = rules(serde_json::json!([rule(serde_json::json!({}))]));
-    lab.context.policy.set(Arc::new(open));
+    lab.context.policy.set(1, Arc::new(open));
     for request in [get("Connection: X-User\r\n"), get("X_User: a\r\n")] {
         assert!(send(lab.proxy, &request).await.starts_with("HTTP/1.1 200 "));
     }
@@ -233,7 +240,9 @@ async fn refusals_that_depend_on_rules_say_why_and_count() {
 #[tokio::test]
 async fn a_policy_may_let_get_have_a_body() {
     let lab = Lab::new().await;
-    lab.context.policy.set(Arc::new(good_user_below_ok(true)));
+    lab.context
+        .policy
+        .set(1, Arc::new(good_user_below_ok(true)));
     let search =
         "GET /ok/_search HTTP/1.1\r\nHost: h\r\nX-User: good\r\nContent-Length: 2\r\n\r\n{}";
     let mut client = lab.client().await;
@@ -291,7 +300,7 @@ async fn a_server_that_does_not_ask_for_the_body_never_gets_it() {
     server.expect_reset().await;
     let flow = lab.flow().await;
     assert_eq!(
-        (flow.status, flow.reason.as_str()),
+        (flow.status(), flow.reason.as_str()),
         (Some(417), "no 100 from the server")
     );
 }
@@ -300,10 +309,8 @@ async fn a_server_that_does_not_ask_for_the_body_never_gets_it() {
 #[tokio::test]
 async fn where_only_audit_mode_asks_everything_passes_as_it_came() {
     let lab = Lab::new().await;
-    let mut table = serde_json::to_value(good_user_below_ok(false)).unwrap();
-    table["ports"][0]["verdict"] = "httpaudit".into();
-    let table: L7Table = serde_json::from_value(table).unwrap();
-    lab.context.policy.set(Arc::new(table));
+    let table = on_trial(good_user_below_ok(false));
+    lab.context.policy.set(1, Arc::new(table));
     let mut client = lab.client().await;
     let head = "Host: h\r\nConnection: Upgrade, X-User\r\nUpgrade: h2c\r\nContent-Length: 5\r\n";
     let first = format!("GET /secret HTTP/1.1\r\n{head}X_User: a\r\n\r\nhello");

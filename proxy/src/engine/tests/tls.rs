@@ -8,14 +8,18 @@ use super::*;
 
 /// TLS to one name.
 fn one_name() -> L7Table {
+    named("a.example")
+}
+
+pub(super) fn named(name: &str) -> L7Table {
     let mut table = serde_json::to_value(smuggling::rules(serde_json::json!([]))).unwrap();
-    table["rules"][0][0]["l7"] = serde_json::json!({"tls": ["a.example"]});
+    table["rules"][0][0]["l7"] = serde_json::json!({"tls": [name]});
     serde_json::from_value(table).expect("a table")
 }
 
 async fn lab() -> Lab {
     let lab = Lab::new().await;
-    lab.context.policy.set(Arc::new(one_name()));
+    lab.context.policy.set(1, Arc::new(one_name()));
     lab
 }
 
@@ -62,10 +66,8 @@ async fn messages_of_real_clients_old_and_new_pass_by_their_name() {
             .unwrap();
         assert_eq!(first[..2], [0x16, 3], "{version}");
         let flow = lab.flow().await;
-        assert_eq!(
-            (flow.method.as_str(), flow.host.as_str()),
-            ("TLS", "A.example")
-        );
+        let name = "A.example".to_owned();
+        assert_eq!(flow.application, Application::Tls { name });
         assert_eq!(
             flow.verdict,
             weir_link::proxy::Outcome::Allowed,
@@ -97,10 +99,9 @@ async fn messages_of_real_clients_old_and_new_pass_by_their_name() {
 #[tokio::test]
 async fn where_only_audit_mode_asks_any_first_message_passes() {
     let lab = lab().await;
-    let mut table = serde_json::to_value(one_name()).unwrap();
-    table["ports"][0]["verdict"] = "httpaudit".into();
-    let table: L7Table = serde_json::from_value(table).unwrap();
-    lab.context.policy.set(Arc::new(table));
+    lab.context
+        .policy
+        .set(1, Arc::new(smuggling::on_trial(one_name())));
     for first in [&b"\x16\x03\x01\x00\x01\x02"[..], b"\x16strange"] {
         let mut client = lab.client().await;
         client.send(first).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::peer::{End, Gone, Peer, Reader, Writer};
+use super::peer::{End, Peer};
 
 /// How a served connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,33 +83,6 @@ async fn mirror(client: &mut Peer, server: Option<&mut Peer>) -> bool {
         tokio::select! {
             () = from_client.fill() => {}
             () = from_server.fill() => {}
-        }
-    }
-}
-
-/// A plain pipe between both ends until both have closed. `false` if one was reset.
-pub async fn tunnel(client: &mut Peer, server: &mut Peer) -> bool {
-    let (mut from_client, mut to_client) = client.split();
-    let (mut from_server, mut to_server) = server.split();
-    tokio::try_join!(
-        copy(&mut from_client, &mut to_server),
-        copy(&mut from_server, &mut to_client),
-    )
-    .is_ok()
-}
-
-async fn copy(from: &mut Reader<'_>, to: &mut Writer<'_>) -> Result<(), Gone> {
-    loop {
-        let end = from.end();
-        to.send(from.filled(), end == Some(End::Eof)).await?;
-        from.discard();
-        match end {
-            Some(End::Eof) => {
-                to.end();
-                return Ok(());
-            }
-            Some(End::Reset) => return Err(Gone),
-            None => from.fill().await,
         }
     }
 }

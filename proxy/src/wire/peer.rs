@@ -6,8 +6,11 @@ use std::{future, io, time::Duration};
 use socket2::SockRef;
 use tokio::{io::Interest, net::TcpStream};
 
-use super::splice::{PIPE, Pipe};
-use crate::{buffer::Buffer, sys};
+use super::{
+    buffer::Buffer,
+    splice::{PIPE, Pipe},
+};
+use crate::sys;
 
 /// How long what was sent may stay unacknowledged before it counts as delivered all the same.
 const DELIVERY: Duration = Duration::from_secs(1);
