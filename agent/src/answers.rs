@@ -7,7 +7,11 @@ use weir_link::tools::{
     Counted, Endpoint, EndpointSide, Endpoints, Failed, MapFill, Policies, Policy, PolicyProblem,
     Problem, ProxyStatus, Stale, Status, Synced, Unmanaged,
 };
-use weir_policy::{compile::DirectionSet, explain::Explainer, verdict::Flow};
+use weir_policy::{
+    compile::DirectionSet,
+    explain::{Explainer, Explanation},
+    verdict::Flow,
+};
 
 use crate::{Agent, change::State};
 
@@ -176,8 +180,7 @@ pub fn policies(agent: &Agent) -> Policies {
 }
 
 /// The verdict on a flow, and why.
-pub fn explain(state: &State, flow: &Flow) -> Result<serde_json::Value, String> {
+pub fn explain(state: &State, flow: &Flow) -> Result<Explanation, String> {
     let explained = Explainer::new(&state.world).explain(flow);
-    let explanation = explained.map_err(|error| error.to_string())?;
-    serde_json::to_value(explanation).map_err(|error| error.to_string())
+    explained.map_err(|error| error.to_string())
 }

@@ -76,7 +76,7 @@ impl Observing {
         let log = options.open_log()?;
         let intake = Recorder::start(ring.clone(), metrics.clone(), log, options.redaction())
             .context("no thread for the observer")?
-            .deaf(options.records == 0);
+            .idle(options.records == 0);
         let observer = Observer::new(ring.clone(), node.to_owned());
         apart(listen(
             observer,

@@ -13,7 +13,9 @@
 //! | a kind is not listed yet | nothing is read: see [`ClusterSource::synced`] |
 
 mod kinds;
+mod progress;
 pub mod report;
+mod review;
 mod shallow;
 mod store;
 mod watch;
@@ -28,6 +30,8 @@ use tokio::{sync::Notify, task::JoinSet};
 use weir_policy::model::ClusterName;
 
 pub use kinds::{RESOURCES, Resource};
+pub use progress::{Progress, progress};
+pub use review::review;
 pub use shallow::Shallow;
 pub use store::{PolicyState, Store};
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use weir_link::tools::{Asks, Client, ClientError, Explain, Sync, Synced};
-use weir_policy::verdict::{Flow, HttpRequest};
+use weir_policy::{explain::Explanation, verdict::Flow};
 
 use crate::host::enter::Entrance;
 use crate::host::process::{self, Process};
@@ -28,17 +28,6 @@ const AGAIN: Duration = Duration::from_millis(20);
 pub enum Part {
     Agent,
     Proxy,
-}
-
-/// What is asked about one flow.
-#[derive(Debug, Clone)]
-pub struct Question {
-    pub from: String,
-    pub to: String,
-    pub protocol: String,
-    pub port: u16,
-    /// Method and path of a request.
-    pub http: Option<(String, String)>,
 }
 
 // === impl Part ===
@@ -130,24 +119,8 @@ fn sync_node(layout: &Layout, node: &NodeState) -> Result<Synced> {
 }
 
 /// What the first node's agent says about one flow, and why.
-pub fn explain(
-    layout: &Layout,
-    state: &State,
-    question: &Question,
-) -> Result<<Explain as Asks>::Answer> {
+pub fn explain(layout: &Layout, state: &State, flow: Flow) -> Result<Explanation> {
     let node = state.nodes.first().context("a lab without nodes")?;
-    let http = question.http.as_ref().map(|(method, path)| HttpRequest {
-        method: method.clone(),
-        path: path.clone(),
-        ..HttpRequest::default()
-    });
-    let flow = Flow {
-        from: question.from.clone(),
-        to: question.to.clone(),
-        protocol: serde_json::from_value(question.protocol.clone().into())?,
-        port: Some(question.port),
-        http,
-    };
     ask(layout, node, Explain(flow))
 }
 

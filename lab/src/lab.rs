@@ -9,11 +9,11 @@ use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::fcntl::{Flock, FlockArg};
-use serde_json::Value;
 
 use weir_link::tools::Synced;
+use weir_policy::{explain::Explanation, verdict::Flow};
 
-use crate::agent::{self, Part, Question};
+use crate::agent::{self, Part};
 use crate::converge::{self, Plan, start};
 use crate::host::enter::Entrance;
 use crate::host::{self, link, process, tool};
@@ -193,12 +193,6 @@ impl Lab {
         self.delete_keys(&[Key::new(kind, namespace, name)])
     }
 
-    /// Deletes the objects that a text describes.
-    pub fn delete_yaml(&self, yaml: &str) -> Result<Applied> {
-        let objects = read::text(yaml, "text", "default")?;
-        self.delete_keys(&keys(&objects))
-    }
-
     /// Deletes the objects that files and folders describe.
     pub fn delete_paths(&self, paths: &[PathBuf], namespace: &str) -> Result<Applied> {
         self.delete_keys(&keys(&read::paths(paths, namespace)?))
@@ -300,8 +294,8 @@ impl Lab {
     }
 
     /// What the agent would do with a flow, and why.
-    pub fn explain(&self, question: &Question) -> Result<Value> {
-        agent::explain(&self.layout, &self.state()?, question)
+    pub fn explain(&self, flow: Flow) -> Result<Explanation> {
+        agent::explain(&self.layout, &self.state()?, flow)
     }
 
     /// Starts the agent or the proxy again if it died; a living one is ended first.

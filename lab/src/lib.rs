@@ -28,7 +28,8 @@ mod store;
 mod target;
 pub mod workload;
 
-pub use agent::{Part, Question};
+pub use agent::Part;
+pub use host::process::outlive_interrupts;
 pub use lab::{Applied, Change, Lab, RunPod, UpOptions};
 pub use object::kind::from_word as kind_from_word;
 pub use object::read::{value_from_yaml, value_to_yaml};

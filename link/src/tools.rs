@@ -9,6 +9,7 @@
 pub mod answer;
 mod client;
 mod question;
+mod well;
 
 pub use answer::{
     Counted, Endpoint, EndpointSide, Endpoints, Failed, InForce, MapFill, Policies, Policy,
@@ -19,6 +20,7 @@ pub use question::{
     Alive, Asks, Attach, Attached, Attachment, Detach, Explain, Keep, ListEndpoints, ListPolicies,
     Question, StatusOf, Sync, reply,
 };
+pub use well::Doubt;
 
 /// The longest question and answer, in bytes. Of the answers, endpoints and policies are the long
 /// ones: a hundred bytes each.

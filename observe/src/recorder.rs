@@ -99,7 +99,7 @@ impl Recorder {
         Ok(Intake {
             queue,
             shared,
-            deaf: false,
+            idle: false,
         })
     }
 

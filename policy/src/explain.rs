@@ -6,7 +6,7 @@ pub mod target;
 #[cfg(test)]
 mod tests;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{Action, Direction, Protocol, World},
@@ -25,7 +25,7 @@ pub struct Explainer<'a> {
 
 /// A verdict with everything that led to it. Has all fields of
 /// [`FlowVerdict`](crate::verdict::FlowVerdict), and more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// The flow as it was judged.
     pub flow: JudgedFlow,
@@ -38,7 +38,7 @@ pub struct Explanation {
 }
 
 /// A flow as it was judged: names resolved, the service's port taken for the endpoint's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JudgedFlow {
     /// Who opens it.
     pub from: String,
@@ -58,7 +58,7 @@ pub struct JudgedFlow {
 }
 
 /// One end's part of an [`Explanation`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SideExplanation {
     /// The verdict of this end's rules.
     #[serde(flatten)]
@@ -68,7 +68,7 @@ pub struct SideExplanation {
 }
 
 /// A policy that selects an end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SelectingPolicy {
     /// `Kind/NAMESPACE/NAME`.
     pub policy: String,
@@ -81,7 +81,7 @@ pub struct SelectingPolicy {
 }
 
 /// A rule and what the flow lacks for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleResult {
     /// Its place in the object.
     pub field: String,

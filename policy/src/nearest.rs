@@ -10,7 +10,7 @@ mod miss;
 mod peers;
 mod ports;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use miss::{Miss, MissKind};
 
@@ -26,7 +26,7 @@ pub(crate) use miss::View;
 use miss::{distance, phrase};
 
 /// A rule that would have allowed the flow, but for something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NearestMiss {
     /// The rule; of HTTP rules the entry.
     #[serde(flatten)]

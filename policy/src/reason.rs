@@ -6,7 +6,7 @@ mod tests;
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     compile::{Decision, DirectionSet, Verdict},
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A rule, by its object and its place there.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RuleRef {
     /// `Kind/NAMESPACE/NAME`.
     pub policy: String,

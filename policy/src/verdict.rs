@@ -82,12 +82,12 @@ pub struct FlowVerdict {
 }
 
 /// The verdict of one end's rules.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SideVerdict {
     /// The verdict.
     pub verdict: Outcome,
     /// It passes only because the policies that would deny it are in audit mode.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub audit: bool,
     /// The policies that decided; for a denial by default those that select the endpoint.
     pub policies: Vec<String>,

@@ -76,9 +76,19 @@ pub enum RedirectorError {
     /// Its maps.
     #[error(transparent)]
     Sync(#[from] SyncError),
-    /// Reading a map.
-    #[error("cannot read the maps of an earlier agent: {0}")]
-    Read(#[from] MapError),
+    /// A map of an earlier agent.
+    #[error("cannot read what an earlier agent put in force: {0}")]
+    Adopt(#[source] MapError),
+    /// A map that is read or written by itself.
+    #[error("map {map} cannot be {what}: {source}")]
+    Map {
+        /// Its name.
+        map: &'static str,
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: MapError,
+    },
     /// A socket that interfaces are asked about over.
     #[error("interfaces cannot be asked about: {0}")]
     Interfaces(#[source] std::io::Error),
@@ -119,7 +129,7 @@ impl Redirector {
         let pinned = pins.pinned_interfaces()?;
         let mut programs = Programs::load(pins)?;
         let maps = Maps::take(&mut programs)?;
-        let installed = Installed::read(&maps)?;
+        let installed = Installed::read(&maps).map_err(RedirectorError::Adopt)?;
         // Where maps are adopted, every connection is in them.
         let met_until = match installed.endpoints().is_empty() {
             true => monotonic() + u64::try_from(OLDER.as_nanos()).unwrap_or(0),
@@ -165,7 +175,7 @@ impl Redirector {
 
     /// The revision in force.
     pub fn revision(&self) -> Result<u32, RedirectorError> {
-        Ok(self.maps.revision()?)
+        self.maps.revision().map_err(unusable("CONFIG", "read"))
     }
 
     /// Index of each pod that is placed on this node; pods get theirs on first sight. Where an
@@ -331,7 +341,8 @@ impl Redirector {
         udp: bool,
         listener: &impl std::os::fd::AsRawFd,
     ) -> Result<(), RedirectorError> {
-        Ok(self.maps.listen(direction, v6, udp, listener)?)
+        let set = self.maps.listen(direction, v6, udp, listener);
+        set.map_err(unusable("LISTENERS", "written"))
     }
 
     /// Tells the programs whether a proxy listens. Where only policies in audit mode have HTTP
@@ -340,14 +351,15 @@ impl Redirector {
         self.proxy_ready = ready;
         let config = Config {
             proxy_ready: u32::from(ready),
-            ..self.maps.config()?
+            ..self.maps.config().map_err(unusable("CONFIG", "read"))?
         };
-        Ok(self.maps.set_config(config)?)
+        let set = self.maps.set_config(config);
+        set.map_err(unusable("CONFIG", "written"))
     }
 
     /// What the programs counted.
     pub fn counters(&self) -> Result<Counters, RedirectorError> {
-        Ok(self.maps.counters()?)
+        self.maps.counters().map_err(unusable("COUNTERS", "read"))
     }
 
     /// How full the maps are; `tracked` is what the connection table holds.
@@ -391,6 +403,10 @@ impl Redirector {
         }
         Ok(())
     }
+}
+
+fn unusable(map: &'static str, what: &'static str) -> impl Fn(MapError) -> RedirectorError {
+    move |source| RedirectorError::Map { map, what, source }
 }
 
 /// The clock of the programs (`bpf_ktime_get_ns`), in ns.

@@ -6,10 +6,9 @@ use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
 use weir_link::tools::Explain;
 use weir_policy::{
-    explain::Explainer,
+    explain::{Explainer, Explanation},
     model::Protocol,
     verdict::{Flow, HttpRequest},
 };
@@ -80,12 +79,12 @@ enum ProtocolName {
 impl ExplainCommand {
     pub fn run(self) -> Result<ExitCode> {
         let flow = self.flow()?;
-        let explanation: Value = match (&self.name, &self.lab) {
+        let explanation: Explanation = match (&self.name, &self.lab) {
             (Some(name), _) => ask::of_instance(name, Explain(flow))?,
             (None, Some(lab)) => ask::of_lab(lab, Explain(flow))?,
             (None, None) => {
                 let world = manifests::world(&self.files, &self.cluster)?;
-                json!(Explainer::new(&world).explain(&flow)?)
+                Explainer::new(&world).explain(&flow)?
             }
         };
         match self.output {

@@ -1,4 +1,5 @@
 //! The `weir` binary: the command line and the wiring behind it.
+#![forbid(unsafe_code)]
 
 mod agent_command;
 mod ask;

@@ -6,11 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use kube::{Api, core::DynamicObject};
-use serde_json::Value;
-use weir_cluster::kubernetes::Resource;
+use weir_cluster::kubernetes::{Progress, Resource, progress};
 use weir_link::tools::{ListPolicies, Policies, Policy};
 
 use crate::{
@@ -126,8 +125,11 @@ impl Wait {
                 .await
                 .with_context(|| format!("cannot read {kind} {}", self.policy))?;
             let generation = object.metadata.generation.unwrap_or(0);
-            let progress = progress(&object.data["status"], generation)?;
-            match progress {
+            let status = object
+                .data
+                .get("status")
+                .unwrap_or(&serde_json::Value::Null);
+            match progress(status, generation)? {
                 Progress::Everywhere(nodes) => {
                     println!("generation {generation} is in force on {nodes} nodes");
                     return Ok(ExitCode::SUCCESS);
@@ -139,80 +141,5 @@ impl Wait {
                 Progress::Waiting(_) => tokio::time::sleep(AGAIN).await,
             }
         }
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Progress {
-    Everywhere(u64),
-    Waiting(String),
-}
-
-/// How far a policy is, by its status. A refused one never gets there.
-fn progress(status: &Value, generation: i64) -> Result<Progress> {
-    let conditions = status["conditions"].as_array().into_iter().flatten();
-    let valid = conditions
-        .filter(|condition| condition["observedGeneration"].as_i64() == Some(generation))
-        .find(|condition| condition["type"] == "Valid");
-    match valid.map(|valid| (&valid["status"], &valid["message"])) {
-        None => {
-            return Ok(Progress::Waiting(
-                "no agent has looked at it yet".to_owned(),
-            ));
-        }
-        Some((status, message)) if status != "True" => {
-            bail!("refused: {}", message.as_str().unwrap_or_default())
-        }
-        Some(_) => {}
-    }
-    let weir = &status["weir"];
-    let number = |name: &str| weir[name].as_u64();
-    match (number("nodesEnforced"), number("nodesTotal")) {
-        (Some(enforced), Some(total))
-            if enforced == total && weir["revision"].as_i64() == Some(generation) =>
-        {
-            Ok(Progress::Everywhere(total))
-        }
-        (Some(enforced), Some(total)) => Ok(Progress::Waiting(format!(
-            "{enforced} of {total} nodes enforce it"
-        ))),
-        _ => bail!(
-            "the cluster has more than 100 nodes, for which no node is counted: ask them with \
-             `weir policy get`"
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn only_the_present_version_on_every_node_counts() {
-        let status = |generation: i64, enforced: u64, valid: &str| {
-            json!({
-                "conditions": [{"type": "Valid", "status": valid, "message": "spec: wrong",
-                    "observedGeneration": generation}],
-                "weir": {"nodesEnforced": enforced, "nodesTotal": 2, "revision": generation},
-            })
-        };
-        assert_eq!(
-            progress(&status(3, 2, "True"), 3).unwrap(),
-            Progress::Everywhere(2)
-        );
-        for waiting in [status(3, 1, "True"), status(2, 2, "True"), json!({})] {
-            assert!(
-                matches!(progress(&waiting, 3).unwrap(), Progress::Waiting(_)),
-                "{waiting}"
-            );
-        }
-        assert!(
-            progress(&status(3, 2, "False"), 3)
-                .unwrap_err()
-                .to_string()
-                .contains("spec: wrong")
-        );
     }
 }

@@ -178,7 +178,7 @@ fn why(result: &CaseResult) -> Result<Vec<String>> {
         )),
     }
     if let Some(told) = &result.explanation {
-        lines.extend(show::lines(&serde_json::to_value(told)?));
+        lines.extend(show::lines(told));
     }
     Ok(lines)
 }

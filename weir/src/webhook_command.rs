@@ -1,6 +1,5 @@
 //! `weir webhook`: tells whoever applies a policy at once what the agent would refuse.
 
-mod review;
 mod serve;
 mod tls;
 

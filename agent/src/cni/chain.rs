@@ -88,11 +88,14 @@ impl Chain {
             return Ok(Outcome::Nothing);
         };
         let config = read(&file)?;
-        let (target, list) = match config["plugins"].is_array() {
+        let (target, list) = match config.get("plugins").is_some_and(Value::is_array) {
             true => (file.clone(), config),
             false => (self.configs.join(OURS), self.list_of(&file, config)?),
         };
-        let version = list["cniVersion"].as_str().unwrap_or("0.1.0");
+        let version = list
+            .get("cniVersion")
+            .and_then(Value::as_str)
+            .unwrap_or("0.1.0");
         if ["0.1.0", "0.2.0"].contains(&version) {
             bail!(
                 "{}: cniVersion {version} knows no chains: 0.3.1 or newer is needed",
@@ -101,8 +104,8 @@ impl Chain {
         }
         self.drop_ours(Some(&target))?;
         let mut wanted = list;
-        if let Some(plugins) = wanted["plugins"].as_array_mut() {
-            plugins.retain(|plugin| plugin["type"] != NAME);
+        if let Some(plugins) = wanted.get_mut("plugins").and_then(Value::as_array_mut) {
+            plugins.retain(|plugin| plugin.get("type").is_none_or(|of| of != NAME));
             plugins.push(self.entry());
         }
         if read(&target).is_ok_and(|there| there == wanted) {
@@ -122,11 +125,11 @@ impl Chain {
             let Ok(mut config) = read(&file) else {
                 continue;
             };
-            let Some(plugins) = config["plugins"].as_array_mut() else {
+            let Some(plugins) = config.get_mut("plugins").and_then(Value::as_array_mut) else {
                 continue;
             };
             let before = plugins.len();
-            plugins.retain(|plugin| plugin["type"] != NAME);
+            plugins.retain(|plugin| plugin.get("type").is_none_or(|of| of != NAME));
             if plugins.len() < before {
                 let mode = fs::metadata(&file)?.permissions().mode();
                 replace(&file, &serde_json::to_vec_pretty(&config)?, mode)
@@ -146,9 +149,9 @@ impl Chain {
 
     /// A list of one plugin.
     fn list_of(&self, file: &Path, mut config: Value) -> Result<Value> {
-        let name = config["name"].clone();
-        let version = config["cniVersion"].clone();
-        if !config["type"].is_string() || !name.is_string() {
+        let name = config.get("name").cloned().unwrap_or_default();
+        let version = config.get("cniVersion").cloned().unwrap_or_default();
+        if !config.get("type").is_some_and(Value::is_string) || !name.is_string() {
             bail!(
                 "{}: neither `plugins` nor `type` and `name`",
                 file.display()

@@ -47,7 +47,10 @@ pub fn versions() -> Value {
 /// The pod's addresses in the result of the plugin before. A pod without one is refused: nobody
 /// would know whose its packets are.
 pub fn addresses(previous: &Value) -> Result<Vec<IpAddr>, Fault> {
-    let ips = previous["ips"].as_array().map_or(&[][..], Vec::as_slice);
+    let ips = previous
+        .get("ips")
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
     if ips.is_empty() {
         let message = "prevResult.ips is missing or empty: the pod has no address";
         return Err(Fault::new(INVALID_CONFIG, message.to_owned()));
@@ -55,7 +58,10 @@ pub fn addresses(previous: &Value) -> Result<Vec<IpAddr>, Fault> {
     ips.iter()
         .enumerate()
         .map(|(index, ip)| {
-            let text = ip["address"].as_str().unwrap_or_default();
+            let text = ip
+                .get("address")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             let text = text.split_once('/').map_or(text, |(address, _)| address);
             address::parse(text).map_err(|error| {
                 let message = format!("prevResult.ips[{index}].address: {error}");
@@ -86,7 +92,11 @@ impl Call {
             .map_err(|error| Fault::new(UNREADABLE, format!("the configuration: {error}")))?;
         let config: Value = serde_json::from_str(&text)
             .map_err(|error| Fault::new(UNREADABLE, format!("the configuration: {error}")))?;
-        let version = config["cniVersion"].as_str().unwrap_or("0.1.0").to_owned();
+        let version = config
+            .get("cniVersion")
+            .and_then(Value::as_str)
+            .unwrap_or("0.1.0")
+            .to_owned();
         let call = Self {
             container: variable("CNI_CONTAINERID"),
             interface: variable("CNI_IFNAME"),
@@ -130,8 +140,8 @@ impl Call {
 
     /// The result of the plugin before this one.
     pub fn previous(&self) -> Result<Value, Fault> {
-        match &self.config["prevResult"] {
-            previous @ Value::Object(_) => Ok(previous.clone()),
+        match self.config.get("prevResult") {
+            Some(previous @ Value::Object(_)) => Ok(previous.clone()),
             _ => Err(Fault::new(
                 INVALID_CONFIG,
                 "prevResult is missing: weir-cni stands behind another plugin, never alone"
@@ -167,7 +177,7 @@ impl Call {
 
     /// Where the agent listens.
     pub fn socket(&self) -> PathBuf {
-        match self.config["socket"].as_str() {
+        match self.config.get("socket").and_then(Value::as_str) {
             Some(path) => path.into(),
             None => Instance::default().agent_socket(),
         }
@@ -175,12 +185,15 @@ impl Call {
 
     /// Whether pods start without policy while the agent is away.
     pub fn open_without_agent(&self) -> bool {
-        self.config["agentAway"] == "open"
+        self.config.get("agentAway").is_some_and(|of| of == "open")
     }
 
     /// The containers that there are, of a GC call.
     pub fn valid_containers(&self) -> Result<Vec<String>, Fault> {
-        let attachments = self.config["cni.dev/valid-attachments"].as_array();
+        let attachments = self
+            .config
+            .get("cni.dev/valid-attachments")
+            .and_then(Value::as_array);
         let attachments = attachments.ok_or_else(|| {
             Fault::new(
                 INVALID_CONFIG,
@@ -188,8 +201,9 @@ impl Call {
             )
         })?;
         let containers = attachments.iter().map(|attachment| {
-            attachment["containerID"]
-                .as_str()
+            attachment
+                .get("containerID")
+                .and_then(Value::as_str)
                 .map(str::to_owned)
                 .ok_or_else(|| {
                     let message = "cni.dev/valid-attachments: an entry without containerID";

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,14 @@ impl Process {
             }
         }
     }
+}
+
+/// From now on Ctrl-C is for the commands of this process, which share its terminal, and not for it.
+pub fn outlive_interrupts() -> Result<()> {
+    extern "C" fn stay(_: i32) {}
+    // SAFETY: the handler does nothing.
+    unsafe { signal(Signal::SIGINT, SigHandler::Handler(stay)) }.context("cannot handle Ctrl-C")?;
+    Ok(())
 }
 
 /// Ends processes: asks first, then kills, and waits until they are gone.

@@ -1,11 +1,11 @@
 //! What Weir says of the flow that a check is about.
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::Value;
+use weir_policy::explain::{Explanation, SideExplanation};
+use weir_policy::verdict::{Flow, HttpRequest, Outcome};
 
 use super::format::{Check, Expect};
 use super::run::Stage;
-use crate::agent::Question;
 
 /// Asks Weir about the flow that decides; a verdict other than the expected one is an error.
 pub fn why(stage: &Stage<'_>, check: &Check, from: &str) -> Result<Vec<String>> {
@@ -15,50 +15,53 @@ pub fn why(stage: &Stage<'_>, check: &Check, from: &str) -> Result<Vec<String>> 
     let words: Vec<&str> = flow.split_whitespace().collect();
     let (to, protocol, port, http) = match words.as_slice() {
         [to, protocol, port] => (to, protocol, port, None),
-        [to, protocol, port, method, path] => (
-            to,
-            protocol,
-            port,
-            Some(((*method).to_owned(), (*path).to_owned())),
-        ),
+        [to, protocol, port, method, path] => {
+            let http = HttpRequest {
+                method: (*method).to_owned(),
+                path: (*path).to_owned(),
+                ..HttpRequest::default()
+            };
+            (to, protocol, port, Some(http))
+        }
         _ => bail!("flow {flow:?}: use POD TCP PORT, and METHOD PATH for HTTP"),
     };
-    let value = stage.lab.explain(&Question {
+    let wrong = || format!("flow {flow:?}");
+    let told = stage.lab.explain(Flow {
         from: stage.lab.pod(from)?.id(),
         to: stage.lab.pod(to)?.id(),
-        protocol: (*protocol).to_owned(),
-        port: port.parse().with_context(|| format!("flow {flow:?}"))?,
+        protocol: serde_json::from_value((*protocol).into()).with_context(wrong)?,
+        port: Some(port.parse().with_context(wrong)?),
         http,
     })?;
     let verdict = match expect {
-        Expect::Works | Expect::Refused => "allow",
-        Expect::Http(403) => "http-deny",
-        Expect::Http(_) => "allow",
-        Expect::TimesOut | Expect::NoName => "deny",
+        Expect::Works | Expect::Refused => Outcome::Allow,
+        Expect::Http(403) => Outcome::HttpDeny,
+        Expect::Http(_) => Outcome::Allow,
+        Expect::TimesOut | Expect::NoName => Outcome::Deny,
     };
-    if value["verdict"] != verdict {
+    if told.verdict != verdict {
         bail!(
-            "Weir says {} of {flow}, and not {verdict:?}: {value}",
-            value["verdict"]
+            "Weir says {:?} of {flow}, and not {verdict:?}: {told:?}",
+            told.verdict
         );
     }
-    Ok(reasons(&value))
+    Ok(reasons(&told))
 }
 
 /// The end that denies is what people look for, so it comes alone.
-fn reasons(value: &Value) -> Vec<String> {
-    let sides = ["egress", "ingress"];
-    let denies = |side: &&str| value[*side]["verdict"] != "allow";
-    let any = sides.iter().any(denies);
-    sides
-        .iter()
-        .filter(|side| !any || denies(side))
-        .flat_map(|side| {
-            let reason = value[*side]["reason"].as_str();
-            let reason = format!("{side}: {}", reason.unwrap_or("no reason given"));
-            let nearest = value[*side]["nearest_miss"]["text"].as_str();
-            [Some(reason), nearest.map(|text| format!("nearest: {text}"))]
-        })
-        .flatten()
-        .collect()
+fn reasons(told: &Explanation) -> Vec<String> {
+    let sides = [("egress", &told.egress), ("ingress", &told.ingress)];
+    let denies = |told: &SideExplanation| told.side.verdict != Outcome::Allow;
+    let any = sides.iter().any(|(_, told)| denies(told));
+    let mut lines = Vec::new();
+    for (side, told) in sides {
+        if any && !denies(told) {
+            continue;
+        }
+        lines.push(format!("{side}: {}", told.side.reason));
+        if let Some(nearest) = &told.side.nearest_miss {
+            lines.push(format!("nearest: {}", nearest.text));
+        }
+    }
+    lines
 }

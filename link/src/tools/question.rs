@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use weir_policy::verdict::Flow;
+use weir_policy::{explain::Explanation, verdict::Flow};
 
 use super::answer::{Endpoints, InForce, Policies, Status, Synced, Well};
 
@@ -56,7 +56,7 @@ questions! {
     /// The containers that there are; others are forgotten.
     Keep "keep" => Keep, Well;
     /// The verdict on a flow, and why.
-    Explain "explain" => Explain, serde_json::Value;
+    Explain "explain" => Explain, Explanation;
 }
 
 /// [`Question::Sync`].

@@ -17,7 +17,7 @@ use crate::names::Names;
 pub struct Intake {
     pub(super) queue: SyncSender<Input>,
     pub(super) shared: Arc<Shared>,
-    pub(super) deaf: bool,
+    pub(super) idle: bool,
 }
 
 #[derive(Debug, Default)]
@@ -44,13 +44,13 @@ pub(super) enum Input {
 impl Intake {
     /// One that takes nothing in, where nothing is to be recorded.
     #[must_use]
-    pub fn deaf(self, deaf: bool) -> Self {
-        Self { deaf, ..self }
+    pub fn idle(self, idle: bool) -> Self {
+        Self { idle, ..self }
     }
 
     /// A verdict of the kernel.
     pub fn verdict(&self, event: Event) {
-        if !self.deaf {
+        if !self.idle {
             self.send(Input::Verdict(event));
         }
     }
@@ -58,7 +58,7 @@ impl Intake {
     /// Requests that the proxy judged.
     pub fn requests(&self, requests: Vec<L7Record>) {
         let count = requests.len() as u64;
-        if self.deaf || count == 0 {
+        if self.idle || count == 0 {
             return;
         }
         let waiting = self.shared.requests.fetch_add(count, Relaxed);

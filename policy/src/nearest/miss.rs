@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{peers, ports};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// One thing that does not fit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Miss {
     /// What it is about.
     pub kind: MissKind,
@@ -24,7 +24,7 @@ pub struct Miss {
 }
 
 /// What a [`Miss`] is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MissKind {
     /// The peer's namespace.

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use nix::sys::signal::{SigHandler, Signal, signal};
 use weir_lab::Lab;
 
 use super::Named;
@@ -31,8 +30,6 @@ pub struct RunPod {
     command: Vec<String>,
 }
 
-extern "C" fn stay(_: i32) {}
-
 impl RunPod {
     /// Ends with the status of the command.
     pub fn run(self) -> Result<ExitCode> {
@@ -52,9 +49,7 @@ impl RunPod {
         let lab = Lab::open(&self.lab.name)?;
         if self.rm {
             // Ctrl-C is for the command; the pod must go all the same.
-            // SAFETY: the handler does nothing.
-            unsafe { signal(Signal::SIGINT, SigHandler::Handler(stay)) }
-                .context("cannot handle Ctrl-C")?;
+            weir_lab::outlive_interrupts()?;
         }
         lab.run_pod(&weir_lab::RunPod {
             name: self.pod.clone(),

@@ -20,7 +20,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use weir_gate::{Gate, Guarded, Peer, descriptors::Share};
 
-use super::{review, tls::Identity};
+use super::tls::Identity;
 
 /// The API server takes objects of at most 3 MiB, and a review holds up to two.
 const LARGEST: usize = 7 << 20;
@@ -96,7 +96,7 @@ async fn validate(body: Incoming) -> Response<Full<Bytes>> {
         Ok(Err(error)) => return text(StatusCode::BAD_REQUEST, format!("{error}\n")),
         Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the review took too long\n"),
     };
-    match review::review(&body) {
+    match weir_cluster::kubernetes::review(&body) {
         Ok(answer) => {
             let mut response = text(StatusCode::OK, answer.to_string());
             let json = hyper::header::HeaderValue::from_static("application/json");

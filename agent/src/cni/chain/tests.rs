@@ -110,3 +110,17 @@ fn what_cannot_be_used_is_said_and_left_alone() {
     };
     assert!(format!("{:#}", nowhere.insert().unwrap_err()).contains("missing"));
 }
+
+#[test]
+fn json_that_is_no_configuration_is_left_alone() {
+    let node = Node::new();
+    for (name, odd) in [
+        ("00-list.conflist", json!([])),
+        ("01-text.conf", json!("x")),
+    ] {
+        node.write(name, &odd);
+    }
+    node.chain.remove().unwrap();
+    let said = node.chain.insert().unwrap_err().to_string();
+    assert!(said.contains("00-list.conflist: neither"), "{said}");
+}

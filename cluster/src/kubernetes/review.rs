@@ -4,12 +4,13 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use weir_cluster::kubernetes::Shallow;
 use weir_policy::{
     lint::{Finding, Input, lint, registry},
     model::Problem,
     objects::{kind_of, parse},
 };
+
+use super::Shallow;
 
 const VERSION: &str = "admission.k8s.io/v1";
 /// Longer ones are cut by the API server, and of the rest it keeps 4096 bytes in all.
