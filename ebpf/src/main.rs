@@ -30,6 +30,7 @@ mod steer;
 mod tell;
 mod tracking;
 mod verdict;
+mod words;
 
 use aya_ebpf::{
     macros::{classifier, sk_lookup},

@@ -54,8 +54,10 @@ pub enum Part {
     Later,
 }
 
-/// A packet's flow.
+/// A packet's flow. Aligned, so that addresses are cleared, copied and compared by words: of bytes
+/// LLVM makes calls that go byte by byte.
 #[derive(Clone, Copy, Default)]
+#[repr(C, align(8))]
 pub struct Packet {
     pub source: Address,
     pub destination: Address,

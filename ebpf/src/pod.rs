@@ -22,7 +22,7 @@ use crate::{
     packet::{self, Kind, Packet, Part},
     service::{self, Translated},
     tell::{self, drop, fail, pass},
-    tracking,
+    tracking, words,
 };
 
 /// Judges one packet at a pod's veth; `FROM_POD` says which way it goes.
@@ -53,7 +53,7 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
         ..
     } = &mut *scratch;
     // The agent may put another entry in its place while this runs.
-    *endpoint = *found;
+    words::copy(endpoint, found);
     let seen = if FROM_POD { EGRESS } else { INGRESS };
     match packet::parse(ctx, endpoint.index, packet, datagram, header) {
         Kind::Flow => {}

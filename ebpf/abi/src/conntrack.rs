@@ -9,7 +9,7 @@
 use crate::{Address, protocol, shared};
 
 /// Key of the `CONNTRACK` map.
-#[repr(C)]
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionKey {
     /// Address of the endpoint.

@@ -1,15 +1,16 @@
 //! What an ICMP error quotes.
 
 use aya_ebpf::programs::TcContext;
-use weir_abi::{mapped, protocol};
+use weir_abi::protocol;
 
 use super::{Packet, Part, read::load};
+use crate::words;
 
 /// The flow that an ICMP error is about, as a packet of the quoted direction. False where it
 /// quotes too little, or a fragment without ports.
 #[inline(always)]
 pub fn quoted(ctx: &TcContext, error: &Packet, packet: &mut Packet, header: &mut [u8; 40]) -> bool {
-    *packet = Packet::default();
+    words::clear(packet);
     if error.part != Part::Whole {
         return false;
     }
@@ -33,8 +34,14 @@ pub fn quoted(ctx: &TcContext, error: &Packet, packet: &mut Packet, header: &mut
         if length < 20 || fragment & 0x1fff != 0 {
             return false;
         }
-        packet.source = mapped([header[12], header[13], header[14], header[15]]);
-        packet.destination = mapped([header[16], header[17], header[18], header[19]]);
+        words::map(
+            &mut packet.source,
+            [header[12], header[13], header[14], header[15]],
+        );
+        words::map(
+            &mut packet.destination,
+            [header[16], header[17], header[18], header[19]],
+        );
         packet.protocol = header[9];
         packet.transport = (offset + length) as u16;
     }

@@ -2,9 +2,10 @@
 //! Linux' `ip_rcv_core` and `ip6_rcv_core` take them.
 
 use aya_ebpf::{helpers::generated::bpf_skb_load_bytes, programs::TcContext};
-use weir_abi::{conntrack::ConnectionKey, mapped, protocol};
+use weir_abi::{conntrack::ConnectionKey, protocol};
 
 use super::{ETHERNET, Kind, Packet, Part, chain::Chain, fragment, options};
+use crate::words;
 
 const ETH_P_IP: u16 = 0x0800;
 const ETH_P_IPV6: u16 = 0x86dd;
@@ -44,7 +45,7 @@ pub fn parse(
     datagram: &mut ConnectionKey,
     header: &mut [u8; 40],
 ) -> Kind {
-    *packet = Packet::default();
+    words::clear(packet);
     // SAFETY: the context is valid for the run of the program.
     let (ethertype, vlan) = unsafe {
         let skb = ctx.skb.skb;
@@ -97,8 +98,14 @@ fn parse_v4(
         return Kind::Malformed;
     }
     packet.end = end;
-    packet.source = mapped([header[12], header[13], header[14], header[15]]);
-    packet.destination = mapped([header[16], header[17], header[18], header[19]]);
+    words::map(
+        &mut packet.source,
+        [header[12], header[13], header[14], header[15]],
+    );
+    words::map(
+        &mut packet.destination,
+        [header[16], header[17], header[18], header[19]],
+    );
     packet.protocol = header[9];
     packet.transport = (ETHERNET + length) as u16;
     let id = u16::from_be_bytes([header[4], header[5]]) as u32;
@@ -106,8 +113,10 @@ fn parse_v4(
     if length > 20 && options::ipv4_route(ctx.skb.skb, length as u64 - 20) != 0 {
         return Kind::Malformed;
     }
-    // IPv4 knows a datagram by its protocol, too (RFC 791 section 3.2).
-    fragment::key(packet, endpoint, id, packet.protocol as u16, datagram);
+    if fragment & 0x3fff != 0 {
+        // IPv4 knows a datagram by its protocol, too (RFC 791 section 3.2).
+        fragment::key(packet, endpoint, id, packet.protocol as u16, datagram);
+    }
     transport(
         ctx,
         packet,
@@ -157,7 +166,9 @@ fn parse_v6(
     }
     packet.protocol = chain.protocol;
     packet.transport = chain.transport;
-    fragment::key(packet, endpoint, id, 0, datagram);
+    if place != 0 || more {
+        fragment::key(packet, endpoint, id, 0, datagram);
+    }
     let kind = transport(ctx, packet, datagram, place, more);
     if kind == Kind::Flow && packet.protocol == protocol::ICMPV6 && packet.part == Part::Whole {
         return match packet.detail {

@@ -1,6 +1,7 @@
 //! A server that takes a body for a request, as a process of a pod, and what curl and a raw client get
 //! to it.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::process::{Child, Stdio};
@@ -24,6 +25,8 @@ const SERVER: &str = include_str!("bodies.py");
 /// What an attacker hides in a body.
 const HIDDEN: &str = "GET /secret HTTP/1.1\r\nHost: h\r\n\r\n";
 
+/// So large a body curl does not send unasked.
+const LARGE: usize = 2 << 20;
 const RULE: &str = r#"
 apiVersion: cilium.io/v2
 kind: CiliumNetworkPolicy
@@ -193,6 +196,9 @@ fn a_body_that_nobody_asked_for_is_no_second_request(topology: Topology) {
     let lab = TestLab::up(topology);
     let lenient = Lenient::start(&lab);
     let expects = "Expect: 100-continue\r\n";
+    let upload = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&upload, vec![b'x'; LARGE]).unwrap();
+    let upload = upload.path().to_str().unwrap();
     for family in FAMILIES {
         // The control: a server that answers without the body takes it for the next request.
         let said = raw(&lab, family, &with_length("PUT /ok", expects));
@@ -218,12 +224,11 @@ fn a_body_that_nobody_asked_for_is_no_second_request(topology: Topology) {
         assert_eq!(answers(&said), ["100 Continue", "200 OK"], "{said}");
         let came = format!("PUT /ok/asking {}", HIDDEN.len());
         assert_eq!(lenient.took_until(&came), [came.as_str()]);
-        // curl tries again without asking, while it still waits to be asked.
-        let asks = ["-H", "Expect: 100-continue", "--expect100-timeout", "30"];
-        let data = ["-X", "PUT", "--data-binary", HIDDEN];
-        let reply = curl(&lab, family, "/ok/silent", &[&data[..], &asks].concat());
+        // Of a large body curl asks by itself, and tries again without, while it still waits.
+        let large = ["-T", upload, "--expect100-timeout", "30"];
+        let reply = curl(&lab, family, "/ok/silent", &large);
         assert_eq!(reply.status, 200, "{reply:?}");
-        let came = format!("PUT /ok/silent {}", HIDDEN.len());
+        let came = format!("PUT /ok/silent {LARGE}");
         assert_eq!(lenient.took_until(&came), ["PUT /ok/silent -", &came]);
         nothing_else_came(&lab, &lenient, family);
     }

@@ -125,13 +125,14 @@ fn maps_that_are_nearly_full_or_full_are_told() {
     lab.apply(ALLOW_SLEEP);
     let _agent = Agent::instead(&lab, &["--map-size", "addresses=256"]);
     tells(&lab, WELL);
-    // 80 per cent of it, and then more than it has.
-    with_file(&lab, &many_prefixes(190), "map ADDRESSES is nearly full");
-    with_file(
-        &lab,
-        &many_prefixes(250),
-        "the last change is not in force: map ADDRESSES",
-    );
+    let file = lab.manifests().join("many.yaml");
+    for (count, fault) in [
+        (190, "map ADDRESSES is nearly full"),
+        (250, "the last change is not in force: map ADDRESSES"),
+    ] {
+        fs::write(&file, many_prefixes(count)).unwrap();
+        tells(&lab, fault);
+    }
     lab.allowed(SLEEP, Family::V4, &["httpbin:8000/headers"]);
 }
 
