@@ -74,6 +74,7 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
     if !FROM_POD && !reaches(endpoint, packet) {
         return drop(counter::DROP_NOT_OWN);
     }
+    // As they came: translation writes others into the packet, and later fragments have these.
     let ports = packet.ports();
     let now = tell::now();
     let verdict = flow::<FROM_POD>(ctx, scratch, interface, now);

@@ -393,6 +393,9 @@ enum Found<'a> {
     Address(End<'a>),
 }
 
+/// Whether an address is of the node that a pod runs on, whose probes pass. Offline nothing but the
+/// address tells; the kernel asks for a socket of the node's own as well (`is_from_node` in
+/// `ebpf/src/pod/fresh.rs`).
 fn is_own_node(world: &World, pod: &Pod, address: IpAddr) -> bool {
     pod.host_addresses.contains(&address) || world.is_own_of(address, &pod.node)
 }

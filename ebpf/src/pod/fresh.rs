@@ -120,6 +120,7 @@ pub fn fresh<const FROM_POD: bool>(
 /// by an interface, and its source is an address of this node. None of these alone proves it: what
 /// is put together and fragmented again on its way comes in by no interface, too, and has the
 /// socket of a pod where a bridge does it. See docs/decisions/0004-node-by-socket-and-address.md.
+/// Offline the address alone counts: `is_own_node` in `policy/src/verdict.rs`.
 #[inline(always)]
 fn is_from_node(ctx: &TcContext, packet: &Packet) -> bool {
     // SAFETY: the context is valid for the run of the program.

@@ -135,6 +135,8 @@ impl DirectionSet {
         if let Some(decision) = in_order(|tier| matches!(tier, Tier::Admin(_))) {
             return decision;
         }
+        // Between the tiers order counts for nothing: any deny stands before every allow, as Cilium
+        // and NetworkPolicy have it.
         let normal =
             |rule: &CompiledRule, action| rule.tier == Tier::Normal && rule.action == action;
         let denying = matching(&|rule| normal(rule, Action::Deny));
@@ -147,10 +149,12 @@ impl DirectionSet {
             return decided(Verdict::Allow, allowing);
         }
         if !isolated {
+            // The baseline speaks only where no policy of a namespace does.
             return in_order(|tier| matches!(tier, Tier::Baseline(_)))
                 .unwrap_or_else(|| decided(Verdict::Allow, Vec::new()));
         }
-        // An HTTP rule never opens another protocol than TCP.
+        // Asked last: a rule that allows the whole connection leaves nothing for the proxy to
+        // decide. An HTTP rule never opens another protocol than TCP.
         let mut proxied = matching(&|rule| normal(rule, Action::Allow) && rule.l7.is_some());
         proxied.retain(|index| {
             let l7 = self.rules.get(*index).and_then(|rule| rule.l7.as_ref());

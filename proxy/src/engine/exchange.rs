@@ -137,6 +137,7 @@ pub async fn exchange(
     ));
     let result = loop {
         tokio::select! {
+            // The request first: a client that is gone must be known before its answer is paid for.
             biased;
             stop = &mut request, if request_stop.is_none() => {
                 request_stop = Some(stop);

@@ -1,16 +1,21 @@
-//! An agent that strangers want to run out of descriptors.
+//! An agent that strangers want to run out of descriptors, and one without memory.
 
+use std::fs;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 
 use serde_json::json;
-use weir_lab::Topology;
+use weir_lab::{Part, Topology};
 
 use crate::common::{TestLab, WEIR, in_both_families, in_both_topologies, inside, wait_for};
 use crate::policies::*;
 
-in_both_topologies!(half_sent_requests_take_nothing_from_enforcement);
+in_both_topologies!(
+    half_sent_requests_take_nothing_from_enforcement,
+    an_agent_that_dies_for_want_of_memory_opens_nothing,
+);
 
 const SLEEP: &str = "deploy/sleep";
 /// The fewest descriptors that an agent starts with, and many times as many clients.
@@ -52,15 +57,7 @@ fn half_sent_requests_take_nothing_from_enforcement(topology: Topology) {
         };
         (0..CLIENTS).map(half).collect()
     });
-    let judged = |client: &str| {
-        in_both_families(|family| {
-            let httpbin = lab.host("deploy/httpbin", family);
-            let url = |path: &str| format!("{httpbin}:80{path}");
-            lab.allowed(SLEEP, family, &[&url("/headers")]);
-            lab.forbidden(SLEEP, family, &[&url("/ip")]);
-            lab.dropped(client, family, &[&url("/headers")]);
-        });
-    };
+    let judged = |client: &str| judged(&lab, client);
     // Every reading looks at every interface.
     let synced = lab.ask(&json!({"command": "sync"}));
     assert_eq!(synced["endpoints"], endpoints, "{synced}");
@@ -86,4 +83,42 @@ fn half_sent_requests_take_nothing_from_enforcement(topology: Topology) {
     wait_for("the refused ones in the metrics", || {
         refused().is_some_and(|count| count > 1000.0)
     });
+}
+
+fn judged(lab: &TestLab, client: &str) {
+    in_both_families(|family| {
+        let httpbin = lab.host("deploy/httpbin", family);
+        let url = |path: &str| format!("{httpbin}:80{path}");
+        lab.allowed(SLEEP, family, &[&url("/headers")]);
+        lab.forbidden(SLEEP, family, &[&url("/ip")]);
+        lab.dropped(client, family, &[&url("/headers")]);
+    });
+}
+
+/// The kernel's memory was taken when the agent started; the agent's own may end.
+fn an_agent_that_dies_for_want_of_memory_opens_nothing(topology: Topology) {
+    let lab = TestLab::up(topology);
+    lab.apply(ALLOW_GET_HEADERS);
+    let endpoints = lab.status()["endpoints"].as_u64().unwrap();
+    let agent = lab.lab.pid(Part::Agent).unwrap().expect("an agent");
+    let status = fs::read_to_string(format!("/proc/{agent}/status")).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmData:"));
+    let kib = size.and_then(|size| size.split_whitespace().next()).unwrap();
+    let limit = format!("--data={}", kib.parse::<u64>().unwrap() << 10);
+    let limited = Command::new("prlimit")
+        .args(["--pid", &agent.to_string(), &limit])
+        .status();
+    assert!(limited.unwrap().success());
+    // A question as long as may be: there is no room for it.
+    let socket = format!("/run/weir/weir-lab-{}/agent.sock", lab.name);
+    let mut stream = UnixStream::connect(socket).unwrap();
+    wait_for("the end of the agent", || {
+        // Where it has ended, nobody reads.
+        stream.write_all(&[b' '; 1 << 16]).ok();
+        lab.lab.pid(Part::Agent).unwrap().is_none()
+    });
+    judged(&lab, "stranger");
+    let restarted = lab.lab.restart(Part::Agent).unwrap();
+    assert_eq!(restarted.endpoints, endpoints);
+    judged(&lab, "stranger");
 }

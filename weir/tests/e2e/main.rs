@@ -3,7 +3,7 @@
 //! Each test makes labs of its own and takes them down, so all of them run beside each other.
 //! They need root, and say so: none of them passes because it could not run.
 
-#[allow(dead_code, reason = "helpers for the subjects that are still to come")]
+#[allow(dead_code, reason = "other suites use the rest of the helpers")]
 #[path = "../common/mod.rs"]
 mod common;
 mod policies;
