@@ -17,11 +17,11 @@ use weir_redirector::{Counters, Pins, Redirector};
 
 use crate::{
     addresses::Addresses,
-    change::{Enforcement, Outcome, Sources},
+    change::{Changed, Enforcement, Sources},
     check::SelfChecked,
-    control::Request,
+    control::Call,
     health::Health,
-    names::{Names, counts},
+    names::{Learnt, counts},
     observe::Observing,
     pods::Pods,
     proxies::Proxies,
@@ -51,7 +51,7 @@ pub struct Agent {
     pub(crate) policies: Vec<PolicyState>,
     pub(crate) addresses: Addresses,
     pub(crate) pods: Pods,
-    pub(crate) names: Names,
+    pub(crate) names: Learnt,
     pub(crate) enforcement: Enforcement,
     pub(crate) kernel: Redirector,
     pub(crate) proxies: Proxies,
@@ -59,7 +59,7 @@ pub struct Agent {
     pub(crate) observing: Observing,
     reporting: Reporting,
     waiting: Waiting,
-    requests: mpsc::Receiver<Request>,
+    requests: mpsc::Receiver<Call>,
     health: Health,
     /// Until pins of other versions are removed.
     superseding: Option<Pins>,
@@ -147,15 +147,15 @@ impl Agent {
             .enforcement
             .put(&mut self.reading, &mut sources, kernel, proxies);
         match put.await {
-            Outcome::Unchanged => {}
-            Outcome::InForce => {
+            Changed::Unchanged => {}
+            Changed::InForce => {
                 self.observing.metrics.agent().enforced(noticed.elapsed());
                 self.reporting
                     .lost_pods
                     .are(&self.enforcement.state.unmanaged);
                 self.supersede();
             }
-            Outcome::Failed => self.observing.metrics.agent().failed(),
+            Changed::Failed => self.observing.metrics.agent().failed(),
         }
     }
 

@@ -26,7 +26,7 @@ use weir_redirector::Places;
 
 use crate::{
     addresses::Addresses,
-    names::{Names, counts},
+    names::{Learnt, counts},
     pods::Pods,
 };
 
@@ -61,7 +61,7 @@ pub struct Sources<'a> {
     /// Pods of this node, and where they are.
     pub pods: &'a mut Pods,
     /// What names resolve to.
-    pub names: &'a mut Names,
+    pub names: &'a mut Learnt,
     /// The node's own addresses.
     pub addresses: &'a Addresses,
     /// Who is told before the kernel is switched.
@@ -70,7 +70,7 @@ pub struct Sources<'a> {
 
 /// What came of a change.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Changed {
     /// Everything is as it was.
     Unchanged,
     /// It is in force.
@@ -110,8 +110,8 @@ impl Enforcement {
         sources: &mut Sources<'_>,
         kernel: &mut K,
         proxies: &mut impl Proxies<K>,
-    ) -> Outcome {
-        let mut outcome = Outcome::Unchanged;
+    ) -> Changed {
+        let mut outcome = Changed::Unchanged;
         loop {
             reading.world.names = sources.names.world();
             sources.addresses.put_into(&mut reading.world, &self.node);
@@ -119,13 +119,13 @@ impl Enforcement {
             match self.once(reading, sources, kernel, proxies).await {
                 Ok(false) => {}
                 Ok(true) => {
-                    outcome = Outcome::InForce;
+                    outcome = Changed::InForce;
                     self.state.told(reading);
                 }
                 Err(reason) => {
                     tracing::error!(reason, "the change is not in force");
                     self.state.failure = Some(reason);
-                    return Outcome::Failed;
+                    return Changed::Failed;
                 }
             }
             if !counts::forget_unasked(sources.names, &self.table, &self.state) {

@@ -10,7 +10,7 @@
 mod chain;
 mod protocol;
 
-pub use chain::{Chain, Outcome};
+pub use chain::{Chain, Insertion};
 
 use std::{
     io::{self, Write as _},

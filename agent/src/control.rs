@@ -19,7 +19,7 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// What the agent's own parts and its tools ask of it.
 #[derive(Debug)]
-pub enum Request {
+pub enum Call {
     /// A tool's question, with the way back for the line that answers it.
     Tool(Question, oneshot::Sender<String>),
     /// Why the last change is not in force, for probes.
@@ -53,7 +53,7 @@ impl<Q: Asks> Back<Q> {
 }
 
 /// Listens for questions.
-pub fn listen(path: &Path, requests: mpsc::Sender<Request>) -> Result<()> {
+pub fn listen(path: &Path, requests: mpsc::Sender<Call>) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(error).context(format!("cannot remove {}", path.display()));
@@ -90,7 +90,7 @@ pub fn listen(path: &Path, requests: mpsc::Sender<Request>) -> Result<()> {
     Ok(())
 }
 
-async fn serve(stream: UnixStream, requests: mpsc::Sender<Request>) -> io::Result<()> {
+async fn serve(stream: UnixStream, requests: mpsc::Sender<Call>) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     loop {
@@ -103,7 +103,7 @@ async fn serve(stream: UnixStream, requests: mpsc::Sender<Request>) -> io::Resul
         let answer = match serde_json::from_str(&line) {
             Ok(question) => {
                 let (sender, receiver) = oneshot::channel();
-                let sent = requests.send(Request::Tool(question, sender)).await.is_ok();
+                let sent = requests.send(Call::Tool(question, sender)).await.is_ok();
                 match receiver.await {
                     Ok(answer) if sent => answer,
                     _ => refused("the agent is stopping".to_owned()),

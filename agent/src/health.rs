@@ -20,7 +20,7 @@ use tokio::{
 
 use weir_gate::{Gate, descriptors::Share};
 
-use crate::control::Request;
+use crate::control::Call;
 
 /// A connection lives for so long; a kubelet connects for each probe.
 const LIFE: Duration = Duration::from_secs(60);
@@ -36,7 +36,7 @@ pub struct Health {
 
 impl Health {
     /// Answers probes on an address, if there is one.
-    pub async fn serve(address: Option<SocketAddr>, agent: mpsc::Sender<Request>) -> Result<Self> {
+    pub async fn serve(address: Option<SocketAddr>, agent: mpsc::Sender<Call>) -> Result<Self> {
         let health = Self::default();
         let Some(address) = address else {
             return Ok(health);
@@ -59,7 +59,7 @@ impl Health {
         self.ready.store(true, Relaxed);
     }
 
-    async fn live(&self, agent: &mpsc::Sender<Request>) -> (StatusCode, String) {
+    async fn live(&self, agent: &mpsc::Sender<Call>) -> (StatusCode, String) {
         // Until all objects are known, it waits for the API server: that is no fault of its own.
         if !self.ready.load(Relaxed) || ask(agent).await.is_some() {
             return (StatusCode::OK, "ok\n".to_owned());
@@ -70,7 +70,7 @@ impl Health {
         )
     }
 
-    async fn answer(&self, agent: &mpsc::Sender<Request>) -> (StatusCode, String) {
+    async fn answer(&self, agent: &mpsc::Sender<Call>) -> (StatusCode, String) {
         let not = |reason: String| (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n"));
         if !self.ready.load(Relaxed) {
             return not("waiting for a first full list of all objects".to_owned());
@@ -86,10 +86,10 @@ impl Health {
 }
 
 /// Why the last change is not in force, as the agent answers it; `None`: it does not answer.
-async fn ask(agent: &mpsc::Sender<Request>) -> Option<Option<String>> {
+async fn ask(agent: &mpsc::Sender<Call>) -> Option<Option<String>> {
     let (sender, answer) = oneshot::channel();
     let asked = async {
-        agent.send(Request::Failure(sender)).await.ok()?;
+        agent.send(Call::Failure(sender)).await.ok()?;
         answer.await.ok()
     };
     timeout(PATIENCE, asked).await.ok().flatten()

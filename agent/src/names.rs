@@ -46,7 +46,7 @@ type OfPod = BTreeMap<Question, Until>;
 
 /// Names and their addresses.
 #[derive(Debug, Default)]
-pub struct Names {
+pub struct Learnt {
     file: PathBuf,
     known: BTreeMap<String, OfPod>,
     /// The file is older than what is known.
@@ -65,9 +65,9 @@ pub enum Refused {
     Address,
 }
 
-// === impl Names ===
+// === impl Learnt ===
 
-impl Names {
+impl Learnt {
     /// What an earlier agent knew; nothing where the file is missing or unreadable.
     pub fn load(file: &Path, now: SystemTime) -> Self {
         let read = file::read(file);

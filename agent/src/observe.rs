@@ -18,7 +18,7 @@ use weir_observe::{
     Intake, Recorder, calm,
     log::{FlowLog, LogOptions},
     metrics::{Metrics, http},
-    names::Names,
+    names::Directory,
     redact::Redaction,
     ring::Ring,
     serve::{self, Tcp},
@@ -27,7 +27,7 @@ use weir_observe::{
 use weir_policy::{compile::Snapshot, model::World};
 use weir_redirector::Places;
 
-use crate::{change::Followers, check::SelfChecked, control::Request};
+use crate::{change::Followers, check::SelfChecked, control::Call};
 
 /// Whoever asks for metrics waits this long for the agent's own numbers; then the last ones count.
 const FRESH: Duration = Duration::from_secs(2);
@@ -69,7 +69,7 @@ impl Observing {
         options: &ObserveOptions,
         instance: &Instance,
         node: &str,
-        agent: mpsc::Sender<Request>,
+        agent: mpsc::Sender<Call>,
     ) -> Result<Self> {
         let ring = Arc::new(Ring::new(options.records));
         let metrics = Arc::new(Metrics::new());
@@ -105,7 +105,7 @@ impl Followers for (&SelfChecked, &Observing) {
     fn follow(&self, world: &Arc<World>, snapshot: &Arc<Snapshot>, places: &Places) {
         let (checked, observing) = self;
         let index = |namespace: &str, name: &str| Some(places.get(namespace, name)?.index);
-        let names = Names::new(&observing.node, world.clone(), snapshot.clone(), index);
+        let names = Directory::new(&observing.node, world.clone(), snapshot.clone(), index);
         observing.intake.names(Arc::new(names));
         checked.against(snapshot, places);
     }
@@ -155,7 +155,7 @@ type Fresh = tokio::sync::Mutex<Option<Instant>>;
 
 /// Has the agent bring its own numbers up to date; of many who ask at once, for all of them: it
 /// has other things to do than to count.
-async fn refresh(agent: mpsc::Sender<Request>, fresh: Arc<Fresh>) {
+async fn refresh(agent: mpsc::Sender<Call>, fresh: Arc<Fresh>) {
     let Ok(mut last) = timeout(FRESH, fresh.lock()).await else {
         return;
     };
@@ -164,7 +164,7 @@ async fn refresh(agent: mpsc::Sender<Request>, fresh: Arc<Fresh>) {
     }
     let (sender, done) = oneshot::channel();
     let asked = async {
-        if agent.send(Request::Metrics(sender)).await.is_ok() {
+        if agent.send(Call::Metrics(sender)).await.is_ok() {
             // An agent that ends does not answer: the last numbers are told once more.
             done.await.ok();
         }

@@ -24,7 +24,7 @@ use anyhow::{Context as _, Result, bail};
 use weir_cluster::folder::read_text;
 
 pub use format::{Family, Scenario, Step};
-pub use run::{Options, Outcome, Stage, Stepped, Telling, run, run_and};
+pub use run::{Options, Played, Stage, Stepped, Telling, run, run_and};
 pub use show::command_line;
 
 /// Name of a scenario, and its files by their place in its folder.

@@ -29,6 +29,8 @@ pub mod trust;
 pub use agent::{AgentEnd, Event, EventKind, ProxyId};
 pub use counters::{Counters, CountersSnapshot};
 pub use message::{Hello, Learned, ListenerInfo, PROTOCOL};
-pub use record::{Application, DnsRecord, HttpRecord, HttpVersion, L7Record, Outcome, Recorded};
+pub use record::{
+    Application, Disposition, DnsRecord, HttpRecord, HttpVersion, L7Record, Recorded,
+};
 pub use refusal::Refusal;
 pub use trust::{Trusted, USER};

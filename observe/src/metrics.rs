@@ -27,7 +27,7 @@ use weir_link::proxy::L7Record;
 
 use crate::{
     api::flow::{Flow, LostEventSource},
-    names::Names,
+    names::Directory,
 };
 use agent::AgentMetrics;
 use first::FirstLooks;
@@ -93,13 +93,13 @@ impl Metrics {
     }
 
     /// The proxy has judged a request.
-    pub fn request(&self, request: &L7Record, names: &Names) {
+    pub fn request(&self, request: &L7Record, names: &Directory) {
         self.flows().request(request, names);
     }
 
     /// Requests that passed and count alike, each with its latency in ns: the same as
     /// [`request`](Self::request) for each, and [`flow`](Self::flow) for its records.
-    pub fn passed(&self, request: &L7Record, latencies: &[u64], names: &Names) {
+    pub fn passed(&self, request: &L7Record, latencies: &[u64], names: &Directory) {
         self.flows().passed(request, latencies, names);
     }
 
@@ -109,7 +109,7 @@ impl Metrics {
     }
 
     /// There are other pods now.
-    pub fn renamed(&self, names: &Names) {
+    pub fn renamed(&self, names: &Directory) {
         self.flows().renamed(names);
     }
 

@@ -46,7 +46,7 @@ pub const CLUSTER: &str = "default";
 
 /// What numbers and addresses mean, from the world and the snapshot in force.
 #[derive(Debug, Default)]
-pub struct Names {
+pub struct Directory {
     /// The agent's node.
     pub node: String,
     /// What the snapshot was compiled from.
@@ -62,9 +62,9 @@ pub struct Names {
     dns: HashMap<IpAddr, Vec<String>>,
 }
 
-// === impl Names ===
+// === impl Directory ===
 
-impl Names {
+impl Directory {
     /// The names of a snapshot; `index` tells the index of a pod of this node.
     pub fn new(
         node: &str,

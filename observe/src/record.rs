@@ -16,7 +16,7 @@ use crate::{
         Sctp, Tcp, TcpFlags, TraceObservationPoint, TrafficDirection, Udp, Verdict,
         layer4::Protocol,
     },
-    names::Names,
+    names::Directory,
     why::{Reasons, direction_of},
 };
 
@@ -51,7 +51,12 @@ pub fn address(bytes: Address) -> IpAddr {
 }
 
 /// The records of a verdict: what was decided, and the packet's drop where it was dropped.
-pub fn verdicts(event: &Event, time: SystemTime, names: &Names, reasons: &Reasons) -> Vec<Flow> {
+pub fn verdicts(
+    event: &Event,
+    time: SystemTime,
+    names: &Directory,
+    reasons: &Reasons,
+) -> Vec<Flow> {
     let mut flow = base(event, time, names);
     let why = &reasons.why;
     let direction = direction_of(event);
@@ -157,7 +162,7 @@ pub fn named(policies: &[String], revision: u64) -> Vec<Policy> {
     found
 }
 
-fn base(event: &Event, time: SystemTime, names: &Names) -> Flow {
+fn base(event: &Event, time: SystemTime, names: &Directory) -> Flow {
     let (source, destination) = (address(event.source), address(event.destination));
     let service = address(event.service);
     Flow {

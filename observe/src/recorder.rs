@@ -26,7 +26,7 @@ use crate::{
     calm,
     log::FlowLog,
     metrics::Metrics,
-    names::Names,
+    names::Directory,
     record::{self, Later},
     redact::Redaction,
     ring::{Item, Ring, lost},
@@ -103,13 +103,13 @@ impl Recorder {
         })
     }
 
-    fn names(&self) -> Arc<Names> {
+    fn names(&self) -> Arc<Directory> {
         let names = self.shared.names.lock();
         names.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn run(&mut self, inputs: &Receiver<Input>) {
-        let (mut waiting, mut before) = (None, Arc::new(Names::default()));
+        let (mut waiting, mut before) = (None, Arc::new(Directory::default()));
         loop {
             let names = self.names();
             self.metrics.renamed(&names);
@@ -140,7 +140,7 @@ impl Recorder {
         }
     }
 
-    fn take(&mut self, input: Input, names: &Arc<Names>, reasoners: &mut [Reasoner<'_>; 2]) {
+    fn take(&mut self, input: Input, names: &Arc<Directory>, reasoners: &mut [Reasoner<'_>; 2]) {
         let [now, before] = reasoners;
         match input {
             Input::Verdict(event) => {
@@ -172,7 +172,7 @@ impl Recorder {
     }
 
     /// Records the requests that were held for so long.
-    fn settle(&mut self, age: Duration, names: &Arc<Names>) {
+    fn settle(&mut self, age: Duration, names: &Arc<Directory>) {
         let due = |(since, _): &mut (Instant, Vec<L7Record>)| since.elapsed() >= age;
         while let Some((_, requests)) = self.held.pop_front_if(due) {
             let count = requests.len() as u64;
@@ -191,7 +191,7 @@ impl Recorder {
         }
     }
 
-    fn put_off(&mut self, request: L7Record, names: &Arc<Names>) {
+    fn put_off(&mut self, request: L7Record, names: &Arc<Directory>) {
         let service = self.dialled.of_request(&request).cloned();
         let first = (self.run, self.made + 1);
         let (names, redaction) = (Arc::clone(names), Arc::clone(&self.redaction));
@@ -202,7 +202,7 @@ impl Recorder {
         }
     }
 
-    fn request(&mut self, request: &L7Record, names: &Names) {
+    fn request(&mut self, request: &L7Record, names: &Directory) {
         self.metrics.request(request, names);
         let mut flows = record::requests(request, names, &self.redaction);
         record::dialled(&mut flows, self.dialled.of_request(request));

@@ -8,28 +8,28 @@ use weir_abi::{
     policy::{direction, verdict},
     protocol,
 };
-use weir_link::proxy::{Application, HttpRecord, HttpVersion, L7Record, Outcome};
+use weir_link::proxy::{Application, Disposition, HttpRecord, HttpVersion, L7Record};
 use weir_policy::{
     compile::{Compiler, Local},
     model::{Namespace, Node, Pod, Service, ServicePort, World},
     objects,
 };
 
-use crate::names::Names;
+use crate::names::Directory;
 
 pub const SLEEP: &str = "10.244.1.2";
 pub const HTTPBIN: &str = "10.244.1.3";
 /// Index of httpbin's endpoint.
 pub const INDEX: u16 = 7;
 
-pub fn policy(yaml: &str) -> Arc<Names> {
+pub fn policy(yaml: &str) -> Arc<Directory> {
     let value: serde_json::Value = serde_yaml_ng::from_str(yaml).expect("YAML");
     let kind = objects::kind_of(&value).expect("a policy");
     let parsed = objects::parse(kind, &value).expect("a good policy");
     names(vec![parsed.policy])
 }
 
-pub fn names(policies: Vec<weir_policy::model::Policy>) -> Arc<Names> {
+pub fn names(policies: Vec<weir_policy::model::Policy>) -> Arc<Directory> {
     let pod = |name: &str, hash: &str, app: &str, address: &str| Pod {
         namespace: "default".into(),
         name: name.into(),
@@ -79,11 +79,11 @@ pub fn names(policies: Vec<weir_policy::model::Policy>) -> Arc<Names> {
     let world = Arc::new(world);
     let snapshot = Compiler::new().compile(&world, Local::Node("node"));
     let index = |_: &str, name: &str| name.starts_with("httpbin").then_some(INDEX);
-    Arc::new(Names::new("node", world, Arc::new(snapshot), index))
+    Arc::new(Directory::new("node", world, Arc::new(snapshot), index))
 }
 
 /// A SYN from sleep to httpbin, judged at httpbin as the policy says.
-pub fn syn(names: &Names, verdict: u8) -> Event {
+pub fn syn(names: &Directory, verdict: u8) -> Event {
     let snapshot = &names.snapshot;
     let endpoint = snapshot
         .endpoint("default", "httpbin-79-kqb4f")
@@ -170,8 +170,9 @@ pub fn passed(status: Option<u16>) -> L7Record {
             headers: Vec::new(),
             status,
         }),
-        verdict: Outcome::Allowed,
+        verdict: Disposition::Allowed,
         policies: vec!["CiliumNetworkPolicy/default/web".into()],
+        nearest: None,
         reason: "allowed".into(),
         latency_us: 2_500,
     }

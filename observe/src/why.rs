@@ -18,7 +18,7 @@ use weir_policy::{
     verdict::{Flow, Simulator},
 };
 
-use crate::{api::weir::Why, names::Names, record::address};
+use crate::{api::weir::Why, names::Directory, record::address};
 
 use named::{matched, told};
 
@@ -45,7 +45,7 @@ type Key = (u32, u32, u8, u8, u16, u8, bool);
 
 /// Gives reasons at one revision.
 pub struct Reasoner<'a> {
-    names: &'a Names,
+    names: &'a Directory,
     simulator: Option<Simulator<'a>>,
     known: HashMap<Key, Reasons>,
     /// Nearest misses, which name the ends, and not their classes only.
@@ -57,7 +57,7 @@ pub struct Reasoner<'a> {
 
 impl<'a> Reasoner<'a> {
     /// Reasons by these names.
-    pub fn new(names: &'a Names) -> Self {
+    pub fn new(names: &'a Directory) -> Self {
         Self {
             names,
             simulator: None,
@@ -68,7 +68,7 @@ impl<'a> Reasoner<'a> {
     }
 
     /// The names it goes by.
-    pub fn names(&self) -> &'a Names {
+    pub fn names(&self) -> &'a Directory {
         self.names
     }
 

@@ -148,12 +148,10 @@ impl RequestVerdict {
         }
     }
 
-    /// With what came nearest in its sentence, as records have it.
-    fn told(mut self) -> Self {
-        // What a doubt is about stands in the sentence already.
+    /// What came nearest, as records have it. What a doubt is about stands in the reason already.
+    pub fn nearest_text(&self) -> Option<String> {
         let nearest = self.nearest.as_ref().filter(|_| self.doubt.is_none());
-        self.reason = reason::sentence(&self.reason, nearest);
-        self
+        nearest.map(|nearest| nearest.text.clone())
     }
 
     /// The same of one reading of the path.
@@ -196,16 +194,8 @@ pub trait Judge: Send + Sync {
 
 /// Judges a request in every reading of its path. All must be allowed, because the client's bytes
 /// go on unchanged, whoever reads them. The first verdict that denies is given; one that allows
-/// has the header changes of all readings. Its sentence is for records: it names the nearest miss.
+/// has the header changes of all readings.
 pub fn judge_every_reading(
-    request: &Request<'_>,
-    judge: impl FnMut(&Request<'_>) -> RequestVerdict,
-) -> RequestVerdict {
-    every_reading(request, judge).told()
-}
-
-/// As [`judge_every_reading`], with the nearest miss beside the sentence only.
-pub(crate) fn every_reading(
     request: &Request<'_>,
     mut judge: impl FnMut(&Request<'_>) -> RequestVerdict,
 ) -> RequestVerdict {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::sync::{mpsc, watch};
-use weir_link::proxy::{Application, L7Record, Outcome, Recorded};
+use weir_link::proxy::{Application, Disposition, L7Record, Recorded};
 use weir_policy::{
     http::RequestFlow,
     model::{Direction, Protocol},
@@ -46,7 +46,7 @@ impl FlowKey {
     }
 
     /// A record of this flow with nothing said about a request yet.
-    pub fn record(&self, verdict: Outcome, reason: impl Into<String>) -> L7Record {
+    pub fn record(&self, verdict: Disposition, reason: impl Into<String>) -> L7Record {
         L7Record {
             time_us: 0,
             endpoint: Some(self.endpoint),
@@ -57,6 +57,7 @@ impl FlowKey {
             verdict,
             policies: Vec::new(),
             reason: reason.into(),
+            nearest: None,
             latency_us: 0,
         }
     }
@@ -155,7 +156,7 @@ mod tests {
             protocol: Protocol::Tcp,
             mark: 0,
         };
-        let send = || sender.send(key.record(Outcome::Allowed, ""), Instant::now());
+        let send = || sender.send(key.record(Disposition::Allowed, ""), Instant::now());
         recorded.send_replace(Recorded {
             requests: false,
             headers: Vec::new(),

@@ -3,7 +3,7 @@
 
 use std::{pin::pin, time::Instant};
 
-use weir_link::proxy::{L7Record, Outcome};
+use weir_link::proxy::{Disposition, L7Record};
 
 use crate::{
     context::{Context, Policy},
@@ -50,14 +50,15 @@ pub async fn tunnel(
 fn again(context: &Context, permit: Permit, policy: &Policy, record: &L7Record) -> Option<Permit> {
     let (since, audited) = (permit.revision(), permit.is_audited());
     let (verdict, renewed) = permit.renew(policy);
-    let outcome = Outcome::of(verdict.allowed, verdict.audit);
+    let outcome = Disposition::of(verdict.allowed, verdict.audit);
     match outcome {
-        Outcome::Denied => context.counters.tunnels_ended.add(),
-        Outcome::Audited if !audited => context.counters.audited.add(),
+        Disposition::Denied => context.counters.tunnels_ended.add(),
+        Disposition::Audited if !audited => context.counters.audited.add(),
         _ => return renewed,
     }
     let record = L7Record {
         verdict: outcome,
+        nearest: verdict.nearest_text(),
         policies: verdict.policies,
         reason: format!(
             "{}; the connection was open, allowed by revision {since}",

@@ -25,7 +25,7 @@ use nix::{
 use socket2::{Domain, Socket, Type};
 use weir_link::{
     Instance,
-    proxy::{AgentEnd, EventKind, L7Record, Outcome, Trusted},
+    proxy::{AgentEnd, Disposition, EventKind, L7Record, Trusted},
 };
 use weir_policy::{l7::L7Table, model::Direction};
 use weir_proxy::{
@@ -297,7 +297,7 @@ async fn test() {
         let flow = flow(&mut agent).await;
         assert_eq!(
             (flow.endpoint, flow.direction, flow.verdict),
-            (Some(7), Direction::Ingress, Outcome::Allowed)
+            (Some(7), Direction::Ingress, Disposition::Allowed)
         );
         assert_eq!(
             (flow.client, flow.server),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use weir_agent::cni::{Chain, Outcome};
+use weir_agent::cni::{Chain, Insertion};
 use weir_link::Instance;
 
 const EXAMPLES: &str = "Examples:
@@ -53,9 +53,9 @@ impl CniCommand {
                 let chain = options.chain()?;
                 chain.install()?;
                 match chain.insert()? {
-                    Outcome::Inserted(file) => println!("inserted into {}", file.display()),
-                    Outcome::Kept => println!("already there"),
-                    Outcome::Nothing => anyhow::bail!(
+                    Insertion::Inserted(file) => println!("inserted into {}", file.display()),
+                    Insertion::Kept => println!("already there"),
+                    Insertion::Nothing => anyhow::bail!(
                         "no CNI configuration in {}: install a CNI first",
                         chain.configs.display()
                     ),

@@ -7,20 +7,20 @@ use super::Agent;
 use crate::{
     answers,
     change::Proxies as _,
-    control::{Back, Request},
+    control::{Back, Call},
     waiting,
 };
 
 impl Agent {
     /// Takes a request.
-    pub(super) async fn take(&mut self, request: Request) {
+    pub(super) async fn take(&mut self, request: Call) {
         // Who asked may have gone.
         match request {
-            Request::Tool(question, back) => self.answer(question, back).await,
-            Request::Failure(back) => {
+            Call::Tool(question, back) => self.answer(question, back).await,
+            Call::Failure(back) => {
                 back.send(self.enforcement.state.failure.clone()).ok();
             }
-            Request::Metrics(back) => {
+            Call::Metrics(back) => {
                 self.refresh_metrics();
                 back.send(()).ok();
             }

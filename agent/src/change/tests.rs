@@ -148,7 +148,7 @@ struct Node {
     kernel: FakeKernel,
     proxies: FakeProxies,
     pods: Pods,
-    names: Names,
+    names: Learnt,
     addresses: Addresses,
 }
 
@@ -169,7 +169,7 @@ impl Node {
                 fails: false,
             },
             pods: Pods::load(folder.path(), false).unwrap(),
-            names: Names::load(&folder.path().join("names.json"), SystemTime::now()),
+            names: Learnt::load(&folder.path().join("names.json"), SystemTime::now()),
             addresses: Addresses::fixed(),
             folder,
             log,
@@ -183,7 +183,7 @@ impl Node {
         fs::write(self.folder.path().join("objects/all.yaml"), objects).unwrap();
     }
 
-    async fn put(&mut self) -> Outcome {
+    async fn put(&mut self) -> Changed {
         let folder = self.folder.path().join("objects");
         let mut reading = FolderSource::new([folder], Options::default()).read();
         assert_eq!(reading.problems, []);
@@ -231,12 +231,12 @@ fn steps(revision: u64) -> Vec<String> {
 #[tokio::test]
 async fn proxies_come_before_who_shows_verdicts_and_the_kernel_comes_last() {
     let mut node = Node::new();
-    assert_eq!(node.put().await, Outcome::InForce);
+    assert_eq!(node.put().await, Changed::InForce);
     assert_eq!(node.log.take(), steps(1));
-    assert_eq!(node.put().await, Outcome::Unchanged);
+    assert_eq!(node.put().await, Changed::Unchanged);
     assert_eq!(node.log.take(), [""; 0]);
     node.write(&OBJECTS.replace("matchName: a.test", "matchName: b.test"));
-    assert_eq!(node.put().await, Outcome::InForce);
+    assert_eq!(node.put().await, Changed::InForce);
     assert_eq!(node.log.take(), steps(2));
 }
 
@@ -244,20 +244,20 @@ async fn proxies_come_before_who_shows_verdicts_and_the_kernel_comes_last() {
 async fn a_step_that_fails_leaves_in_force_what_was_and_is_tried_again() {
     for (fails, done) in [("release", 0), ("place", 0), ("send", 0), ("kernel", 3)] {
         let mut node = Node::new();
-        assert_eq!(node.put().await, Outcome::InForce);
+        assert_eq!(node.put().await, Changed::InForce);
         node.log.take();
         let before = node.enforcement.state.snapshot.revision;
         node.write(&OBJECTS.replace("matchName: a.test", "matchName: b.test"));
         node.kernel.fails = Some(fails);
         node.proxies.fails = fails == "send";
-        assert_eq!(node.put().await, Outcome::Failed, "{fails}");
+        assert_eq!(node.put().await, Changed::Failed, "{fails}");
         assert_eq!(node.log.take().len(), done, "{fails}");
         let state = &node.enforcement.state;
         assert!(state.failure.is_some(), "{fails}");
         assert_eq!(state.snapshot.revision, before, "{fails}");
         // The same objects: what is not in force is not taken for unchanged.
         (node.kernel.fails, node.proxies.fails) = (None, false);
-        assert_eq!(node.put().await, Outcome::InForce, "{fails}");
+        assert_eq!(node.put().await, Changed::InForce, "{fails}");
         assert_eq!(node.enforcement.state.failure, None);
         assert_eq!(node.log.take().len(), 4, "{fails}");
     }
@@ -267,7 +267,7 @@ async fn a_step_that_fails_leaves_in_force_what_was_and_is_tried_again() {
 async fn a_proxy_that_lags_holds_nothing_up_for_ever() {
     let mut node = Node::new();
     node.proxies.in_time = false;
-    assert_eq!(node.put().await, Outcome::InForce);
+    assert_eq!(node.put().await, Changed::InForce);
     assert_eq!(node.log.take(), steps(1));
 }
 
@@ -280,11 +280,11 @@ async fn an_interface_that_took_no_program_is_tried_again() {
         unknown: false,
     };
     node.kernel.unattached.push(pod.clone());
-    assert_eq!(node.put().await, Outcome::InForce);
+    assert_eq!(node.put().await, Changed::InForce);
     assert_eq!(node.enforcement.state.unmanaged, [pod]);
     node.log.take();
     node.kernel.unattached.clear();
-    assert_eq!(node.put().await, Outcome::InForce);
+    assert_eq!(node.put().await, Changed::InForce);
     assert_eq!(node.log.take().len(), 4);
     assert_eq!(node.enforcement.state.unmanaged, []);
 }
@@ -294,13 +294,13 @@ async fn an_answer_settles_with_the_policy_that_asked_for_it() {
     let mut node = Node::new();
     node.put().await;
     assert!(node.learn("198.51.100.7"));
-    assert_eq!(node.put().await, Outcome::InForce);
+    assert_eq!(node.put().await, Changed::InForce);
     assert_eq!(node.enforcement.state.world.names.len(), 1);
     node.log.take();
     // The rule about the server goes: the answer no longer counts, in the same change.
     let asks = "rules: {dns: [{matchName: a.test}]}";
     node.write(&OBJECTS.replace(asks, "rules: {dns: [{matchName: b.test}]}"));
-    assert_eq!(node.put().await, Outcome::InForce);
+    assert_eq!(node.put().await, Changed::InForce);
     let mut rounds = steps(3);
     rounds.extend(steps(4));
     assert_eq!(node.log.take(), rounds);

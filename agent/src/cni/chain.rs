@@ -39,7 +39,7 @@ pub struct Chain {
 
 /// What became of the configuration.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Insertion {
     /// It was as it should be.
     Kept,
     /// The plugin was put into this file.
@@ -55,11 +55,11 @@ impl Chain {
         let mut changes = FolderSource::new([self.configs.clone()], Options::default()).watch()?;
         loop {
             match self.insert() {
-                Ok(Outcome::Inserted(file)) => {
+                Ok(Insertion::Inserted(file)) => {
                     tracing::info!(file = %file.display(), "new pods start under policy (CNI)");
                 }
-                Ok(Outcome::Kept) => {}
-                Ok(Outcome::Nothing) => {
+                Ok(Insertion::Kept) => {}
+                Ok(Insertion::Nothing) => {
                     tracing::debug!(folder = %self.configs.display(), "no CNI configuration yet");
                 }
                 Err(error) => tracing::error!("new pods may start without policy: {error:#}"),
@@ -82,10 +82,10 @@ impl Chain {
     }
 
     /// Puts the plugin into the configuration that runtimes use, where it is not there.
-    pub fn insert(&self) -> Result<Outcome> {
+    pub fn insert(&self) -> Result<Insertion> {
         let Some(file) = self.first()? else {
             self.drop_ours(None)?;
-            return Ok(Outcome::Nothing);
+            return Ok(Insertion::Nothing);
         };
         let config = read(&file)?;
         let (target, list) = match config.get("plugins").is_some_and(Value::is_array) {
@@ -109,13 +109,13 @@ impl Chain {
             plugins.push(self.entry());
         }
         if read(&target).is_ok_and(|there| there == wanted) {
-            return Ok(Outcome::Kept);
+            return Ok(Insertion::Kept);
         }
         let mode = fs::metadata(&file).map_or(0o600, |metadata| metadata.permissions().mode());
         let text = serde_json::to_vec_pretty(&wanted)?;
         replace(&target, &text, mode)
             .with_context(|| format!("cannot write {}", target.display()))?;
-        Ok(Outcome::Inserted(target))
+        Ok(Insertion::Inserted(target))
     }
 
     /// Takes the plugin out of every configuration, and the program away.

@@ -12,11 +12,11 @@ use weir_policy::{
 };
 use weir_redirector::Places;
 
-use super::{Names, Question, Refused};
+use super::{Learnt, Question, Refused};
 use crate::change::State;
 
 /// Takes in one answer; tells whether it says anything new.
-pub fn take_in(names: &mut Names, learned: &Learned, table: &L7Table, state: &State) -> bool {
+pub fn take_in(names: &mut Learnt, learned: &Learned, table: &L7Table, state: &State) -> bool {
     let Learned {
         flow,
         name,
@@ -67,7 +67,7 @@ fn is_named(snapshot: &Snapshot, pod: &str, name: &str) -> bool {
 /// Lets go of addresses whose time is over, unless a connection still uses them (`in_use`: endpoints
 /// with the other ends of their connections); tells whether any went.
 pub fn expire(
-    names: &mut Names,
+    names: &mut Learnt,
     now: SystemTime,
     in_use: &HashSet<(u16, IpAddr)>,
     places: &Places,
@@ -81,7 +81,7 @@ pub fn expire(
 }
 
 /// Forgets what pods may no longer ask for, and what pods asked that are gone.
-pub fn forget_unasked(names: &mut Names, table: &L7Table, state: &State) -> bool {
+pub fn forget_unasked(names: &mut Learnt, table: &L7Table, state: &State) -> bool {
     let State {
         snapshot,
         places,

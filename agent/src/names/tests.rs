@@ -24,7 +24,7 @@ fn addresses_live_as_long_as_they_are_told_or_used() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("state/names.json");
     let start = SystemTime::now();
-    let mut names = Names::load(&file, start);
+    let mut names = Learnt::load(&file, start);
     let at = |seconds| start + Duration::from_secs(seconds);
     let [one, two] = ["192.0.2.1", "192.0.2.2"].map(ip);
     let asked = question("a.example");
@@ -34,8 +34,8 @@ fn addresses_live_as_long_as_they_are_told_or_used() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&file), 0o600);
     assert_eq!(mode(file.parent().unwrap()), 0o700);
-    let mut names = Names::load(&file, start);
-    let known = |names: &Names| names.world()["x/a"]["a.example"].clone();
+    let mut names = Learnt::load(&file, start);
+    let known = |names: &Learnt| names.world()["x/a"]["a.example"].clone();
     assert_eq!(known(&names), BTreeSet::from([one, two]));
     assert!(!names.has_expired(at(59)));
     assert!(names.has_expired(at(62)));
@@ -53,7 +53,7 @@ fn addresses_live_as_long_as_they_are_told_or_used() {
 fn each_pod_has_a_share_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let now = SystemTime::now();
-    let mut names = Names::load(&folder.path().join("names.json"), now);
+    let mut names = Learnt::load(&folder.path().join("names.json"), now);
     let modest = ip("198.51.100.1");
     assert!(names.learn(
         "x/modest",
@@ -86,7 +86,7 @@ fn each_pod_has_a_share_of_its_own() {
 fn what_is_no_host_elsewhere_is_not_learnt() {
     let folder = tempfile::tempdir().unwrap();
     let now = SystemTime::now();
-    let mut names = Names::load(&folder.path().join("names.json"), now);
+    let mut names = Learnt::load(&folder.path().join("names.json"), now);
     let answers = [
         ("169.254.169.254", 30),
         ("::ffff:10.244.0.7", 30),
@@ -107,7 +107,7 @@ fn what_is_no_host_elsewhere_is_not_learnt() {
 fn what_may_no_longer_be_asked_is_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let now = SystemTime::now();
-    let mut names = Names::load(&folder.path().join("names.json"), now);
+    let mut names = Learnt::load(&folder.path().join("names.json"), now);
     for name in ["a.test", "b.test"] {
         names.learn(
             "x/a",
@@ -128,11 +128,11 @@ fn a_broken_file_is_no_failure_and_a_forged_one_no_door() {
     let file = folder.path().join("names.json");
     let now = SystemTime::now();
     fs::write(&file, "{").unwrap();
-    assert!(Names::load(&file, now).world().is_empty());
+    assert!(Learnt::load(&file, now).world().is_empty());
     let text = r#"{"pods":{"x/a":[{"name":"a.test","server":"192.0.2.53","port":53,"protocol":"UDP",
         "until":{"169.254.169.254":9999999999,"192.0.2.1":9999999999}}]}}"#;
     fs::write(&file, text).unwrap();
-    let names = Names::load(&file, now);
+    let names = Learnt::load(&file, now);
     assert_eq!(
         names.world()["x/a"]["a.test"],
         BTreeSet::from([ip("192.0.2.1")])

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::task::block_in_place;
 use weir_cluster::{Reading, objects::PodPlacement};
 use weir_policy::model::Pod;
 use weir_redirector::{PodInterface, Unmanaged, network::veth};
@@ -60,7 +61,7 @@ pub fn interfaces(
     for (place, pod) in here {
         match (&place.interface, &place.netns) {
             (Some(interface), _) => found(place, interface.clone()),
-            (None, Some(netns)) => match veth::host_side(netns, None) {
+            (None, Some(netns)) => match block_in_place(|| veth::host_side(netns, None)) {
                 Ok(interface) => found(place, interface),
                 Err(error) => none(place, format!("annotation weir.dev/netns: {error}")),
             },
@@ -125,7 +126,7 @@ impl Located {
         if missing.is_empty() || !self.missed.as_ref().is_none_or(again) {
             return;
         }
-        match veth::of_addresses(&missing) {
+        match block_in_place(|| veth::of_addresses(&missing)) {
             Ok(search) => {
                 self.interfaces.extend(search.found);
                 self.unseen = search.unseen;

@@ -22,12 +22,12 @@ const WARNINGS: usize = 16;
 struct Review {
     api_version: String,
     kind: String,
-    request: Request,
+    request: Admission,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Request {
+struct Admission {
     uid: String,
     operation: String,
     #[serde(default)]
@@ -58,7 +58,7 @@ pub fn review(body: &[u8]) -> Result<Value, String> {
     Ok(json!({"apiVersion": VERSION, "kind": "AdmissionReview", "response": response}))
 }
 
-fn judge(request: &Request) -> Result<Value, String> {
+fn judge(request: &Admission) -> Result<Value, String> {
     if !matches!(request.operation.as_str(), "CREATE" | "UPDATE") {
         return Ok(json!({"allowed": true}));
     }
@@ -111,7 +111,7 @@ fn allowed(warnings: &[String]) -> Value {
 
 /// The object with the name and the namespace that it will have: before it is stored one may be
 /// generated, and the other only in the request.
-fn named(request: &Request) -> Value {
+fn named(request: &Admission) -> Value {
     let mut object = request.object.0.clone();
     let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
         return object;
@@ -134,7 +134,7 @@ fn named(request: &Request) -> Value {
 }
 
 /// Whether an update leaves alone what the policy says.
-fn says_the_same(request: &Request) -> bool {
+fn says_the_same(request: &Admission) -> bool {
     const MODE: [&str; 3] = ["metadata", "annotations", weir_policy::objects::MODE];
     let mode = |value: &Value| -> Option<Value> {
         let found = MODE.iter().try_fold(value, |value, key| value.get(key))?;

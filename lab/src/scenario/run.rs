@@ -43,7 +43,7 @@ pub enum Telling {
 
 /// What came of a scenario.
 #[derive(Debug, Serialize)]
-pub struct Outcome {
+pub struct Played {
     pub scenario: String,
     pub title: String,
     pub topology: Topology,
@@ -80,7 +80,7 @@ pub struct Stage<'a> {
 }
 
 /// Runs a scenario and takes its lab down again.
-pub fn run(loaded: Loaded, options: &Options) -> Result<Outcome> {
+pub fn run(loaded: Loaded, options: &Options) -> Result<Played> {
     run_and(loaded, options, |_| Ok(()))
 }
 
@@ -89,7 +89,7 @@ pub fn run_and(
     mut loaded: Loaded,
     options: &Options,
     at_the_end: impl FnOnce(&Lab) -> Result<()>,
-) -> Result<Outcome> {
+) -> Result<Played> {
     let start = Instant::now();
     let scenario = loaded.scenario.clone();
     if !scenario.topologies.contains(&options.topology) {
@@ -118,7 +118,7 @@ pub fn run_and(
     let show = show::Show::new(options.telling);
     show.opening(&loaded, options, &lab.pods()?);
     let mut stage = Stage::new(&lab, &loaded)?;
-    let mut outcome = Outcome {
+    let mut outcome = Played {
         scenario: loaded.name.clone(),
         title: scenario.title.clone(),
         topology: options.topology,

@@ -8,7 +8,7 @@ use owo_colors::{OwoColorize as _, Stream::Stdout};
 
 use super::check::{Checked, Try};
 use super::format::{Background, Step};
-use super::run::{Done, Options, Outcome, Telling};
+use super::run::{Done, Options, Played, Telling};
 use super::{Family, Loaded};
 use crate::state::Pod;
 
@@ -151,7 +151,7 @@ impl Show {
         }
     }
 
-    pub fn closing(&self, loaded: &Loaded, options: &Options, outcome: &Outcome) {
+    pub fn closing(&self, loaded: &Loaded, options: &Options, outcome: &Played) {
         if self.nothing() {
             return;
         }

@@ -21,13 +21,13 @@ use crate::play::zone::Zone;
 const TTL: u32 = 5;
 
 /// The zone, read again when its file changes.
-struct Names {
+struct Hosts {
     path: PathBuf,
     read: Mutex<(Option<SystemTime>, Zone)>,
 }
 
 pub async fn serve(options: Rc<Options>) -> Result<()> {
-    let names = Rc::new(Names {
+    let names = Rc::new(Hosts {
         path: options.zone.clone(),
         read: Mutex::default(),
     });
@@ -39,7 +39,7 @@ pub async fn serve(options: Rc<Options>) -> Result<()> {
     serve_udp(listen::udp(port)?, &names).await
 }
 
-async fn serve_udp(socket: UdpSocket, names: &Names) -> Result<()> {
+async fn serve_udp(socket: UdpSocket, names: &Hosts) -> Result<()> {
     let mut buffer = vec![0; 4096];
     loop {
         let (length, peer) = socket.recv_from(&mut buffer).await.context("UDP receive")?;
@@ -52,7 +52,7 @@ async fn serve_udp(socket: UdpSocket, names: &Names) -> Result<()> {
     }
 }
 
-async fn serve_tcp(listener: TcpListener, names: Rc<Names>) {
+async fn serve_tcp(listener: TcpListener, names: Rc<Hosts>) {
     loop {
         match listener.accept().await {
             Ok((stream, client)) => {
@@ -69,7 +69,7 @@ async fn serve_tcp(listener: TcpListener, names: Rc<Names>) {
 }
 
 /// Queries over TCP carry their length before them.
-async fn converse(mut stream: TcpStream, names: &Names) -> std::io::Result<()> {
+async fn converse(mut stream: TcpStream, names: &Hosts) -> std::io::Result<()> {
     loop {
         let mut length = [0; 2];
         match stream.read_exact(&mut length).await {
@@ -87,9 +87,9 @@ async fn converse(mut stream: TcpStream, names: &Names) -> std::io::Result<()> {
     }
 }
 
-// === impl Names ===
+// === impl Hosts ===
 
-impl Names {
+impl Hosts {
     fn reply(&self, query: &[u8]) -> Option<Vec<u8>> {
         let query = Message::from_vec(query).ok()?;
         if query.metadata.message_type != MessageType::Query {

@@ -12,7 +12,7 @@ use weir_policy::model::Direction;
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum Disposition {
     /// Policy allowed it and a response came back.
     Allowed,
     /// Policies in audit mode would deny it; it went on all the same.
@@ -41,11 +41,13 @@ pub struct L7Record {
     /// What was asked and, where something was, answered.
     pub application: Application,
     /// What became of it.
-    pub verdict: Outcome,
+    pub verdict: Disposition,
     /// `Kind/NS/NAME` of the policies that decided.
     pub policies: Vec<String>,
     /// One sentence: the rule, what was missing, or what failed.
     pub reason: String,
+    /// The rule that came nearest, of what a default denied.
+    pub nearest: Option<String>,
     /// From the end of the request's head to the end of the response, in microseconds.
     pub latency_us: u64,
 }
@@ -122,7 +124,7 @@ impl L7Record {
     /// The record of what was allowed, but of which nothing came.
     pub fn failed(self, fault: &dyn std::error::Error) -> Self {
         Self {
-            verdict: Outcome::Error,
+            verdict: Disposition::Error,
             reason: fault.to_string(),
             ..self
         }
@@ -202,9 +204,9 @@ impl fmt::Display for HttpVersion {
     }
 }
 
-// === impl Outcome ===
+// === impl Disposition ===
 
-impl Outcome {
+impl Disposition {
     /// What a verdict comes to.
     pub fn of(allowed: bool, audit: bool) -> Self {
         match (allowed, audit) {

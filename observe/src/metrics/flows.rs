@@ -7,7 +7,7 @@ use std::{
 
 use prometheus::{HistogramVec, IntCounterVec};
 use weir_abi::event::Event;
-use weir_link::proxy::{Application, L7Record, Outcome};
+use weir_link::proxy::{Application, Disposition, L7Record};
 use weir_policy::model::Direction;
 
 use super::{
@@ -20,7 +20,7 @@ use crate::{
         Dns, Flow, IpVersion, L7FlowType, LostEventSource, Verdict, layer4::Protocol,
         layer7::Record,
     },
-    names::{Names, identity},
+    names::{Directory, identity},
     print, record,
 };
 
@@ -290,11 +290,11 @@ impl FlowMetrics {
     }
 
     /// Counted whole: its status is known, and one that got no answer counts, too.
-    pub fn request(&mut self, request: &L7Record, names: &Names) {
+    pub fn request(&mut self, request: &L7Record, names: &Directory) {
         self.requests(request, &[request.latency_ns()], names);
     }
 
-    pub fn passed(&mut self, request: &L7Record, latencies: &[u64], names: &Names) {
+    pub fn passed(&mut self, request: &L7Record, latencies: &[u64], names: &Directory) {
         let answered = self.requests(request, latencies, names);
         let (client, server) = (
             names.end(request.client.ip()),
@@ -309,7 +309,7 @@ impl FlowMetrics {
     }
 
     /// Requests that count alike; whether they were answered.
-    fn requests(&mut self, request: &L7Record, latencies: &[u64], names: &Names) -> bool {
+    fn requests(&mut self, request: &L7Record, latencies: &[u64], names: &Directory) -> bool {
         let Application::Http(http) = &request.application else {
             return false;
         };
@@ -329,7 +329,7 @@ impl FlowMetrics {
             latencies.len() as u64,
         );
         // The proxy's own answers would hide how long the server takes.
-        if matches!(request.verdict, Outcome::Allowed | Outcome::Audited) {
+        if matches!(request.verdict, Disposition::Allowed | Disposition::Audited) {
             let seconds = |ns: &u64| Duration::from_nanos(*ns).as_secs_f64();
             let seconds: Vec<f64> = latencies.iter().map(seconds).collect();
             self.durations
@@ -352,7 +352,7 @@ impl FlowMetrics {
     }
 
     /// Marks what is about workloads and policies that are gone.
-    pub fn renamed(&mut self, names: &Names) {
+    pub fn renamed(&mut self, names: &Directory) {
         let policies = names.world.policies.iter();
         let mut live = Live {
             policies: policies.map(|policy| policy.object.to_string()).collect(),

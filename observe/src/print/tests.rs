@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use weir_abi::policy::verdict;
-use weir_link::proxy::{Application, HttpRecord, HttpVersion, L7Record, Outcome};
+use weir_link::proxy::{Application, Disposition, HttpRecord, HttpVersion, L7Record};
 use weir_policy::model::Direction;
 
 use super::*;
@@ -29,7 +29,7 @@ fn flows(yaml: &str, verdict: u8) -> Vec<Flow> {
     verdicts(&event, at(), &names, &reasons)
 }
 
-fn asked(verdict: Outcome, status: u16, path: &str) -> Vec<Flow> {
+fn asked(verdict: Disposition, status: u16, path: &str) -> Vec<Flow> {
     let request = L7Record {
         time_us: AT_US,
         endpoint: Some(7),
@@ -46,6 +46,7 @@ fn asked(verdict: Outcome, status: u16, path: &str) -> Vec<Flow> {
         }),
         verdict,
         policies: Vec::new(),
+        nearest: None,
         reason: "none".into(),
         latency_us: 0,
     };
@@ -73,7 +74,7 @@ fn compact_lines_are_those_of_hubble() {
     let to = ENDS.replace("ARROW", "->");
     let back = ENDS.replace("ARROW", "<-");
     let denied = flows(DENY, verdict::DENY);
-    let put = asked(Outcome::Denied, 403, "/put");
+    let put = asked(Disposition::Denied, 403, "/put");
     for (flow, ends, rest) in [
         (
             &denied[0],
@@ -140,7 +141,7 @@ fn more_is_told_where_it_is_asked_for() {
 
 #[test]
 fn what_a_client_sent_moves_no_cursor() {
-    let flow = &asked(Outcome::Denied, 403, "/\u{1b}[2J\r\nx")[0];
+    let flow = &asked(Disposition::Denied, 403, "/\u{1b}[2J\r\nx")[0];
     for text in [
         Style::default().compact(flow),
         Style::default().dict(flow),
@@ -167,7 +168,7 @@ fn colours_are_only_around_the_words() {
 
 #[test]
 fn json_is_that_of_hubble_and_is_read_back() {
-    let answer = response(asked(Outcome::Denied, 403, "/put")[1].clone());
+    let answer = response(asked(Disposition::Denied, 403, "/put")[1].clone());
     let value = json::to_value(&answer);
     let flow = &value["flow"];
     assert_eq!(flow["time"], "2026-06-09T20:38:30.645Z");

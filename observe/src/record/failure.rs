@@ -10,7 +10,7 @@ use crate::{
         flow::{CiliumEventType, DropReason, Flow, Verdict},
         weir::Why,
     },
-    names::Names,
+    names::Directory,
     why::direction_of,
 };
 
@@ -27,7 +27,7 @@ pub fn drop_reason(event: &Event) -> Option<DropReason> {
 }
 
 /// The record of such a packet.
-pub fn failure(event: &Event, time: SystemTime, names: &Names) -> Flow {
+pub fn failure(event: &Event, time: SystemTime, names: &Directory) -> Flow {
     let (reason, text) = failure_reason(event.reason);
     let known = event.source != [0; 16];
     let base = base(event, time, names);

@@ -5,12 +5,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use weir_link::proxy::{Application, HttpRecord, L7Record, Outcome};
+use weir_link::proxy::{Application, Disposition, HttpRecord, L7Record};
 
 use super::requests;
 use crate::{
     api::flow::{Flow, Service},
-    names::Names,
+    names::Directory,
     redact::Redaction,
 };
 
@@ -20,7 +20,7 @@ pub struct Later {
     /// What the proxy told.
     pub request: L7Record,
     /// What the addresses meant.
-    pub names: Arc<Names>,
+    pub names: Arc<Directory>,
     /// What must not be told.
     pub redaction: Arc<Redaction>,
     /// What the client had dialled.
@@ -35,13 +35,14 @@ pub struct Later {
 impl Later {
     /// Whether the records of a request can wait: nothing but counting is to be done with them.
     pub fn fits(request: &L7Record) -> bool {
-        request.verdict == Outcome::Allowed && matches!(request.application, Application::Http(_))
+        request.verdict == Disposition::Allowed
+            && matches!(request.application, Application::Http(_))
     }
 
     /// A request whose first record is this one.
     pub fn new(
         request: L7Record,
-        names: Arc<Names>,
+        names: Arc<Directory>,
         redaction: Arc<Redaction>,
         service: Option<Service>,
         first: (u64, u64),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use weir_link::proxy::{Application, DnsRecord, HttpRecord, L7Record, Outcome};
+use weir_link::proxy::{Application, Disposition, DnsRecord, HttpRecord, L7Record};
 use weir_policy::model::Direction;
 
 use super::{event_type, finished, ip, named, traffic};
@@ -14,12 +14,12 @@ use crate::{
         },
         weir::Why,
     },
-    names::Names,
+    names::Directory,
     redact::Redaction,
 };
 
 /// The records of a request: what was asked and, where something was answered, the answer.
-pub fn requests(request: &L7Record, names: &Names, redaction: &Redaction) -> Vec<Flow> {
+pub fn requests(request: &L7Record, names: &Directory, redaction: &Redaction) -> Vec<Flow> {
     let asked = asked(request, names, redaction);
     let answer = answer(request, &asked);
     [Some(asked), answer]
@@ -29,13 +29,13 @@ pub fn requests(request: &L7Record, names: &Names, redaction: &Redaction) -> Vec
         .collect()
 }
 
-fn asked(request: &L7Record, names: &Names, redaction: &Redaction) -> Flow {
+fn asked(request: &L7Record, names: &Directory, redaction: &Redaction) -> Flow {
     let revision = names.snapshot.revision;
     let verdict = match request.verdict {
-        Outcome::Allowed => Verdict::Forwarded,
-        Outcome::Audited => Verdict::Audit,
-        Outcome::Denied | Outcome::Refused => Verdict::Dropped,
-        Outcome::Error => Verdict::Error,
+        Disposition::Allowed => Verdict::Forwarded,
+        Disposition::Audited => Verdict::Audit,
+        Disposition::Denied | Disposition::Refused => Verdict::Dropped,
+        Disposition::Error => Verdict::Error,
     };
     let ended = request.time();
     let began = ended.checked_sub(Duration::from_micros(request.latency_us));
@@ -73,6 +73,7 @@ fn asked(request: &L7Record, names: &Names, redaction: &Redaction) -> Flow {
             policies: request.policies.clone(),
             rules: vec![String::new(); request.policies.len()],
             reason: request.reason.clone(),
+            nearest_miss: request.nearest.clone().unwrap_or_default(),
             revision,
             application: request.application.name().to_owned(),
             ..Why::default()

@@ -3,7 +3,7 @@
 use std::time::UNIX_EPOCH;
 
 use weir_abi::policy::verdict;
-use weir_link::proxy::{Application, DnsRecord, HttpRecord, HttpVersion, L7Record, Outcome};
+use weir_link::proxy::{Application, Disposition, DnsRecord, HttpRecord, HttpVersion, L7Record};
 
 use super::*;
 use crate::{
@@ -123,7 +123,7 @@ fn an_event_of_another_revision_is_not_explained_by_todays_rules() {
     assert_eq!(why.nearest_miss, "");
 }
 
-fn request(verdict: Outcome, status: Option<u16>) -> L7Record {
+fn request(verdict: Disposition, status: Option<u16>) -> L7Record {
     L7Record {
         time_us: 10_000_000,
         endpoint: Some(7),
@@ -140,6 +140,7 @@ fn request(verdict: Outcome, status: Option<u16>) -> L7Record {
         }),
         verdict,
         policies: vec!["CiliumNetworkPolicy/default/web".into()],
+        nearest: None,
         reason: "no HTTP rule matches".into(),
         latency_us: 2_500,
     }
@@ -178,7 +179,7 @@ fn a_denied_request_is_dropped_and_its_answer_forwarded() {
         ..Redaction::default()
     };
     let names = policy(DENY);
-    let flows = requests(&request(Outcome::Denied, Some(403)), &names, &redaction);
+    let flows = requests(&request(Disposition::Denied, Some(403)), &names, &redaction);
     let [asked, answer] = flows.as_slice() else {
         panic!("{flows:?}")
     };
@@ -210,10 +211,10 @@ fn a_denied_request_is_dropped_and_its_answer_forwarded() {
 fn a_request_without_an_answer_is_one_record() {
     let names = policy(DENY);
     let none = Redaction::default();
-    let flows = requests(&request(Outcome::Error, None), &names, &none);
+    let flows = requests(&request(Disposition::Error, None), &names, &none);
     assert_eq!(flows.len(), 1);
     assert_eq!(flows[0].verdict(), Verdict::Error);
-    let mut tls = request(Outcome::Denied, None);
+    let mut tls = request(Disposition::Denied, None);
     tls.application = Application::Tls {
         name: "example.com".into(),
     };
@@ -232,7 +233,7 @@ fn a_request_without_an_answer_is_one_record() {
 #[test]
 fn a_query_tells_what_was_asked_and_answered() {
     let names = policy(DENY);
-    let mut asked = request(Outcome::Denied, None);
+    let mut asked = request(Disposition::Denied, None);
     let query = DnsRecord {
         name: "example.com".into(),
         query_types: vec!["AAAA".into()],
@@ -250,7 +251,7 @@ fn a_query_tells_what_was_asked_and_answered() {
         flows[0].l4.as_ref().and_then(|l4| l4.protocol.as_ref()),
         Some(Protocol::Udp(_))
     ));
-    asked.verdict = Outcome::Allowed;
+    asked.verdict = Disposition::Allowed;
     asked.application = Application::Dns(Box::new(DnsRecord {
         tcp: true,
         code: Some(0),

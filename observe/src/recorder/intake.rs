@@ -10,7 +10,7 @@ use weir_abi::event::Event;
 use weir_link::proxy::L7Record;
 
 use super::QUEUE;
-use crate::names::Names;
+use crate::names::Directory;
 
 /// Where events go in. Giving never waits: what does not fit is counted.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct Intake {
 
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    pub names: Mutex<Arc<Names>>,
+    pub names: Mutex<Arc<Directory>>,
     pub lost: AtomicU64,
     /// Requests that are on their way and not recorded yet.
     pub requests: AtomicU64,
@@ -70,7 +70,7 @@ impl Intake {
     }
 
     /// What numbers and addresses mean from now on.
-    pub fn names(&self, names: Arc<Names>) {
+    pub fn names(&self, names: Arc<Directory>) {
         *self
             .shared
             .names

@@ -5,13 +5,17 @@ use std::{collections::HashMap, net::IpAddr};
 use weir_link::proxy::{Application, HttpVersion, L7Record};
 use weir_policy::model::Direction;
 
-use crate::{metrics::Metrics, names::Names};
+use crate::{metrics::Metrics, names::Directory};
 
 /// What requests that count alike have in common.
 type Key<'a> = (IpAddr, IpAddr, Direction, &'a str, HttpVersion, Option<u16>);
 
 /// Counts requests for which [`Later::fits`](crate::record::Later::fits).
-pub fn count<'a>(requests: impl Iterator<Item = &'a L7Record>, names: &Names, metrics: &Metrics) {
+pub fn count<'a>(
+    requests: impl Iterator<Item = &'a L7Record>,
+    names: &Directory,
+    metrics: &Metrics,
+) {
     let mut alike: HashMap<Key<'_>, (&L7Record, Vec<u64>)> = HashMap::new();
     for request in requests {
         let Application::Http(http) = &request.application else {

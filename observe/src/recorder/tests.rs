@@ -121,7 +121,7 @@ async fn events_of_the_revision_before_are_explained_by_its_rules() {
     let old = policy(DENY);
     it.intake.names(old.clone());
     it.intake.flush().await;
-    let mut newer = crate::names::Names::default();
+    let mut newer = crate::names::Directory::default();
     newer.node = "node".into();
     it.intake.names(Arc::new(newer));
     it.intake.verdict(syn(&old, verdict::DENY));
@@ -223,7 +223,7 @@ async fn what_is_put_off_is_the_same_in_the_end() {
     assert_eq!(it.ring.fill().seen, 3);
     assert_eq!(it.intake.shared.requests.load(Relaxed), 0);
     // Other names come: the records keep what the addresses meant.
-    it.intake.names(Arc::new(Names::default()));
+    it.intake.names(Arc::new(Directory::default()));
     it.intake.flush().await;
     let found = flows(&it.ring);
     let pods: Vec<String> = found

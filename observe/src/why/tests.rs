@@ -26,7 +26,7 @@ proptest! {
     fn records_say_what_explain_and_simulate_say((world, flows) in world_and_flows(30)) {
         let world = Arc::new(world);
         let snapshot = Compiler::new().compile(&world, Local::Node(NODE));
-        let names = Names::new(NODE, Arc::clone(&world), Arc::new(snapshot), |_, _| None);
+        let names = Directory::new(NODE, Arc::clone(&world), Arc::new(snapshot), |_, _| None);
         let mut reasoner = Reasoner::new(&names);
         let mut simulator = Simulator::new(&world);
         let mut explainer = Explainer::new(&world);
@@ -61,7 +61,7 @@ proptest! {
 
 /// The reasons stand in every form of the record as they are: in the flow log, in what `observe
 /// --why` prints, and in the JSON that the map in the browser reads.
-fn shown(event: &Event, names: &Names, reasons: &Reasons) -> Result<(), TestCaseError> {
+fn shown(event: &Event, names: &Directory, reasons: &Reasons) -> Result<(), TestCaseError> {
     let why = &reasons.why;
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     for flow in record::verdicts(event, UNIX_EPOCH, names, reasons) {

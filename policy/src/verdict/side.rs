@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::{
     compile::{Decision, DirectionSet, Slot, Snapshot, Verdict},
-    http::{Request, RequestVerdict, doubt::announces_body, every_reading},
+    http::{Request, RequestVerdict, doubt::announces_body, judge_every_reading},
     l7::{self, RuleList},
     model::Protocol,
     nearest::{View, nearest, weigh},
@@ -110,7 +110,7 @@ pub(crate) fn judge_request(
         headers: &headers,
         body: announces_body(&headers),
     };
-    every_reading(&request, |request| match audit {
+    judge_every_reading(&request, |request| match audit {
         true => list.judge(request).audited(),
         false => list.judge(request),
     })

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use weir_link::proxy::{Application, DnsRecord, L7Record, Outcome};
+use weir_link::proxy::{Application, Disposition, DnsRecord, L7Record};
 use weir_policy::model::Protocol;
 
 use super::message::{Answer, Question};
@@ -30,7 +30,7 @@ pub fn judge(context: &Context, key: &FlowKey, question: &Question) -> Judged {
     let Some(policy) = context.policy.get() else {
         return Judged {
             permit: None,
-            record: key.record(Outcome::Refused, "no policy is loaded yet"),
+            record: key.record(Disposition::Refused, "no policy is loaded yet"),
             since,
         };
     };
@@ -52,8 +52,12 @@ pub fn judge(context: &Context, key: &FlowKey, question: &Question) -> Judged {
                 query_types: question.types(),
                 ..DnsRecord::default()
             })),
+            nearest: verdict.nearest_text(),
             policies: verdict.policies,
-            ..key.record(Outcome::of(verdict.allowed, verdict.audit), verdict.reason)
+            ..key.record(
+                Disposition::of(verdict.allowed, verdict.audit),
+                verdict.reason,
+            )
         },
         since,
     }
@@ -73,7 +77,7 @@ impl Judged {
     /// Records a query that the server has not answered, and why.
     pub fn failed(mut self, context: &Context, reason: String) {
         context.counters.upstream_failures.add();
-        self.record.verdict = Outcome::Error;
+        self.record.verdict = Disposition::Error;
         self.record.reason = reason;
         self.end(context, Some(SERVER_FAILURE), Answer::default());
     }

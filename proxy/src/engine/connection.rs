@@ -6,7 +6,7 @@ mod tls;
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use tokio::{net::TcpStream, time};
-use weir_link::proxy::{Application, HttpRecord, HttpVersion, L7Record, Outcome};
+use weir_link::proxy::{Application, Disposition, HttpRecord, HttpVersion, L7Record};
 use weir_policy::http::Speaks;
 
 use super::{
@@ -66,7 +66,7 @@ pub async fn serve(context: Arc<Context>, accepted: TcpStream, client: SocketAdd
     let Some(speaks) = policy.map(|policy| policy.judge.speaks(key.request_flow())) else {
         context.counters.no_policy.add();
         context.record(
-            key.record(Outcome::Refused, "no policy is loaded yet"),
+            key.record(Disposition::Refused, "no policy is loaded yet"),
             since,
         );
         return peer.reset();
@@ -208,8 +208,8 @@ impl Connection {
         let (mut verdict, mut permit) = Permit::ask(&policy, &self.key, ask);
         let refusal = verdict.doubt.map(Refusal::from);
         let outcome = match refusal {
-            Some(_) => Outcome::Refused,
-            None => Outcome::of(verdict.allowed, verdict.audit),
+            Some(_) => Disposition::Refused,
+            None => Disposition::of(verdict.allowed, verdict.audit),
         };
         // Without a body there is nothing to wait for.
         let expects_continue = head.expects_continue && has_body;
@@ -219,6 +219,7 @@ impl Connection {
             verdict.edits.append(&mut head.withdrawal);
         }
         let rewritten = (!verdict.edits.is_empty()).then(|| rewrite(head_bytes, &verdict.edits));
+        let nearest = verdict.nearest_text();
         let mut reason = verdict.reason;
         if !verdict.noted.is_empty() {
             reason = format!("{reason}; missing or wrong: {}", verdict.noted.join(", "));
@@ -233,6 +234,7 @@ impl Connection {
                 status: None,
             }),
             policies: verdict.policies,
+            nearest,
             ..self.key.record(outcome, reason)
         };
         let facts = Facts {
@@ -345,7 +347,7 @@ impl Connection {
         let permit = permit?;
         self.context.counters.audited.add();
         let reason = format!("{}: {reason}", verdict.reason);
-        Some((permit, self.key.record(Outcome::Audited, reason)))
+        Some((permit, self.key.record(Disposition::Audited, reason)))
     }
 
     /// Refuses a request before any rule was asked, and with it the connection.
@@ -356,7 +358,7 @@ impl Connection {
         }
         self.context.counters.refuse(refusal);
         let answer = Answer::Refused(refusal);
-        let record = self.key.record(Outcome::Refused, refusal.reason());
+        let record = self.key.record(Disposition::Refused, refusal.reason());
         let record = record.answered(Some(answer.status()));
         self.context.record(record, self.since);
         self.last_answer(answer, false).await
@@ -381,7 +383,7 @@ impl Connection {
         }
         self.context.counters.not_http.add();
         self.context
-            .record(self.key.record(Outcome::Refused, reason), self.since);
+            .record(self.key.record(Disposition::Refused, reason), self.since);
         After::Finish(Finish::Reset)
     }
 

@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 use weir_link::proxy::{
-    AgentEnd, Application, Event, EventKind, Hello, HttpVersion, Outcome, PROTOCOL, Trusted,
+    AgentEnd, Application, Disposition, Event, EventKind, Hello, HttpVersion, PROTOCOL, Trusted,
     frame::{self, LinkError, MAX_FRAME},
     message::ToAgent,
 };
@@ -177,7 +177,7 @@ async fn a_proxy_serves_once_it_has_a_snapshot_and_reports() {
         );
     }
     let flow = until(&mut agent, |kind| match kind {
-        EventKind::Flows(flows) => flows.into_iter().find(|f| f.verdict == Outcome::Denied),
+        EventKind::Flows(flows) => flows.into_iter().find(|f| f.verdict == Disposition::Denied),
         _ => None,
     })
     .await;

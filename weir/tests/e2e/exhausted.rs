@@ -103,7 +103,9 @@ fn an_agent_that_dies_for_want_of_memory_opens_nothing(topology: Topology) {
     let agent = lab.lab.pid(Part::Agent).unwrap().expect("an agent");
     let status = fs::read_to_string(format!("/proc/{agent}/status")).unwrap();
     let size = status.lines().find_map(|line| line.strip_prefix("VmData:"));
-    let kib = size.and_then(|size| size.split_whitespace().next()).unwrap();
+    let kib = size
+        .and_then(|size| size.split_whitespace().next())
+        .unwrap();
     let limit = format!("--data={}", kib.parse::<u64>().unwrap() << 10);
     let limited = Command::new("prlimit")
         .args(["--pid", &agent.to_string(), &limit])

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use weir_lab::Topology;
-use weir_lab::scenario::{self, Options, Outcome, Telling};
+use weir_lab::scenario::{self, Options, Played, Telling};
 
 /// Makes a test of each scenario for each topology.
 macro_rules! scenarios {
@@ -50,7 +50,7 @@ fn play(name: &str, topology: Topology) {
     assert_eq!(outcome.differences, 0, "{}", differences(&outcome));
 }
 
-fn differences(outcome: &Outcome) -> String {
+fn differences(outcome: &Played) -> String {
     let mut text = String::new();
     for step in &outcome.steps {
         for done in step.commands.iter().filter(|done| !done.as_expected) {

@@ -45,15 +45,15 @@ fn list(plugin: &str) -> Value {
 #[test]
 fn the_plugin_is_the_last_of_the_first_list() {
     let node = Node::new();
-    assert_eq!(node.chain.insert().unwrap(), Outcome::Nothing);
+    assert_eq!(node.chain.insert().unwrap(), Insertion::Nothing);
     node.write("20-other.conflist", &list("other"));
     node.write("10-net.conflist", &list("ptp"));
     node.write("05-not.txt", &json!({}));
-    let inserted = Outcome::Inserted(node.chain.configs.join("10-net.conflist"));
+    let inserted = Insertion::Inserted(node.chain.configs.join("10-net.conflist"));
     assert_eq!(node.chain.insert().unwrap(), inserted);
     assert_eq!(node.types("10-net.conflist"), ["ptp", NAME]);
     assert_eq!(node.types("20-other.conflist"), ["other"]);
-    assert_eq!(node.chain.insert().unwrap(), Outcome::Kept);
+    assert_eq!(node.chain.insert().unwrap(), Insertion::Kept);
     // Rewritten by its owner.
     node.write("10-net.conflist", &list("bridge"));
     assert_eq!(node.chain.insert().unwrap(), inserted);

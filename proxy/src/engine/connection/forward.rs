@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use weir_link::proxy::{L7Record, Outcome};
+use weir_link::proxy::{Disposition, L7Record};
 
 use super::{After, Connection};
 use crate::{
@@ -36,7 +36,7 @@ impl Connection {
             Some(Ok(end)) => {
                 // A client that gave up closes with a FIN, as one that still listens can, too.
                 if self.client.end() == Some(End::Eof) && !self.client.delivered().await {
-                    record.verdict = Outcome::Error;
+                    record.verdict = Disposition::Error;
                     record.reason = "client closed the connection before the answer".to_owned();
                 } else {
                     record = record.answered(Some(end.status));
@@ -66,10 +66,10 @@ impl Connection {
                     .await
             }
             None => {
-                record.verdict = Outcome::Error;
+                record.verdict = Disposition::Error;
                 match request_stop {
                     Some(RequestStop::Refused(refusal)) => {
-                        record.verdict = Outcome::Refused;
+                        record.verdict = Disposition::Refused;
                         record.reason = refusal.reason().to_owned();
                         self.context.counters.refuse(refusal);
                         self.fail(Answer::Refused(refusal), &facts, &progress, record)
@@ -93,7 +93,7 @@ impl Connection {
         progress: &Progress,
         mut record: L7Record,
     ) -> After {
-        record.verdict = Outcome::Error;
+        record.verdict = Disposition::Error;
         match stop {
             ResponseStop::ClientGone => {
                 record.reason = "client closed the connection".to_owned();

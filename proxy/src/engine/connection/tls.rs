@@ -1,7 +1,7 @@
 //! TLS connections: judged by the server name of their first message, then passed on unread.
 
 use tokio::time;
-use weir_link::proxy::{Application, L7Record, Outcome};
+use weir_link::proxy::{Application, Disposition, L7Record};
 
 use super::{After, Connection};
 use crate::{
@@ -48,10 +48,12 @@ impl Connection {
             application: Application::Tls {
                 name: name.unwrap_or_default(),
             },
+            nearest: verdict.nearest_text(),
             policies: verdict.policies,
-            ..self
-                .key
-                .record(Outcome::of(verdict.allowed, verdict.audit), verdict.reason)
+            ..self.key.record(
+                Disposition::of(verdict.allowed, verdict.audit),
+                verdict.reason,
+            )
         };
         if verdict.audit {
             self.context.counters.audited.add();
@@ -73,7 +75,7 @@ impl Connection {
         self.context.counters.tls_denied.add();
         let record = self
             .key
-            .record(Outcome::Refused, format!("not TLS: {reason}"));
+            .record(Disposition::Refused, format!("not TLS: {reason}"));
         self.context.record(record, self.since);
         After::Finish(Finish::Reset)
     }

@@ -36,7 +36,7 @@ async fn a_client_that_gave_up_got_no_answer() {
     let flow = lab.flow().await;
     assert_eq!(
         (flow.status(), flow.verdict),
-        (None, weir_link::proxy::Outcome::Error),
+        (None, weir_link::proxy::Disposition::Error),
         "{}",
         flow.reason
     );
@@ -152,7 +152,10 @@ async fn a_server_that_closes_without_an_answer_is_mirrored() {
     let (mut client, server) = asked(&lab, &get("/ok")).await;
     drop(server);
     client.expect_end().await;
-    assert_eq!(lab.flow().await.verdict, weir_link::proxy::Outcome::Error);
+    assert_eq!(
+        lab.flow().await.verdict,
+        weir_link::proxy::Disposition::Error
+    );
 }
 
 #[tokio::test]

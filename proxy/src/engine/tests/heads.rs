@@ -107,7 +107,7 @@ async fn smuggling_corpus_is_answered_400_and_never_forwarded() {
         let flow = lab.flow().await;
         assert_eq!(
             (flow.verdict, flow.status()),
-            (weir_link::proxy::Outcome::Refused, Some(400))
+            (weir_link::proxy::Disposition::Refused, Some(400))
         );
     }
 }

@@ -1,7 +1,7 @@
 //! Verdicts: per request, in order, on both readings of a path, with the newest snapshot.
 
 use super::*;
-use weir_link::proxy::Outcome;
+use weir_link::proxy::Disposition;
 
 #[tokio::test]
 async fn pipelined_answers_stay_in_order() {
@@ -35,9 +35,9 @@ async fn pipelined_answers_stay_in_order() {
     assert_eq!(
         seen,
         [
-            ("/ok/1", Outcome::Allowed, Some(200)),
-            ("/denied", Outcome::Denied, Some(403)),
-            ("/ok/2", Outcome::Allowed, Some(200)),
+            ("/ok/1", Disposition::Allowed, Some(200)),
+            ("/denied", Disposition::Denied, Some(403)),
+            ("/ok/2", Disposition::Allowed, Some(200)),
         ]
     );
     assert_eq!(flows[1].policies, ["NetworkPolicy/test/prefix"]);
@@ -154,7 +154,10 @@ async fn a_server_that_refuses_gets_503_and_the_connection_goes_on() {
             .await;
         client.expect(unreachable).await;
         let flow = lab.flow().await;
-        assert_eq!((flow.verdict, flow.status()), (Outcome::Error, Some(503)));
+        assert_eq!(
+            (flow.verdict, flow.status()),
+            (Disposition::Error, Some(503))
+        );
     }
     client.send(get("/denied")).await;
     client.expect(DENIED).await;

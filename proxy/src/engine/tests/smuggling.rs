@@ -162,7 +162,7 @@ async fn no_forbidden_request_reaches_a_server_that_reads_bodies_of_get_as_reque
         let answer = send(lab.proxy, &attack).await;
         assert_eq!(forbidden(&log), [""; 0], "{attack:?} got {answer:?}");
         let flow = lab.flow().await;
-        passed += usize::from(flow.verdict == weir_link::proxy::Outcome::Allowed);
+        passed += usize::from(flow.verdict == weir_link::proxy::Disposition::Allowed);
     }
     // What is corrected (offers) or ends in time (Expect): the server got the good part of it.
     assert_eq!(passed, 5);
@@ -220,7 +220,7 @@ async fn refusals_that_depend_on_rules_say_why_and_count() {
         let flow = lab.flow().await;
         assert_eq!(
             (flow.verdict, flow.status()),
-            (weir_link::proxy::Outcome::Refused, Some(400))
+            (weir_link::proxy::Disposition::Refused, Some(400))
         );
         let mut sum = weir_link::proxy::CountersSnapshot::default();
         sum.add(&lab.context.counters);

@@ -70,7 +70,7 @@ async fn messages_of_real_clients_old_and_new_pass_by_their_name() {
         assert_eq!(flow.application, Application::Tls { name });
         assert_eq!(
             flow.verdict,
-            weir_link::proxy::Outcome::Allowed,
+            weir_link::proxy::Disposition::Allowed,
             "{version}: {}",
             flow.reason
         );

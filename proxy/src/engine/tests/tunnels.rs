@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tokio::net::UnixStream;
-use weir_link::proxy::Outcome;
+use weir_link::proxy::Disposition;
 use weir_policy::l7::L7Table;
 
 use super::{
@@ -68,7 +68,7 @@ async fn opened(lab: &mut Lab, kind: &Kind) -> (Peer, Peer) {
     server.send(kind.answer).await;
     client.expect(kind.answer).await;
     let began = lab.flow().await;
-    let passes = [Outcome::Allowed, Outcome::Audited];
+    let passes = [Disposition::Allowed, Disposition::Audited];
     assert!(passes.contains(&began.verdict), "{began:?}");
     (client, server)
 }
@@ -111,7 +111,7 @@ async fn a_snapshot_that_denies_them_ends_tunnels_with_a_record() {
         client.expect_reset().await;
         server.expect_reset().await;
         let flow = lab.flow().await;
-        assert_eq!((flow.verdict, flow.status()), (Outcome::Denied, None));
+        assert_eq!((flow.verdict, flow.status()), (Disposition::Denied, None));
         let end = "; the connection was open, allowed by revision 1";
         assert!(flow.reason.ends_with(end), "{}", flow.reason);
         assert_eq!(lab.context.counters.tunnels_ended.get(), 1);
@@ -161,7 +161,7 @@ async fn audit_mode_ends_no_tunnel_and_says_once_that_it_would() {
             lab.context.policy.set(revision, Arc::new(table));
             passes(&mut client, &mut server).await;
         }
-        assert_eq!(lab.flow().await.verdict, Outcome::Audited);
+        assert_eq!(lab.flow().await.verdict, Disposition::Audited);
         assert!(lab.flows.try_recv().is_err());
         assert_eq!(lab.context.counters.audited.get(), 1);
     }
@@ -199,6 +199,6 @@ async fn a_tunnel_whose_reader_sleeps_ends_too() {
     };
     assert!(timeout(Duration::from_millis(300), stuck).await.is_err());
     lab.context.policy.set(2, Arc::new((kind.denies)()));
-    assert_eq!(lab.flow().await.verdict, Outcome::Denied);
+    assert_eq!(lab.flow().await.verdict, Disposition::Denied);
     client.expect_reset().await;
 }

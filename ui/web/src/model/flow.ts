@@ -156,10 +156,8 @@ const same = (text: string): string => once(`text ${text}`, () => text);
 function whyOf(why: RawWhy): Why {
   const { policies = [], rules = [], default_deny: defaultDeny = false } = why;
   const key = [policies, rules, defaultDeny, why.reason, why.nearest_miss].join("\n");
-  return once(`why ${key}`, () => {
-    const told = sentence(why.reason ?? "", why.nearest_miss ?? "");
-    return { key, policies, rules, defaultDeny, ...told };
-  });
+  const { reason = "", nearest_miss: nearestMiss = "" } = why;
+  return once(`why ${key}`, () => ({ key, policies, rules, defaultDeny, reason, nearestMiss }));
 }
 
 function direction(text: string | undefined): Flow["direction"] {
@@ -179,13 +177,6 @@ function outcome(flow: RawFlow, answer: boolean): Outcome {
   const denied = flow.ingress_denied_by?.length || flow.egress_denied_by?.length;
   if (!answer || !denied) return "allowed";
   return flow.weir?.reason?.includes("would be denied") ? "audited" : "denied";
-}
-
-/** The proxy says what came nearest in the same sentence. */
-function sentence(reason: string, nearest: string): { reason: string; nearestMiss: string } {
-  const at = reason.indexOf("; the nearest, ");
-  if (nearest || at < 0) return { reason, nearestMiss: nearest };
-  return { reason: reason.slice(0, at), nearestMiss: reason.slice(at + "; the nearest, ".length) };
 }
 
 function protocolOf(flow: RawFlow): string {
