@@ -410,6 +410,6 @@ fn print_changes(applied: &Applied) {
 /// What is refused goes where errors go; the rest of the policies are in force.
 fn print_problems(report: &Synced) {
     for problem in &report.problems {
-        eprintln!("not in force as written: {problem}");
+        eprintln!("not in force as written: {}", problem.of_object());
     }
 }

@@ -113,7 +113,7 @@ pub fn run_and(
         ..UpOptions::default()
     })?;
     if let Some(problem) = report.problems.first() {
-        bail!("not in force as written: {problem}");
+        bail!("not in force as written: {}", problem.of_object());
     }
     let show = show::Show::new(options.telling);
     show.opening(&loaded, options, &lab.pods()?);

@@ -240,6 +240,23 @@ pub struct PolicyProblem {
 
 // === impl Problem ===
 
+impl Problem {
+    /// For whoever wrote the object and does not know the file: `Kind/NAMESPACE/NAME: field: reason`,
+    /// or the file where no object is known.
+    pub fn of_object(&self) -> String {
+        let about = match self.object.is_empty() {
+            true => &self.file,
+            false => &self.object,
+        };
+        let parts = [about, &self.field, &self.reason].into_iter();
+        let parts: Vec<&str> = parts
+            .filter(|of| !of.is_empty())
+            .map(String::as_str)
+            .collect();
+        parts.join(": ")
+    }
+}
+
 impl fmt::Display for Problem {
     /// `FILE:LINE: Kind/NAMESPACE/NAME: field: reason`, without what is empty.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
