@@ -247,17 +247,17 @@ impl Node {
     /// is denied.
     fn kernel_verdict(&mut self, pod: &[IpAddr], peer: &[IpAddr]) -> f64 {
         // A port that no rule has.
-        self.to_pod(&segment(peer, pod, 9, SYN), SHOT)
+        self.towards_pod(&segment(peer, pod, 9, SYN), SHOT)
     }
 
     /// Nanoseconds of `to_pod` on a packet of a flow that is known.
     fn kernel_tracked(&mut self, pod: &[IpAddr], peer: &[IpAddr]) -> f64 {
-        self.to_pod(&segment(peer, pod, 10_000, SYN), PASS);
-        self.to_pod(&segment(peer, pod, 10_000, ACK), PASS)
+        self.towards_pod(&segment(peer, pod, 10_000, SYN), PASS);
+        self.towards_pod(&segment(peer, pod, 10_000, ACK), PASS)
     }
 
     /// What the program does with a packet, again and again, in nanoseconds: the best of five.
-    fn to_pod(&mut self, packet: &[u8], verdict: u32) -> f64 {
+    fn towards_pod(&mut self, packet: &[u8], verdict: u32) -> f64 {
         let mut context = [0u8; 192];
         context[36..40].copy_from_slice(&77u32.to_ne_bytes());
         context[40..44].copy_from_slice(&LOOPBACK.to_ne_bytes());
