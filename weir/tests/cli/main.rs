@@ -6,6 +6,7 @@ mod deploy;
 mod diff;
 mod explain;
 mod gates;
+mod instance;
 mod lint;
 mod logging;
 mod observe;
