@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use weir_link::proxy::{Counters, L7Record};
 use weir_policy::http::Judge;
 
-use crate::{datapath::Datapath, dns::learn::Teller, flow::FlowSender};
+use crate::{datapath::Datapath, dns::learn::Teller, flow::FlowSender, permit::Permit};
 
 /// Limits that the command line sets.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +76,8 @@ impl Context {
 pub struct Policy {
     /// The snapshot's revision. It may start again with a new agent.
     pub revision: u64,
+    /// Counts the policies of a worker, so that no two are taken for one.
+    pub generation: u64,
     /// Decides.
     pub judge: Arc<dyn Judge>,
 }
@@ -92,7 +94,22 @@ impl PolicyCell {
 
     /// Puts a policy in force for every request from now on, and wakes who follows.
     pub fn set(&self, revision: u64, judge: Arc<dyn Judge>) {
-        self.0.send_replace(Some(Policy { revision, judge }));
+        self.0.send_modify(|now| {
+            let generation = now.as_ref().map_or(0, |before| before.generation) + 1;
+            *now = Some(Policy {
+                revision,
+                generation,
+                judge,
+            });
+        });
+    }
+
+    /// Whether a permit is of the policy in force now. Ask after every wait between a verdict and what
+    /// it allows.
+    pub fn is_of(&self, permit: &Permit) -> bool {
+        let now = self.0.borrow();
+        now.as_ref()
+            .is_some_and(|policy| policy.generation == permit.generation())
     }
 
     /// Follows the policies from the next one on.

@@ -31,6 +31,7 @@ pub enum Ask<'a> {
 pub struct Permit {
     key: FlowKey,
     revision: u64,
+    generation: u64,
     audit: bool,
     asked: Asked,
 }
@@ -87,6 +88,7 @@ impl Permit {
         let permit = verdict.allowed.then(|| Self {
             key: *key,
             revision: policy.revision,
+            generation: policy.generation,
             audit: verdict.audit,
             asked: match ask {
                 Ask::Request { .. } | Ask::Query(_) => Asked::Once,
@@ -112,6 +114,7 @@ impl Permit {
         let verdict = self.asked.verdict(&*policy.judge, self.key.request_flow());
         let permit = verdict.allowed.then_some(Self {
             revision: policy.revision,
+            generation: policy.generation,
             audit: verdict.audit,
             ..self
         });
@@ -126,6 +129,11 @@ impl Permit {
     /// The revision of the snapshot that allowed it.
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// Which of the worker's policies allowed it.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Whether it holds only because policies are in audit mode.

@@ -61,7 +61,13 @@ async fn ask(
         None => {
             let limit = context.limits.connect_timeout;
             let connected = context.datapath.connect(permit, limit).await;
-            server.insert(connected.map_err(io::Error::other)?.stream)
+            let stream = connected.map_err(io::Error::other)?.stream;
+            if !context.policy.is_of(permit) {
+                return Err(io::Error::other(
+                    "policies changed before the server answered",
+                ));
+            }
+            server.insert(stream)
         }
     };
     write(server, bytes).await?;

@@ -181,7 +181,8 @@ impl Connection {
     async fn request(&mut self, length: usize) -> After {
         self.since = Instant::now();
         self.requests += 1;
-        // INVARIANT: one snapshot decides the whole request.
+        // INVARIANT: one snapshot decides the whole request, and it is in force when the request begins
+        // to move.
         let Some(policy) = self.context.policy.get() else {
             return After::Finish(Finish::Reset);
         };
@@ -268,11 +269,18 @@ impl Connection {
             self.context.counters.requests_denied.add();
             return self.answer(Answer::Denied, facts, record).await;
         };
+        let waits = self.server.is_none();
+        let connected = self.connect(&permit).await;
+        if waits && connected.is_ok() && !self.context.policy.is_of(&permit) {
+            // A snapshot came while the server was waited for. Nothing has gone to the server, and the
+            // head is still held: it is judged again.
+            return After::Next;
+        }
         self.context.counters.requests_allowed.add();
         if permit.is_audited() {
             self.context.counters.audited.add();
         }
-        match self.connect(&permit).await {
+        match connected {
             Ok(()) => self.forward(permit, facts, record).await,
             Err(fault) => {
                 let record = record.failed(&fault);

@@ -34,6 +34,7 @@ impl Judge for All {
 fn policy(revision: u64, allows: bool) -> Policy {
     Policy {
         revision,
+        generation: revision,
         judge: Arc::new(All(allows)),
     }
 }

@@ -1,6 +1,7 @@
 //! Verdicts: per request, in order, on both readings of a path, with the newest snapshot.
 
 use super::*;
+use tokio::net::TcpSocket;
 use weir_link::proxy::Disposition;
 
 #[tokio::test]
@@ -222,4 +223,54 @@ async fn a_connection_without_a_mark_is_a_stranger() {
     super::super::serve(Arc::clone(&context), accepted, address).await;
     client.expect_reset().await;
     assert_eq!(context.counters.strangers.get(), 1);
+}
+
+/// Says when it was asked.
+struct Counting(Prefix, Arc<AtomicUsize>);
+
+impl Judge for Counting {
+    fn speaks(&self, flow: RequestFlow) -> Speaks {
+        self.0.speaks(flow)
+    }
+
+    fn asked(&self, flow: RequestFlow) -> Arc<Asked> {
+        self.0.asked(flow)
+    }
+
+    fn judge(&self, flow: RequestFlow, request: &Request<'_>) -> RequestVerdict {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.judge(flow, request)
+    }
+
+    fn judge_name(&self, flow: RequestFlow, of: NameUse, name: Option<&str>) -> RequestVerdict {
+        self.0.judge_name(flow, of, name)
+    }
+}
+
+/// A server whose queue is full answers no SYN: the client's kernel tries again a second later.
+#[tokio::test]
+async fn a_request_that_waited_for_its_server_goes_by_the_policy_of_then() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let server = socket.listen(0).unwrap();
+    let address = server.local_addr().unwrap();
+    let lab = Lab::towards(server, address, Limits::default()).await;
+    let _waits = TcpStream::connect(address).await.unwrap();
+    let asked = Arc::<AtomicUsize>::default();
+    let allows = Counting(Prefix("/ok"), Arc::clone(&asked));
+    lab.context.policy.set(1, Arc::new(allows));
+    let mut client = lab.client().await;
+    client.send(get("/ok")).await;
+    while asked.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    // A new agent may begin with the same revision.
+    lab.context.policy.set(1, Arc::new(Prefix("/other")));
+    drop(lab.accept().await);
+    client.expect(DENIED).await;
+    let mut reached = lab.accept().await;
+    client.send(get("/other")).await;
+    reached.expect(get("/other")).await;
+    assert_eq!(lab.context.counters.requests_denied.get(), 1);
+    assert_eq!(lab.context.counters.requests_allowed.get(), 1);
 }
