@@ -63,6 +63,17 @@ impl Redaction {
         shown
     }
 
+    /// A sentence about a request, which may tell its path. Other readings of a path end in the same
+    /// query.
+    pub fn sentence(&self, told: &str, path: &str) -> String {
+        match path.split_once('?') {
+            Some((_, query)) if self.query && !query.is_empty() => {
+                told.replace(&format!("?{query}"), "")
+            }
+            _ => told.to_owned(),
+        }
+    }
+
     /// Headers whose values are shown, by name.
     pub fn asked(&self) -> Vec<String> {
         let names = self.headers.iter().flatten();

@@ -44,6 +44,11 @@ fn asked(request: &L7Record, names: &Directory, redaction: &Redaction) -> Flow {
     if let Application::Tls { name } = &request.application {
         destination_names = vec![name.clone()];
     }
+    let path = match &request.application {
+        Application::Http(http) => http.path.as_str(),
+        _ => "",
+    };
+    let told = |sentence: &str| redaction.sentence(sentence, path);
     let mut flow = Flow {
         time: Some(began.unwrap_or(ended).into()),
         verdict: verdict.into(),
@@ -68,12 +73,12 @@ fn asked(request: &L7Record, names: &Directory, redaction: &Redaction) -> Flow {
             latency_ns: 0,
             record: record(&request.application, redaction),
         }),
-        policy_log: vec![request.reason.clone()],
+        policy_log: vec![told(&request.reason)],
         weir: Some(Why {
             policies: request.policies.clone(),
             rules: vec![String::new(); request.policies.len()],
-            reason: request.reason.clone(),
-            nearest_miss: request.nearest.clone().unwrap_or_default(),
+            reason: told(&request.reason),
+            nearest_miss: request.nearest.as_deref().map(told).unwrap_or_default(),
             revision,
             application: request.application.name().to_owned(),
             ..Why::default()
