@@ -48,8 +48,12 @@ impl Pods {
         })
     }
 
-    /// Takes into a reading what the CNI plugin told, before the API knows of it.
+    /// Takes into a reading what the CNI plugin told, before the API knows of it. Manifests say it
+    /// themselves: what a cluster's agent of the same name has left in its file is not about them.
     pub fn put_into(&self, reading: &mut Reading) {
+        if !self.searches() {
+            return;
+        }
         let told = self.attachments.all();
         for (pod, placement) in reading.world.pods.iter_mut().zip(&mut reading.placements) {
             if let Some(told) = told.iter().find(|told| is_of(told, placement)) {
@@ -143,8 +147,8 @@ mod tests {
             ..Pod::default()
         });
         let folder = tempfile::tempdir().unwrap();
-        let put = |uid: &str| {
-            let mut pods = Pods::load(folder.path(), true).unwrap();
+        let put_where = |uid: &str, on_cluster| {
+            let mut pods = Pods::load(folder.path(), on_cluster).unwrap();
             pods.attachments.add(Attachment {
                 container: "c".into(),
                 namespace: "default".into(),
@@ -158,6 +162,8 @@ mod tests {
             pods.put_into(&mut reading);
             reading
         };
+        let put = |uid: &str| put_where(uid, true);
+        assert_eq!(put_where("u1", false), reading, "manifests");
         for uid in ["u1", ""] {
             let reading = put(uid);
             assert_eq!(reading.placements[0].interface.as_deref(), Some("veth7"));
