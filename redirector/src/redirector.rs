@@ -1,14 +1,16 @@
 //! The whole kernel side of one node: programs attached, private networks up, maps in step.
 
+mod error;
+mod indices;
+
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     net::IpAddr,
     os::fd::AsFd,
     path::Path,
     time::Duration,
 };
 
-use aya::maps::MapError;
 use nix::time::ClockId;
 use weir_abi::policy::Config;
 use weir_policy::{
@@ -25,16 +27,20 @@ use crate::{
     lower::lower,
     maps::{self, Maps},
     network::{
-        INSIDE, Network, NetworkError,
+        INSIDE, Network,
         interface::{Interfaces as _, Kernel},
         netns, outside, time_wait,
     },
-    pins::{Pins, PinsError, pod_pins},
+    pins::{Pins, pod_pins},
     place::{Places, PodInterface, Unmanaged, place},
     programs::{Hook, Programs, ProgramsError},
     shares::{Tracked, share},
-    sync::{Installed, SyncError},
+    sync::Installed,
 };
+
+pub use error::RedirectorError;
+use error::unusable;
+use indices::Indices;
 
 /// MTU of the private links where no pod says otherwise.
 pub const DEFAULT_MTU: u32 = 1500;
@@ -59,49 +65,6 @@ pub struct Redirector {
     proxy_ready: bool,
     /// Up to which monotonic time in ns connections may be older than the programs.
     met_until: u64,
-}
-
-/// What can go wrong on the kernel side.
-#[derive(Debug, thiserror::Error)]
-pub enum RedirectorError {
-    /// Its folders.
-    #[error(transparent)]
-    Pins(#[from] PinsError),
-    /// Its programs.
-    #[error(transparent)]
-    Programs(#[from] ProgramsError),
-    /// Its private networks.
-    #[error(transparent)]
-    Network(#[from] NetworkError),
-    /// Its maps.
-    #[error(transparent)]
-    Sync(#[from] SyncError),
-    /// A map of an earlier agent.
-    #[error("cannot read what an earlier agent put in force: {0}")]
-    Adopt(#[source] MapError),
-    /// A map that is read or written by itself.
-    #[error("map {map} cannot be {what}: {source}")]
-    Map {
-        /// Its name.
-        map: &'static str,
-        /// What was tried.
-        what: &'static str,
-        /// Why it failed.
-        source: MapError,
-    },
-    /// A socket that interfaces are asked about over.
-    #[error("interfaces cannot be asked about: {0}")]
-    Interfaces(#[source] std::io::Error),
-    /// More pods than indices.
-    #[error("no endpoint index is free: a node takes at most 65535 pods")]
-    Indices,
-}
-
-/// Indices of endpoints: a pod's interface keeps its index; a free one is reused as late as possible.
-#[derive(Debug, Default)]
-struct Indices {
-    of: HashMap<u32, u16>,
-    last: u16,
 }
 
 // === impl Redirector ===
@@ -142,8 +105,7 @@ impl Redirector {
         }
         let mut indices = Indices::default();
         for (interface, endpoint) in installed.endpoints() {
-            indices.of.insert(*interface, endpoint.index);
-            indices.last = indices.last.max(endpoint.index);
+            indices.adopt(*interface, endpoint.index);
         }
         let guarded = Guarded::new(
             pinned
@@ -214,9 +176,7 @@ impl Redirector {
             self.detach_pod(*interface);
         }
         self.installed.forget_endpoints(&mut self.maps, &gone)?;
-        self.indices
-            .of
-            .retain(|interface, _| !gone.contains(interface));
+        self.indices.forget(&gone);
         self.guarded.release(&gone);
         Ok(gone.len())
     }
@@ -405,10 +365,6 @@ impl Redirector {
     }
 }
 
-fn unusable(map: &'static str, what: &'static str) -> impl Fn(MapError) -> RedirectorError {
-    move |source| RedirectorError::Map { map, what, source }
-}
-
 /// The clock of the programs (`bpf_ktime_get_ns`), in ns.
 fn monotonic() -> u64 {
     let now = ClockId::CLOCK_MONOTONIC.now().map(Duration::from);
@@ -440,22 +396,4 @@ fn attach_network(programs: &mut Programs, network: &Network) -> Result<(), Redi
     let pin = format!("{pin}-from-proxy");
     programs.attach("from_proxy", outside(direction), Hook::Ingress, &pin)?;
     Ok(())
-}
-
-// === impl Indices ===
-
-impl Indices {
-    fn of(&mut self, interface: u32) -> Result<u16, RedirectorError> {
-        if let Some(index) = self.of.get(&interface) {
-            return Ok(*index);
-        }
-        for _ in 0..u16::MAX {
-            self.last = self.last.wrapping_add(1);
-            if self.last != 0 && !self.of.values().any(|index| *index == self.last) {
-                self.of.insert(interface, self.last);
-                return Ok(self.last);
-            }
-        }
-        Err(RedirectorError::Indices)
-    }
 }
