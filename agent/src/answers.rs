@@ -10,8 +10,10 @@ use weir_link::tools::{
 use weir_policy::{
     compile::DirectionSet,
     explain::{Explainer, Explanation},
+    model::PodName,
     verdict::Flow,
 };
+use weir_redirector::Placement;
 
 use crate::{Agent, change::State};
 
@@ -124,18 +126,17 @@ pub fn endpoints(state: &State) -> Endpoints {
             .map(|rule| rule.object.to_string())
             .collect(),
     };
-    let endpoint = |(namespace, name, interface): (&str, &str, &str)| {
-        let endpoint = state.snapshot.endpoint(namespace, name)?;
+    let endpoint = |(pod, _, interface): (&PodName, Placement, &str)| {
+        let endpoint = state.snapshot.endpoint(pod)?;
         let set = state.snapshot.sets.get(&endpoint.set)?;
         let mut pods = state.world.pods.iter();
-        let pod = pods.find(|pod| pod.namespace == namespace && pod.name == name);
+        let object = pods.find(|of| of.id() == *pod);
         Some(Endpoint {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
+            pod: pod.clone(),
             interface: interface.to_owned(),
             addresses: endpoint.addresses.clone(),
-            labels: pod.map(|pod| pod.labels.clone()),
-            orphan: state.orphans.contains(&format!("{namespace}/{name}")),
+            labels: object.map(|object| object.labels.clone()),
+            orphan: state.orphans.contains(pod),
             ingress: side(&set.ingress),
             egress: side(&set.egress),
         })

@@ -20,7 +20,7 @@ use weir_link::proxy::frame::LinkError;
 use weir_policy::{
     compile::{Compiler, Local, Snapshot},
     l7::L7Table,
-    model::{Pod, World},
+    model::{Pod, PodName, World},
 };
 use weir_redirector::Places;
 
@@ -145,7 +145,7 @@ impl Enforcement {
         let placed = sources.pods.place(reading, &self.node, kernel);
         let (places, mut unmanaged, orphans) = placed.map_err(|error| error.to_string())?;
         self.state.unknown = unmanaged.iter().any(|pod| pod.unknown);
-        self.state.orphans = orphans.iter().map(Pod::full_name).collect();
+        self.state.orphans = orphans.iter().map(Pod::id).collect();
         let world = with(&reading.world, orphans);
         if self.state.is(&world, &places) {
             return Ok(false);
@@ -154,7 +154,7 @@ impl Enforcement {
 
         let snapshot = self.compiler.compile(&world, Local::Node(&self.node));
         let (world, snapshot) = (Arc::new(world.into_owned()), Arc::new(snapshot));
-        let index = |namespace: &str, name: &str| Some(places.get(namespace, name)?.index);
+        let index = |pod: &PodName| Some(places.get(pod)?.index);
         let table = L7Table::new(&snapshot, index);
 
         let sent = proxies.send(&table);

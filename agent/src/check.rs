@@ -12,11 +12,10 @@ use std::{
 
 use tokio::sync::watch;
 use weir_abi::event::Event;
-use weir_policy::compile::Snapshot;
+use weir_policy::{compile::Snapshot, model::PodName};
 use weir_redirector::{
-    Places,
+    Places, address,
     check::{Check, check},
-    maps::address,
 };
 
 /// Checks in a [`ROUND`] at most, so that a flood of new flows costs no more for it.
@@ -27,8 +26,8 @@ const ROUND: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 struct Basis {
     snapshot: Arc<Snapshot>,
-    /// Namespace and name by index of the endpoint.
-    endpoints: HashMap<u16, (String, String)>,
+    /// Pods by the indices of their endpoints.
+    endpoints: HashMap<u16, PodName>,
 }
 
 /// The agent's end of the self-check: gives it what is in force, and reads what came of it.
@@ -60,9 +59,8 @@ impl Basis {
     /// What is in force.
     fn new(snapshot: Arc<Snapshot>, places: &Places) -> Self {
         let endpoints = snapshot.endpoints.iter().filter_map(|endpoint| {
-            let place = places.get(&endpoint.namespace, &endpoint.name)?;
-            let name = (endpoint.namespace.clone(), endpoint.name.clone());
-            Some((place.index, name))
+            let place = places.get(&endpoint.pod)?;
+            Some((place.index, endpoint.pod.clone()))
         });
         Self {
             endpoints: endpoints.collect(),
@@ -117,16 +115,16 @@ impl SelfCheck {
             return;
         }
         let basis = self.basis.borrow().clone();
-        let Some((namespace, name)) = basis.endpoints.get(&event.endpoint) else {
+        let Some(pod) = basis.endpoints.get(&event.endpoint) else {
             return;
         };
-        match check(event, &basis.snapshot, (namespace, name)) {
+        match check(event, &basis.snapshot, pod) {
             Check::Unknown => return,
             Check::Agrees => {}
             Check::Differs(wanted) => {
                 self.counts.mismatches.fetch_add(1, Relaxed);
                 tracing::error!(
-                    endpoint = format!("{namespace}/{name}"),
+                    endpoint = %pod,
                     source = %address(event.source),
                     destination = %address(event.destination),
                     port = event.destination_port,

@@ -104,7 +104,7 @@ fn serve(call: &Call) -> Result<Option<Value>, Fault> {
 
 fn add(call: &Call) -> Result<Value, Fault> {
     let previous = call.previous()?;
-    let Some((namespace, name)) = call.pod() else {
+    let Some(pod) = call.pod() else {
         // Not Kubernetes' doing: no policy can select it.
         eprintln!("weir-cni: not a pod (no K8S_POD_NAME): passed on");
         return Ok(previous);
@@ -113,13 +113,12 @@ fn add(call: &Call) -> Result<Value, Fault> {
     let interface = veth::host_side(netns, Some(&call.interface)).map_err(|error| {
         Fault::new(
             protocol::NO_VETH,
-            format!("{namespace}/{name}: {error}: Weir works with veth-based networks"),
+            format!("{pod}: {error}: Weir works with veth-based networks"),
         )
     })?;
     let attachment = Attachment {
         container: call.container.clone(),
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
+        pod: pod.clone(),
         uid: call.argument("K8S_POD_UID").unwrap_or_default().to_owned(),
         interface,
         netns: netns.to_owned(),
@@ -128,7 +127,7 @@ fn add(call: &Call) -> Result<Value, Fault> {
     match ask(call, AWAY, Attach(attachment)) {
         Ok(_) => Ok(previous),
         Err(fault) if fault.agent_away && call.open_without_agent() => {
-            eprintln!("weir-cni: {namespace}/{name} starts without policy: {fault}");
+            eprintln!("weir-cni: {pod} starts without policy: {fault}");
             Ok(previous)
         }
         Err(fault) => Err(fault),

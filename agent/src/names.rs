@@ -12,8 +12,8 @@ use std::{
 };
 
 use weir_policy::{
-    http::RequestFlow,
-    model::{Answers, Direction, Protocol, address},
+    l7::RequestFlow,
+    model::{Answers, Direction, PodName, Protocol, address},
     names::Name,
 };
 
@@ -41,19 +41,19 @@ pub struct Question {
 
 /// Seconds since the Unix epoch until which an address is a name's.
 type Until = BTreeMap<IpAddr, u64>;
-/// The answers that a pod (`NAMESPACE/NAME`) has got.
+/// The answers that a pod has got.
 type OfPod = BTreeMap<Question, Until>;
 
 /// Names and their addresses.
 #[derive(Debug, Default)]
 pub struct Learnt {
     file: PathBuf,
-    known: BTreeMap<String, OfPod>,
+    known: BTreeMap<PodName, OfPod>,
     /// The file is older than what is known.
     changed: bool,
     refused: HashMap<&'static str, u64>,
     /// Lines logged of each pod, and since when.
-    logged: HashMap<String, (SystemTime, u32)>,
+    logged: HashMap<PodName, (SystemTime, u32)>,
 }
 
 /// Why an answer, or an address in it, is not learnt.
@@ -101,7 +101,7 @@ impl Learnt {
     /// which addresses belong to something in the cluster.
     pub fn learn(
         &mut self,
-        pod: &str,
+        pod: &PodName,
         question: &Question,
         addresses: &[(IpAddr, u32)],
         now: SystemTime,
@@ -120,7 +120,7 @@ impl Learnt {
                     let why = why.unwrap_or_else(|| format!("{address} is the cluster's"));
                     if self.may_log(pod, now) {
                         tracing::warn!(
-                            pod, name = question.name, server = %question.server, why,
+                            %pod, name = question.name, server = %question.server, why,
                             "an address of a DNS answer is not learnt"
                         );
                     }
@@ -132,8 +132,8 @@ impl Learnt {
     }
 
     /// Servers choose what they answer: it shall not fill the log.
-    fn may_log(&mut self, pod: &str, now: SystemTime) -> bool {
-        let logged = self.logged.entry(pod.to_owned()).or_insert((now, 0));
+    fn may_log(&mut self, pod: &PodName, now: SystemTime) -> bool {
+        let logged = self.logged.entry(pod.clone()).or_insert((now, 0));
         if now.duration_since(logged.0).unwrap_or_default() > Duration::from_secs(60) {
             *logged = (now, 0);
         }
@@ -154,11 +154,11 @@ impl Learnt {
             .to_vec()
     }
 
-    fn keep(&mut self, pod: &str, question: &Question, addresses: &[(IpAddr, u64)]) -> bool {
+    fn keep(&mut self, pod: &PodName, question: &Question, addresses: &[(IpAddr, u64)]) -> bool {
         if addresses.is_empty() {
             return false;
         }
-        let of_pod = self.known.entry(pod.to_owned()).or_default();
+        let of_pod = self.known.entry(pod.clone()).or_default();
         let known = of_pod.entry(question.clone()).or_default();
         let mut new = false;
         for (address, until) in addresses {
@@ -199,7 +199,7 @@ impl Learnt {
 
     /// Forgets addresses past their time that no connection of their pod uses; tells whether any
     /// went.
-    pub fn expire(&mut self, now: SystemTime, in_use: impl Fn(&str, IpAddr) -> bool) -> bool {
+    pub fn expire(&mut self, now: SystemTime, in_use: impl Fn(&PodName, IpAddr) -> bool) -> bool {
         let now = seconds_of(now);
         let mut gone = false;
         for (pod, answers) in &mut self.known {
@@ -219,7 +219,7 @@ impl Learnt {
     }
 
     /// Forgets answers that a pod would no longer be let ask for; tells whether any went.
-    pub fn judge(&mut self, stays: impl Fn(&str, &Question) -> bool) -> bool {
+    pub fn judge(&mut self, stays: impl Fn(&PodName, &Question) -> bool) -> bool {
         let mut gone = false;
         for (pod, answers) in &mut self.known {
             answers.retain(|question, _| {

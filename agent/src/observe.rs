@@ -24,7 +24,10 @@ use weir_observe::{
     serve::{self, Tcp},
     service::Observer,
 };
-use weir_policy::{compile::Snapshot, model::World};
+use weir_policy::{
+    compile::Snapshot,
+    model::{PodName, World},
+};
 use weir_redirector::Places;
 
 use crate::{change::Followers, check::SelfChecked, control::Call};
@@ -104,7 +107,7 @@ impl Observing {
 impl Followers for (&SelfChecked, &Observing) {
     fn follow(&self, world: &Arc<World>, snapshot: &Arc<Snapshot>, places: &Places) {
         let (checked, observing) = self;
-        let index = |namespace: &str, name: &str| Some(places.get(namespace, name)?.index);
+        let index = |pod: &PodName| Some(places.get(pod)?.index);
         let names = Directory::new(&observing.node, world.clone(), snapshot.clone(), index);
         observing.intake.names(Arc::new(names));
         checked.against(snapshot, places);

@@ -29,7 +29,7 @@ pub struct Pods {
 
 /// Whether the plugin told of this pod: a new one may have the name of an old one.
 fn is_of(attachment: &Attachment, placement: &PodPlacement) -> bool {
-    (&attachment.namespace, &attachment.name) == (&placement.namespace, &placement.name)
+    attachment.pod == placement.pod
         && (attachment.uid.is_empty() || attachment.uid == placement.uid)
 }
 
@@ -86,8 +86,7 @@ impl Pods {
         let (more, _) = kernel.place(&completion.places)?;
         places.extend(more);
         // Where it was in force before, it is in force.
-        let in_force = |(namespace, name): (&str, &str)| places.get(namespace, name).is_some();
-        unmanaged.retain(|pod| pod.pod.split_once('/').is_none_or(|pod| !in_force(pod)));
+        unmanaged.retain(|of| places.get(&of.pod).is_none());
         Ok((places, unmanaged, completion.orphans))
     }
 
@@ -129,13 +128,14 @@ impl Pods {
 
 #[cfg(test)]
 mod tests {
+    use weir_policy::model::PodName;
+
     use super::*;
 
     #[test]
     fn an_attachment_counts_before_the_api_knows_the_address() {
         let placement = PodPlacement {
-            namespace: "default".into(),
-            name: "new".into(),
+            pod: PodName::new("default", "new"),
             uid: "u1".into(),
             ..PodPlacement::default()
         };
@@ -151,8 +151,7 @@ mod tests {
             let mut pods = Pods::load(folder.path(), on_cluster).unwrap();
             pods.attachments.add(Attachment {
                 container: "c".into(),
-                namespace: "default".into(),
-                name: "new".into(),
+                pod: PodName::new("default", "new"),
                 uid: uid.into(),
                 interface: "veth7".into(),
                 netns: "/run/netns/x".into(),

@@ -146,9 +146,7 @@ impl Proxies {
             EventKind::Disconnected => {
                 self.connected.remove(&event.proxy);
                 if self.active.is_some_and(|(id, _)| id == event.proxy) {
-                    tracing::warn!(
-                        "the proxy is gone: new connections that HTTP rules select fail"
-                    );
+                    tracing::warn!("the proxy is gone: new connections that L7 rules select fail");
                     self.active = None;
                     if let Err(error) = kernel.set_proxy_ready(false) {
                         tracing::error!(%error, "the programs do not know that the proxy is gone");

@@ -9,6 +9,7 @@ use weir_cluster::kubernetes::{
     ClusterSource, Resource,
     report::{Event, Report, Reporter, enforcing, pod_patch, status_patch},
 };
+use weir_policy::model::PodName;
 use weir_redirector::Unmanaged;
 
 use crate::{Agent, source::Origin};
@@ -20,7 +21,7 @@ const GRACE: Duration = Duration::from_secs(30);
 /// Pods that are not under policy, and since when.
 #[derive(Debug, Default)]
 pub struct LostPods {
-    since: BTreeMap<String, (Instant, Unmanaged)>,
+    since: BTreeMap<PodName, (Instant, Unmanaged)>,
 }
 
 impl LostPods {
@@ -30,13 +31,13 @@ impl LostPods {
         for pod in unmanaged {
             let known = before.remove(&pod.pod);
             if known.as_ref().is_none_or(|(_, known)| known != pod) {
-                tracing::error!(pod = pod.pod, reason = pod.reason, "not under policy");
+                tracing::error!(pod = %pod.pod, reason = pod.reason, "not under policy");
             }
             let since = known.map_or_else(Instant::now, |(since, _)| since);
             self.since.insert(pod.pod.clone(), (since, pod.clone()));
         }
         for pod in before.into_keys() {
-            tracing::info!(pod, "under policy, or gone");
+            tracing::info!(%pod, "under policy, or gone");
         }
     }
 
@@ -113,15 +114,13 @@ impl Reporting {
             }
         }
         for unmanaged in self.lost_pods.for_long() {
-            let Some((namespace, name)) = unmanaged.pod.split_once('/') else {
-                continue;
-            };
+            let pod = &unmanaged.pod;
             report.events.push(Event {
                 version: "v1".to_owned(),
                 kind: "Pod",
-                namespace: namespace.to_owned(),
-                name: name.to_owned(),
-                uid: cluster.uid_of_pod(namespace, name).unwrap_or_default(),
+                namespace: pod.namespace.clone(),
+                name: pod.name.clone(),
+                uid: cluster.uid_of_pod(pod).unwrap_or_default(),
                 reason: "NotUnderPolicy",
                 message: unmanaged.reason.clone(),
             });
@@ -129,13 +128,11 @@ impl Reporting {
         if self.options.pod_conditions {
             let here = &agent.reading.placements;
             for pod in here.iter().filter(|pod| pod.node == agent.node) {
-                let of_pod = |pod_of: &&Unmanaged| {
-                    pod_of.pod.split_once('/') == Some((&pod.namespace, &pod.name))
-                };
-                let fault = self.lost_pods.for_long().find(of_pod);
+                let mut lost = self.lost_pods.for_long();
+                let fault = lost.find(|lost| lost.pod == pod.pod);
                 let fault = fault.map(|unmanaged| unmanaged.reason.as_str());
                 if let Some(patch) = pod_patch(pod, fault, &now) {
-                    let key = ("Pod", pod.namespace.clone(), pod.name.clone());
+                    let key = ("Pod", pod.pod.namespace.clone(), pod.pod.name.clone());
                     report.statuses.insert(key, patch);
                 }
             }
@@ -148,7 +145,8 @@ impl Reporting {
         let own = self.options.pod_namespace.as_ref();
         let own = own.zip(self.options.pod_name.as_ref());
         let placements = &agent.reading.placements;
-        let meant = own.and_then(|(namespace, name)| enforcing(placements, namespace, name));
+        let meant =
+            own.and_then(|(namespace, name)| enforcing(placements, &PodName::new(namespace, name)));
         meant.unwrap_or_else(|| {
             let nodes = &agent.enforcement.state.world.nodes;
             nodes.iter().map(|node| node.name.clone()).collect()
@@ -163,7 +161,7 @@ mod tests {
     #[test]
     fn the_api_hears_of_pods_that_stay_lost() {
         let pod = |reason: &str| Unmanaged {
-            pod: "default/sleep".to_owned(),
+            pod: PodName::new("default", "sleep"),
             reason: reason.to_owned(),
             unknown: false,
         };

@@ -55,7 +55,7 @@ impl Waiting {
                     let container = &call.attachment.container;
                     pods.attachments
                         .retain(|known| known.container != *container);
-                    tracing::warn!(pod = %pod(&call.attachment), reason, "the pod does not start yet");
+                    tracing::warn!(pod = %call.attachment.pod, reason, "the pod does not start yet");
                     call.back.answer(Err(reason));
                 }
                 Err(_) => self.0.push(call),
@@ -70,36 +70,23 @@ pub fn in_force(
     state: &State,
     cluster: Option<&ClusterSource>,
 ) -> Result<(), String> {
-    let Attachment {
-        namespace,
-        name,
-        uid,
-        ..
-    } = attachment;
-    if !cluster.is_some_and(|cluster| cluster.knows(namespace, name, uid)) {
+    let Attachment { pod, uid, .. } = attachment;
+    if !cluster.is_some_and(|cluster| cluster.knows(pod, uid)) {
         return Err(format!(
-            "the API server has not told of the pod {} (uid {uid}) yet",
-            pod(attachment)
+            "the API server has not told of the pod {pod} (uid {uid}) yet"
         ));
     }
     if let Some(failure) = &state.failure {
         return Err(format!("its policy is not in force: {failure}"));
     }
-    let text = pod(attachment);
-    if let Some(unmanaged) = state.unmanaged.iter().find(|of| of.pod == text) {
+    if let Some(unmanaged) = state.unmanaged.iter().find(|of| of.pod == *pod) {
         return Err(unmanaged.reason.clone());
     }
-    let place = state.places.interface(namespace, name);
-    match place {
+    match state.places.interface(pod) {
         Some(interface) if interface == attachment.interface => Ok(()),
         _ => Err(format!(
             "the programs are not at `{}` yet",
             attachment.interface
         )),
     }
-}
-
-/// `NAMESPACE/NAME`.
-pub fn pod(attachment: &Attachment) -> String {
-    format!("{}/{}", attachment.namespace, attachment.name)
 }

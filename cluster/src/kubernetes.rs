@@ -27,7 +27,7 @@ use std::{
 
 use kube::Client;
 use tokio::{sync::Notify, task::JoinSet};
-use weir_policy::model::ClusterName;
+use weir_policy::model::{ClusterName, PodName};
 
 pub use kinds::{RESOURCES, Resource};
 pub use progress::{Progress, progress};
@@ -118,13 +118,13 @@ impl ClusterSource {
     }
 
     /// Whether a pod of this name and uid (empty: any) is known.
-    pub fn knows(&self, namespace: &str, name: &str, uid: &str) -> bool {
-        self.shared.lock().knows_pod(namespace, name, uid)
+    pub fn knows(&self, pod: &PodName, uid: &str) -> bool {
+        self.shared.lock().knows_pod(pod, uid)
     }
 
     /// `metadata.uid` of a pod.
-    pub fn uid_of_pod(&self, namespace: &str, name: &str) -> Option<String> {
-        self.shared.lock().uid_of_pod(namespace, name)
+    pub fn uid_of_pod(&self, pod: &PodName) -> Option<String> {
+        self.shared.lock().uid_of_pod(pod)
     }
 
     /// Policies with what is said of them in the API.

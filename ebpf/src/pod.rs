@@ -215,7 +215,7 @@ fn send_back(ctx: &TcContext, interface: u32) -> i32 {
 /// What rules compare with their ports: the port of the side that did not open the flow, or the
 /// message type.
 #[inline(always)]
-fn endpoint_port(key: &ConnectionKey, direction: u8) -> u16 {
+fn judged_port(key: &ConnectionKey, direction: u8) -> u16 {
     if key.protocol == protocol::ICMP || key.protocol == protocol::ICMPV6 {
         key.kind as u16
     } else if direction == INGRESS {

@@ -12,6 +12,7 @@ use std::fs;
 use anyhow::{Context as _, Result, bail};
 
 use weir_link::tools::Synced;
+use weir_policy::model::PodName;
 
 use crate::agent;
 use crate::host::process::{self, Process};
@@ -68,10 +69,10 @@ impl Plan {
 
 /// Makes the lab what its objects say and waits until it is in force.
 pub fn converge(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Synced> {
-    let wanted: BTreeMap<String, u64> = plan
+    let wanted: BTreeMap<PodName, u64> = plan
         .pods
         .iter()
-        .map(|plan| (id(plan), plan.fingerprint))
+        .map(|plan| (plan.id(), plan.fingerprint))
         .collect();
     let (keep, gone): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut state.pods)
         .into_iter()
@@ -79,7 +80,7 @@ pub fn converge(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Synce
         .partition(|(id, pod)| pod.started && wanted.get(id) == Some(&pod.fingerprint));
     state.pods = keep;
     for plan in &plan.pods {
-        if let Some(pod) = state.pods.get_mut(&id(plan)) {
+        if let Some(pod) = state.pods.get_mut(&plan.id()) {
             pod.labels.clone_from(&plan.labels);
         }
     }
@@ -107,15 +108,11 @@ pub fn converge(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Synce
     Ok(report)
 }
 
-fn id(plan: &PodPlan) -> String {
-    format!("{}/{}", plan.namespace, plan.name)
-}
-
 /// Gives addresses and names to pods that do not exist yet; answers which they are.
-fn allocate(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Vec<String>> {
+fn allocate(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Vec<PodName>> {
     let mut new = Vec::new();
     for plan in &plan.pods {
-        if state.pods.contains_key(&id(plan)) {
+        if state.pods.contains_key(&plan.id()) {
             continue;
         }
         let host_network = plan.spec.host_network.unwrap_or(false);
@@ -125,7 +122,7 @@ fn allocate(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Vec<Strin
         } else {
             let pool = &mut state.nodes[node.index()].pods;
             let host = pool.take().with_context(|| {
-                format!("{}: no address is free for pod {}", plan.source, id(plan))
+                format!("{}: no address is free for pod {}", plan.source, plan.id())
             })?;
             let addresses = vec![pool.v4(host), pool.v6(host)];
             (free_netns(layout, state, plan), addresses)
@@ -200,7 +197,7 @@ fn ready<'a>(state: &'a State, plan: &'a Plan, is_ready: fn(&Pod) -> bool) -> Ve
     plan.pods
         .iter()
         .filter_map(|plan| {
-            let pod = state.pods.get(&id(plan))?;
+            let pod = state.pods.get(&plan.id())?;
             is_ready(pod).then_some(Ready {
                 plan,
                 addresses: &pod.addresses,

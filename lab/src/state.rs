@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+use weir_policy::model::PodName;
 
 use crate::address::Pool;
 use crate::host::process::Process;
@@ -34,8 +35,8 @@ pub struct State {
     pub program: PathBuf,
     /// What was applied and not deleted.
     pub objects: Vec<Object>,
-    /// The pods that exist, by `NS/NAME`.
-    pub pods: BTreeMap<String, Pod>,
+    /// The pods that exist.
+    pub pods: BTreeMap<PodName, Pod>,
     /// Virtual addresses by `NS/NAME` of their service.
     pub service_addresses: BTreeMap<String, Vec<IpAddr>>,
     /// The first one is where pods go that do not say.
@@ -121,9 +122,9 @@ impl State {
 // === impl Pod ===
 
 impl Pod {
-    /// `NS/NAME`.
-    pub fn id(&self) -> String {
-        format!("{}/{}", self.namespace, self.name)
+    /// What it is called.
+    pub fn id(&self) -> PodName {
+        PodName::new(&self.namespace, &self.name)
     }
 
     pub fn address(&self, v6: bool) -> Option<IpAddr> {

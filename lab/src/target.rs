@@ -1,6 +1,7 @@
 //! Which pod a word on the command line means.
 
 use anyhow::{Result, bail};
+use weir_policy::model::PodName;
 
 use crate::object::kind;
 use crate::state::{Pod, State};
@@ -23,7 +24,7 @@ pub fn find<'a>(state: &'a State, target: &str, namespace: &str) -> Result<&'a P
         _ => bail!("{target}: use NS/POD, POD, deploy/NAME or NS/deploy/NAME"),
     };
     let found = match &owner {
-        None => state.pods.get(&format!("{namespace}/{name}")),
+        None => state.pods.get(&PodName::new(namespace, name)),
         Some(kind) => {
             let owner = format!("{kind}/{name}");
             state
@@ -35,7 +36,7 @@ pub fn find<'a>(state: &'a State, target: &str, namespace: &str) -> Result<&'a P
     match found {
         Some(pod) => Ok(pod),
         None => {
-            let there: Vec<&str> = state.pods.keys().map(String::as_str).collect();
+            let there: Vec<String> = state.pods.keys().map(PodName::to_string).collect();
             bail!(
                 "no pod {target} in namespace {namespace}; there are: {}",
                 there.join(", ")

@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use weir_policy::{
     compile::{Owner, Snapshot},
-    model::{Answers, Pod, World},
+    model::{Answers, Pod, PodName, World},
 };
 
 use crate::api::flow;
@@ -53,8 +53,8 @@ pub struct Directory {
     pub world: Arc<World>,
     /// What is in force.
     pub snapshot: Arc<Snapshot>,
-    /// Full names of this node's endpoints.
-    endpoints: HashMap<u16, String>,
+    /// This node's endpoints.
+    endpoints: HashMap<u16, PodName>,
     /// Pods by their addresses; whose others are the snapshot tells.
     ends: HashMap<IpAddr, flow::Endpoint>,
     services: HashMap<IpAddr, flow::Service>,
@@ -70,16 +70,17 @@ impl Directory {
         node: &str,
         world: Arc<World>,
         snapshot: Arc<Snapshot>,
-        index: impl Fn(&str, &str) -> Option<u16>,
+        index: impl Fn(&PodName) -> Option<u16>,
     ) -> Self {
         let mut names = Self {
             node: node.to_owned(),
             ..Self::default()
         };
         for pod in world.pods.iter().filter(|pod| !pod.host_network) {
-            let place = index(&pod.namespace, &pod.name);
+            let id = pod.id();
+            let place = index(&id);
             if let Some(place) = place {
-                names.endpoints.insert(place, pod.full_name());
+                names.endpoints.insert(place, id);
             }
             let end = pod_end(pod, place.unwrap_or_default());
             for address in &pod.addresses {
@@ -101,9 +102,9 @@ impl Directory {
         names
     }
 
-    /// `NAMESPACE/POD` of an endpoint of this node.
-    pub fn endpoint(&self, index: u16) -> Option<&str> {
-        self.endpoints.get(&index).map(String::as_str)
+    /// The pod that is an endpoint of this node.
+    pub fn endpoint(&self, index: u16) -> Option<&PodName> {
+        self.endpoints.get(&index)
     }
 
     /// Whose an address is.

@@ -11,7 +11,7 @@ use weir_abi::{
 use weir_link::proxy::{Application, Disposition, HttpRecord, HttpVersion, L7Record};
 use weir_policy::{
     compile::{Compiler, Local},
-    model::{Namespace, Node, Pod, Service, ServicePort, World},
+    model::{Namespace, Node, Pod, PodName, Service, ServicePort, World},
     objects,
 };
 
@@ -65,7 +65,7 @@ pub fn names(policies: Vec<weir_policy::model::Policy>) -> Arc<Directory> {
             ..Service::default()
         }],
         names: [(
-            "default/sleep".to_owned(),
+            PodName::new("default", "sleep"),
             [(
                 "example.com".to_owned(),
                 ["203.0.113.10".parse().expect("an address")].into(),
@@ -78,7 +78,7 @@ pub fn names(policies: Vec<weir_policy::model::Policy>) -> Arc<Directory> {
     };
     let world = Arc::new(world);
     let snapshot = Compiler::new().compile(&world, Local::Node("node"));
-    let index = |_: &str, name: &str| name.starts_with("httpbin").then_some(INDEX);
+    let index = |pod: &PodName| pod.name.starts_with("httpbin").then_some(INDEX);
     Arc::new(Directory::new("node", world, Arc::new(snapshot), index))
 }
 
@@ -86,7 +86,7 @@ pub fn names(policies: Vec<weir_policy::model::Policy>) -> Arc<Directory> {
 pub fn syn(names: &Directory, verdict: u8) -> Event {
     let snapshot = &names.snapshot;
     let endpoint = snapshot
-        .endpoint("default", "httpbin-79-kqb4f")
+        .endpoint(&PodName::new("default", "httpbin-79-kqb4f"))
         .expect("an endpoint");
     let class = snapshot
         .address(SLEEP.parse().expect("an address"))

@@ -215,9 +215,9 @@ fn is_own(event: &Event) -> bool {
 fn judged(event: &Event) -> Verdict {
     match event.verdict {
         verdict::ALLOW => Verdict::Allow,
-        verdict::REDIRECT => Verdict::Http,
+        verdict::REDIRECT => Verdict::L7,
         verdict::AUDIT => Verdict::Audit,
-        verdict::AUDIT_REDIRECT => Verdict::HttpAudit,
+        verdict::AUDIT_REDIRECT => Verdict::L7Audit,
         _ => Verdict::Deny,
     }
 }

@@ -34,7 +34,7 @@ pub use sets::{CompiledPort, CompiledRule, DirectionSet, PeerMatch, PolicySet};
 pub use verdicts::ClassVerdicts;
 
 use crate::{
-    model::{Labels, Peer, Pod, Protocol, World, selector::Subject},
+    model::{Labels, Peer, Pod, PodName, Protocol, World, selector::Subject},
     names::NamePattern,
 };
 use identity::{Identities, Identity};
@@ -98,10 +98,8 @@ pub struct AddressEntry {
 /// A pod that policies can select on this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Namespace of the pod.
-    pub namespace: String,
-    /// Name of the pod.
-    pub name: String,
+    /// The pod.
+    pub pod: PodName,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
     /// Its policy set.
@@ -113,7 +111,7 @@ pub struct Endpoint {
 pub struct Snapshot {
     /// Counts up with every compilation that changed something.
     pub revision: u64,
-    /// The endpoints, in order of namespace and name.
+    /// The endpoints, in order of their pods.
     pub endpoints: Vec<Endpoint>,
     /// Addresses by longest prefix; both default routes are always there.
     pub addresses: BTreeMap<IpNet, AddressEntry>,
@@ -224,15 +222,12 @@ impl Compiler {
                 place.insert(built);
             }
             snapshot.endpoints.push(Endpoint {
-                namespace: pod.namespace.clone(),
-                name: pod.name.clone(),
+                pod: pod.id(),
                 addresses: pod.addresses.clone(),
                 set: id,
             });
         }
-        snapshot
-            .endpoints
-            .sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        snapshot.endpoints.sort_by(|a, b| a.pod.cmp(&b.pod));
         snapshot.policies = policies
             .iter()
             .map(|(id, policy)| (*id, policy.object.to_string()))
@@ -306,10 +301,8 @@ impl Snapshot {
     }
 
     /// The endpoint of this pod.
-    pub fn endpoint(&self, namespace: &str, name: &str) -> Option<&Endpoint> {
-        let place = self
-            .endpoints
-            .binary_search_by(|e| (e.namespace.as_str(), e.name.as_str()).cmp(&(namespace, name)));
+    pub fn endpoint(&self, pod: &PodName) -> Option<&Endpoint> {
+        let place = self.endpoints.binary_search_by(|of| of.pod.cmp(pod));
         self.endpoints.get(place.ok()?)
     }
 }

@@ -46,7 +46,7 @@ pub struct JudgedFlow {
     pub to: String,
     /// Its protocol.
     pub protocol: Protocol,
-    /// The endpoint's port.
+    /// The judged port; not for ICMP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     /// `METHOD PATH` of its request.

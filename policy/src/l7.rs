@@ -11,17 +11,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     compile::{ClassId, DirectionSet, SetId, Snapshot, Verdict},
-    http::{
-        Asked, Judge, NameUse, Request, RequestFlow, RequestVerdict, Speaks, matcher::PatternError,
-    },
-    model::{Direction, HttpRule, L7, Protocol},
+    http::{Asked, Request, matcher::PatternError},
+    model::{Direction, HttpRule, L7, PodName, Protocol},
     names::NamePattern,
     reason::Reason,
 };
 
+mod judge;
 mod list;
+mod verdict;
 
+pub use judge::{Judge, NameUse, Speaks};
 pub(crate) use list::RuleList;
+pub use verdict::{RequestFlow, RequestVerdict};
 
 /// Everything the proxy decides from, at one revision.
 ///
@@ -62,7 +64,7 @@ pub struct Data {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct EndpointSet {
     index: u16,
-    name: String,
+    pod: PodName,
     set: SetId,
     /// Directions in which some policy speaks; the others are open.
     enforced: Vec<Direction>,
@@ -77,7 +79,7 @@ struct PortVerdict {
     first: u16,
     last: u16,
     verdict: Verdict,
-    /// For `Http` and `HttpAudit`: place in [`Data::rules`].
+    /// For `L7` and `L7Audit`: place in [`Data::rules`].
     rules: usize,
     /// Policies that decided.
     policies: Vec<String>,
@@ -109,9 +111,9 @@ type RuleChoice = (SetId, Direction, Vec<usize>);
 // === impl L7Table ===
 
 impl L7Table {
-    /// The table of a snapshot. `index` gives the index of an endpoint (`namespace`, `name`) in
-    /// the kernel's maps; endpoints without one are left out.
-    pub fn new(snapshot: &Snapshot, index: impl Fn(&str, &str) -> Option<u16>) -> Self {
+    /// The table of a snapshot. `index` gives the index of an endpoint in the kernel's maps;
+    /// endpoints without one are left out.
+    pub fn new(snapshot: &Snapshot, index: impl Fn(&PodName) -> Option<u16>) -> Self {
         let mut data = Data {
             revision: snapshot.revision,
             ..Data::default()
@@ -123,12 +125,12 @@ impl L7Table {
             let Some(set) = snapshot.sets.get(&endpoint.set) else {
                 continue;
             };
-            let Some(index) = index(&endpoint.namespace, &endpoint.name) else {
+            let Some(index) = index(&endpoint.pod) else {
                 continue;
             };
             data.endpoints.push(EndpointSet {
                 index,
-                name: format!("{}/{}", endpoint.namespace, endpoint.name),
+                pod: endpoint.pod.clone(),
                 set: endpoint.set,
                 enforced: set.enforced().map(|(direction, _)| direction).collect(),
             });
@@ -136,7 +138,7 @@ impl L7Table {
         for on in snapshot.verdicts(data.endpoints.iter().map(|endpoint| endpoint.set)) {
             for segment in on.segments.iter() {
                 let verdict = segment.decision.verdict;
-                let proxied = matches!(verdict, Verdict::Http | Verdict::HttpAudit);
+                let proxied = matches!(verdict, Verdict::L7 | Verdict::L7Audit);
                 let protocol = match segment.slot.protocol() {
                     Some(Protocol::Tcp) if verdict != Verdict::Deny => Protocol::Tcp,
                     Some(Protocol::Udp) if proxied => Protocol::Udp,
@@ -191,10 +193,10 @@ impl L7Table {
         self.data.revision
     }
 
-    /// Name of an endpoint, `NAMESPACE/NAME`.
-    pub fn endpoint_name(&self, index: u16) -> Option<&str> {
+    /// The pod that is an endpoint.
+    pub fn pod(&self, index: u16) -> Option<&PodName> {
         let place = self.endpoints.get(&index)?;
-        Some(&self.data.endpoints.get(*place)?.name)
+        Some(&self.data.endpoints.get(*place)?.pod)
     }
 
     /// Whether an answer to this query may teach the endpoint what the name resolves to: a DNS rule
@@ -252,7 +254,7 @@ impl L7Table {
         match port.verdict {
             Verdict::Allow | Verdict::Audit => answer(true, Reason::Plain),
             Verdict::Deny => answer(false, Reason::NoConnection),
-            Verdict::Http | Verdict::HttpAudit => match self.lists.get(port.rules) {
+            Verdict::L7 | Verdict::L7Audit => match self.lists.get(port.rules) {
                 Some(list) => Ok((port, list)),
                 None => answer(false, Reason::NoList),
             },
@@ -273,7 +275,7 @@ impl L7Table {
             verdict.policies.clone_from(&port.policies);
         }
         match port.verdict {
-            Verdict::HttpAudit => verdict.audited(),
+            Verdict::L7Audit => verdict.audited(),
             _ => verdict,
         }
     }
@@ -283,7 +285,7 @@ impl Judge for L7Table {
     fn speaks(&self, flow: RequestFlow) -> Speaks {
         match self.before(flow) {
             Ok((port, list)) => Speaks {
-                anything: port.verdict == Verdict::HttpAudit,
+                anything: port.verdict == Verdict::L7Audit,
                 ..list.speaks()
             },
             Err(verdict) => Speaks {
@@ -296,7 +298,7 @@ impl Judge for L7Table {
 
     fn asked(&self, flow: RequestFlow) -> Arc<Asked> {
         match self.before(flow) {
-            Ok((port, list)) if port.verdict == Verdict::Http => Arc::clone(list.asked()),
+            Ok((port, list)) if port.verdict == Verdict::L7 => Arc::clone(list.asked()),
             _ => Arc::default(),
         }
     }

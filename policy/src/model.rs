@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod l7;
 pub mod peer;
 pub mod place;
+pub mod pod;
 pub mod policy;
 pub mod selector;
 pub mod world;
@@ -16,9 +17,10 @@ pub use cluster::{ClusterName, NotAClusterName};
 pub use l7::{HeaderMatch, HeaderRule, HttpRule, L7, Mismatch};
 pub use peer::{Entity, Peer, Peers, ServiceSelector, WhichServices};
 pub use place::Place;
+pub use pod::{ContainerPort, NotAPodName, Pod, PodName};
 pub use policy::{
     Action, Direction, ObjectRef, Policy, PolicyKind, PolicySpec, Port, PortMatch, Problem,
     Protocol, Rule, Section, Tier,
 };
 pub use selector::{Key, Labels, NamespaceScope, Operator, PodSelector, Requirement, Selector};
-pub use world::{Answers, ContainerPort, Namespace, Node, Pod, Service, ServicePort, World};
+pub use world::{Answers, Namespace, Node, Service, ServicePort, World};

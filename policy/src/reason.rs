@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     compile::{Decision, DirectionSet, Verdict},
-    http::NameUse,
+    l7::NameUse,
     model::Direction,
     nearest::NearestMiss,
 };
@@ -58,7 +58,7 @@ pub enum Reason {
     NotAboutHttp,
     /// A rule allows the request, and what a server takes it for is not certain.
     Doubt(String),
-    /// A rule without HTTP rules allows the connection.
+    /// A rule without L7 rules allows the connection.
     Plain,
     /// The connection is not allowed, so no request on it is.
     NoConnection,
@@ -108,15 +108,15 @@ impl Reason {
         let rules: Vec<RuleRef> = rules
             .map(|rule| RuleRef::new(&*rule.object, &rule.place))
             .collect();
-        let audit = matches!(decision.verdict, Verdict::Audit | Verdict::HttpAudit);
+        let audit = matches!(decision.verdict, Verdict::Audit | Verdict::L7Audit);
         let isolating = match audit {
             true => &side.auditing,
             false => &side.isolating,
         };
         match decision.verdict {
             verdict if !rules.is_empty() => Self::Rules(verdict, rules),
-            Verdict::Allow | Verdict::Http => Self::Open,
-            Verdict::Deny | Verdict::Audit | Verdict::HttpAudit => Self::Default {
+            Verdict::Allow | Verdict::L7 => Self::Open,
+            Verdict::Deny | Verdict::Audit | Verdict::L7Audit => Self::Default {
                 policies: isolating.iter().map(|(_, name)| name.to_string()).collect(),
                 audit,
             },
@@ -185,9 +185,9 @@ impl fmt::Display for Reason {
             }
             Self::NotAboutHttp => f.write_str("no rule of this port is about HTTP"),
             Self::Doubt(doubt) => write!(f, "refused with 400: {doubt}"),
-            Self::Plain => f.write_str("a rule without HTTP rules allows the connection"),
+            Self::Plain => f.write_str("a rule without L7 rules allows the connection"),
             Self::NoConnection => f.write_str("the connection is not allowed"),
-            Self::NoList => f.write_str("its HTTP rules are missing"),
+            Self::NoList => f.write_str("its L7 rules are missing"),
             Self::NoName(usage) => write!(f, "the client gives no {usage}"),
             Self::NotAName(usage, name) => {
                 write!(f, "{usage} `{}` is no name", name.escape_debug())
@@ -213,13 +213,13 @@ fn by_rules(f: &mut fmt::Formatter<'_>, verdict: Verdict, rules: &str) -> fmt::R
         Verdict::Allow => write!(f, "allowed by {rules}"),
         Verdict::Deny => write!(f, "denied by {rules}"),
         Verdict::Audit => write!(f, "would be denied by {rules}"),
-        Verdict::Http => write!(
+        Verdict::L7 => write!(
             f,
-            "connections pass; HTTP rules of {rules} decide on requests"
+            "connections pass; L7 rules of {rules} decide on requests"
         ),
-        Verdict::HttpAudit => write!(
+        Verdict::L7Audit => write!(
             f,
-            "connections pass; HTTP rules of {rules} tell which requests would be denied"
+            "connections pass; L7 rules of {rules} tell which requests would be denied"
         ),
     }
 }

@@ -20,6 +20,6 @@ pub struct SideFlow {
     pub peer: IpAddr,
     /// The protocol.
     pub protocol: Protocol,
-    /// Destination port, or the message type of ICMP.
+    /// The judged port.
     pub port: u16,
 }

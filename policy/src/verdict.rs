@@ -11,11 +11,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use side::{judge_request, kind, slot};
+pub(crate) use side::{judge_request, judged_port, slot};
 
 use crate::{
     compile::{Compiler, Local, Snapshot},
-    model::{Direction, Pod, Protocol, World, address},
+    model::{Direction, Pod, PodName, Protocol, World, address},
     nearest::{NearestMiss, View},
     reason::{Reason, RuleRef, sentence},
 };
@@ -160,7 +160,7 @@ pub enum FlowError {
 #[derive(Debug)]
 pub struct Simulator<'a> {
     world: &'a World,
-    pods: HashMap<String, usize>,
+    pods: HashMap<PodName, usize>,
     owners: HashMap<IpAddr, usize>,
     /// One snapshot for each node that counts as an endpoint's own.
     snapshots: HashMap<String, Snapshot>,
@@ -191,7 +191,7 @@ impl<'a> Simulator<'a> {
         let mut owners = HashMap::new();
         let mut pods = HashMap::new();
         for (index, pod) in world.pods.iter().enumerate() {
-            pods.insert(pod.full_name(), index);
+            pods.insert(pod.id(), index);
             for address in pod.addresses.iter().filter(|_| !pod.host_network) {
                 owners.insert(*address, index);
             }
@@ -351,7 +351,7 @@ impl<'a> Simulator<'a> {
                 })
                 .ok_or_else(|| FlowError::NoAddress {
                     field,
-                    name: pod.full_name(),
+                    name: pod.id().to_string(),
                 }),
         };
         let wanted = |found: &Found<'_>| match found {
@@ -377,9 +377,11 @@ impl<'a> Simulator<'a> {
                 .and_then(|index| self.world.pods.get(*index));
             return Ok(Found::Address(End { pod, address }));
         }
-        self.pods
-            .get(name)
-            .and_then(|index| self.world.pods.get(*index))
+        let pod = name
+            .parse()
+            .ok()
+            .and_then(|name: PodName| self.pods.get(&name));
+        pod.and_then(|index| self.world.pods.get(*index))
             .map(Found::Pod)
             .ok_or_else(|| FlowError::UnknownPod {
                 field,

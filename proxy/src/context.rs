@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::watch;
 use weir_link::proxy::{Counters, L7Record};
-use weir_policy::http::Judge;
+use weir_policy::l7::Judge;
 
 use crate::{datapath::Datapath, dns::learn::Teller, flow::FlowSender, permit::Permit};
 

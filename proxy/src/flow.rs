@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::{mpsc, watch};
 use weir_link::proxy::{Application, Disposition, L7Record, Recorded};
 use weir_policy::{
-    http::RequestFlow,
+    l7::RequestFlow,
     model::{Direction, Protocol},
 };
 

@@ -1,6 +1,7 @@
 //! One request, every reading of its path, one verdict.
 
-use weir_policy::http::{Judge, Request, RequestFlow, RequestVerdict, judge_every_reading};
+use weir_policy::http::{Request, judge_every_reading};
+use weir_policy::l7::{Judge, RequestFlow, RequestVerdict};
 
 use crate::http1::request::RequestHead;
 

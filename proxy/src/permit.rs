@@ -3,7 +3,7 @@
 //! A [`Permit`] comes of a verdict that allows, and of nothing else. It says by which revision and,
 //! where the connection may outlive that, what was asked: so it can be judged again.
 
-use weir_policy::http::{Judge, NameUse, RequestFlow, RequestVerdict};
+use weir_policy::l7::{Judge, NameUse, RequestFlow, RequestVerdict};
 
 use crate::{context::Policy, flow::FlowKey, http1::request::RequestHead, judge::judge};
 

@@ -15,8 +15,8 @@ use weir_abi::policy::Config;
 use weir_link::Instance;
 use weir_policy::{
     compile::{Compiler, Local},
-    http::{Judge, Request, RequestFlow},
-    l7::L7Table,
+    http::Request,
+    l7::{Judge, L7Table, RequestFlow},
     model::{
         Action, Direction, HttpRule, Key, L7, Namespace, NamespaceScope, ObjectRef, Peer, Peers,
         Pod, PodSelector, Policy, PolicyKind, PolicySpec, Port, PortMatch, Protocol, Requirement,
@@ -24,11 +24,8 @@ use weir_policy::{
     },
 };
 use weir_redirector::{
-    MapSizes, Pins,
-    lower::{Placement, lower},
-    maps::Maps,
-    programs::Programs,
-    sync::Installed,
+    MapSizes, Pins, Placement,
+    testing::{Installed, Maps, Programs, lower},
 };
 
 const PODS: usize = 10_000;
@@ -122,8 +119,8 @@ fn verdicts(node: &mut Node) {
         let (pod, peer) = (&world.pods[0].addresses, &world.pods[1].addresses);
         kernel.push(node.kernel_verdict(pod, peer));
         tracked.push(node.kernel_tracked(pod, peer));
-        let table = L7Table::new(&node.compile(&world), |_, name| {
-            (name == "pod-0").then_some(1)
+        let table = L7Table::new(&node.compile(&world), |pod| {
+            (pod.name == "pod-0").then_some(1)
         });
         let flow = RequestFlow {
             endpoint: 1,
@@ -209,10 +206,10 @@ impl Node {
                 .is_multiple_of(NODES)
                 .then_some((number / NODES) as u16 + 1)
         };
-        let table = L7Table::new(&snapshot, |_, name| index(name));
+        let table = L7Table::new(&snapshot, |pod| index(&pod.name));
         let sent = serde_json::to_vec(&table).expect("serialises");
-        let desired = lower(&snapshot, &world.services, |_, name| {
-            let index = index(name)?;
+        let desired = lower(&snapshot, &world.services, |pod| {
+            let index = index(&pod.name)?;
             let interface = if index == 1 {
                 LOOPBACK
             } else {

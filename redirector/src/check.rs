@@ -9,7 +9,10 @@ use weir_abi::{
     policy::{direction, verdict},
     protocol,
 };
-use weir_policy::compile::{Slot, Snapshot, Verdict};
+use weir_policy::{
+    compile::{Slot, Snapshot, Verdict},
+    model::PodName,
+};
 
 use crate::maps::address;
 
@@ -25,12 +28,12 @@ pub enum Check {
     Unknown,
 }
 
-/// Checks one event of the endpoint `NAMESPACE`, `NAME`.
-pub fn check(event: &Event, snapshot: &Snapshot, (namespace, name): (&str, &str)) -> Check {
+/// Checks one event of a pod's.
+pub fn check(event: &Event, snapshot: &Snapshot, pod: &PodName) -> Check {
     if event.revision != snapshot.revision as u32 || event.reason == counter::PASS_NODE {
         return Check::Unknown;
     }
-    let Some(endpoint) = snapshot.endpoint(namespace, name) else {
+    let Some(endpoint) = snapshot.endpoint(pod) else {
         return Check::Unknown;
     };
     // The packet may be an answer, so which end is the endpoint's is told by the addresses.
@@ -56,7 +59,7 @@ pub fn check(event: &Event, snapshot: &Snapshot, (namespace, name): (&str, &str)
     let ingress = event.direction == direction::INGRESS;
     let side = if ingress { &set.ingress } else { &set.egress };
     let port = if ingress { own_port } else { peer_port };
-    let (slot, port) = match event.protocol {
+    let (slot, judged_port) = match event.protocol {
         protocol::TCP => (Slot::Tcp, port),
         protocol::UDP => (Slot::Udp, port),
         protocol::SCTP => (Slot::Sctp, port),
@@ -65,16 +68,16 @@ pub fn check(event: &Event, snapshot: &Snapshot, (namespace, name): (&str, &str)
         _ => (Slot::Other, 0),
     };
     let wanted = match side.enforced() {
-        true => side.decide(atoms, slot, port).verdict,
+        true => side.decide(atoms, slot, judged_port).verdict,
         false => Verdict::Allow,
     };
     let same = match wanted {
         Verdict::Allow => event.verdict == verdict::ALLOW,
-        Verdict::Http => event.verdict == verdict::REDIRECT,
+        Verdict::L7 => event.verdict == verdict::REDIRECT,
         Verdict::Deny => event.verdict == verdict::DENY,
         Verdict::Audit => event.verdict == verdict::AUDIT,
         // Flows that began before, or without a proxy, pass by it.
-        Verdict::HttpAudit => matches!(event.verdict, verdict::ALLOW | verdict::REDIRECT),
+        Verdict::L7Audit => matches!(event.verdict, verdict::ALLOW | verdict::REDIRECT),
     };
     match same {
         true => Check::Agrees,

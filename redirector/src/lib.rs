@@ -3,7 +3,7 @@
 //! meets a half-written policy.
 //!
 //! Everything lives below one pin folder and two named network namespaces, so that a restarted
-//! agent adopts what is there and [`pins::Pins::remove`] leaves nothing.
+//! agent adopts what is there and [`Pins::remove`] leaves nothing.
 
 pub mod check;
 mod counters;
@@ -12,20 +12,24 @@ mod fill;
 mod guard;
 mod host;
 mod kernel;
-pub mod lower;
-pub mod maps;
+mod lower;
+mod maps;
 pub mod network;
-pub mod pins;
-pub mod place;
-pub mod programs;
-pub mod redirector;
-pub mod shares;
-pub mod sizes;
-pub mod sync;
+mod pins;
+mod place;
+mod programs;
+mod redirector;
+mod shares;
+mod sizes;
+mod sync;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use counters::Counters;
 pub use events::Events;
 pub use fill::Fill;
+pub use lower::Placement;
+pub use maps::address;
 pub use pins::Pins;
 pub use place::{Places, PodInterface, Unmanaged};
 pub use redirector::{Redirector, RedirectorError};

@@ -15,7 +15,7 @@ use weir_abi::{
 };
 use weir_policy::{
     compile::{DirectionSet, Owner, Segment, Slot, Snapshot, Verdict},
-    model::{Direction, Protocol, Service, ServicePort},
+    model::{Direction, PodName, Protocol, Service, ServicePort},
 };
 
 /// A pod's interface on this node and the index that stands for it.
@@ -54,18 +54,18 @@ pub struct ServiceEntry {
     pub backends: Vec<Backend>,
 }
 
-/// Lowers a snapshot. `place` says where an endpoint (`namespace`, `name`) is; those without a
-/// place on this node are left out.
+/// Lowers a snapshot. `place` says where an endpoint is; those without a place on this node are left
+/// out.
 pub fn lower(
     snapshot: &Snapshot,
     services: &[Service],
-    place: impl Fn(&str, &str) -> Option<Placement>,
+    place: impl Fn(&PodName) -> Option<Placement>,
 ) -> Desired {
     let mut desired = Desired::default();
     let mut owners: BTreeMap<IpAddr, u16> = BTreeMap::new();
     let mut sets = Vec::new();
     for endpoint in &snapshot.endpoints {
-        let Some(placement) = place(&endpoint.namespace, &endpoint.name) else {
+        let Some(placement) = place(&endpoint.pod) else {
             continue;
         };
         let Some(set) = snapshot.sets.get(&endpoint.set) else {
@@ -158,10 +158,10 @@ fn policy_entries(
     let value = |segment: &Segment| PolicyValue {
         verdict: match segment.decision.verdict {
             Verdict::Allow => verdict::ALLOW,
-            Verdict::Http => verdict::REDIRECT,
+            Verdict::L7 => verdict::REDIRECT,
             Verdict::Deny => verdict::DENY,
             Verdict::Audit => verdict::AUDIT,
-            Verdict::HttpAudit => verdict::AUDIT_REDIRECT,
+            Verdict::L7Audit => verdict::AUDIT_REDIRECT,
         },
         reserved: [0; 3],
         policy: segment
@@ -392,8 +392,8 @@ mod tests {
             ..World::default()
         };
         let snapshot = Compiler::new().compile(&world, Local::Node("n"));
-        let place = |_: &str, name: &str| {
-            let index = if name == "a" { 1 } else { 2 };
+        let place = |pod: &PodName| {
+            let index = if pod.name == "a" { 1 } else { 2 };
             Some(Placement {
                 index,
                 interface: index.into(),

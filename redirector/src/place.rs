@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use weir_policy::model::PodName;
+
 use crate::{lower::Placement, network::interface::Interfaces};
 
 /// Where a pod is on this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodInterface {
-    /// Namespace of the pod.
-    pub namespace: String,
-    /// Name of the pod.
-    pub name: String,
+    /// The pod.
+    pub pod: PodName,
     /// Host side of its veth.
     pub interface: String,
     /// Its index, where the pod is known to be at it; else it is looked up by its name.
@@ -20,8 +20,8 @@ pub struct PodInterface {
 /// A pod that could not be put under policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unmanaged {
-    /// `NAMESPACE/NAME`.
-    pub pod: String,
+    /// The pod.
+    pub pod: PodName,
     /// Why.
     pub reason: String,
     /// It could not be looked whether it can: what was in force for it stays.
@@ -31,51 +31,30 @@ pub struct Unmanaged {
 /// Where the pods of this node are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Places {
-    of: BTreeMap<(String, String), (Placement, String)>,
+    of: BTreeMap<PodName, (Placement, String)>,
 }
 
 impl Places {
     /// The place of a pod.
-    pub fn get(&self, namespace: &str, name: &str) -> Option<Placement> {
-        self.of
-            .get(&(namespace.to_owned(), name.to_owned()))
-            .map(|(placement, _)| *placement)
+    pub fn get(&self, pod: &PodName) -> Option<Placement> {
+        self.of.get(pod).map(|(placement, _)| *placement)
     }
 
     /// The interface of a pod.
-    pub fn interface(&self, namespace: &str, name: &str) -> Option<&str> {
-        self.of
-            .get(&(namespace.to_owned(), name.to_owned()))
-            .map(|(_, interface)| interface.as_str())
+    pub fn interface(&self, pod: &PodName) -> Option<&str> {
+        self.of.get(pod).map(|(_, interface)| interface.as_str())
     }
 
-    /// Pods with their interfaces, by namespace and name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &str)> {
-        self.of.iter().map(|((namespace, name), (_, interface))| {
-            (namespace.as_str(), name.as_str(), interface.as_str())
-        })
-    }
-
-    /// The same with their placements.
-    pub fn all(&self) -> impl Iterator<Item = (&str, &str, &str, Placement)> {
-        self.of
-            .iter()
-            .map(|((namespace, name), (place, interface))| {
-                (
-                    namespace.as_str(),
-                    name.as_str(),
-                    interface.as_str(),
-                    *place,
-                )
-            })
+    /// Pods with their places and interfaces, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&PodName, Placement, &str)> {
+        let all = self.of.iter();
+        all.map(|(pod, (place, interface))| (pod, *place, interface.as_str()))
     }
 
     /// The pod at an interface, by the interface's index.
-    pub fn at(&self, interface: u32) -> Option<(&str, &str)> {
-        let mut all = self.all();
-        all.find_map(|(namespace, name, _, place)| {
-            (place.interface == interface).then_some((namespace, name))
-        })
+    pub fn at(&self, interface: u32) -> Option<&PodName> {
+        self.iter()
+            .find_map(|(pod, place, _)| (place.interface == interface).then_some(pod))
     }
 
     /// Takes more in.
@@ -94,12 +73,11 @@ impl Places {
     }
 }
 
-impl FromIterator<(String, String, Placement, String)> for Places {
-    /// Namespace, name, place and interface of each pod.
-    fn from_iter<I: IntoIterator<Item = (String, String, Placement, String)>>(pods: I) -> Self {
-        let of = pods
-            .into_iter()
-            .map(|(namespace, name, place, interface)| ((namespace, name), (place, interface)));
+impl FromIterator<(PodName, Placement, String)> for Places {
+    /// Each pod with its place and interface.
+    fn from_iter<I: IntoIterator<Item = (PodName, Placement, String)>>(pods: I) -> Self {
+        let of = pods.into_iter();
+        let of = of.map(|(pod, place, interface)| (pod, (place, interface)));
         Self { of: of.collect() }
     }
 }
@@ -119,7 +97,7 @@ pub(crate) fn place<E>(
     for pod in pods {
         let mut none = |reason: String, unknown| {
             unmanaged.push(Unmanaged {
-                pod: format!("{}/{}", pod.namespace, pod.name),
+                pod: pod.pod.clone(),
                 reason: format!("interface `{}`: {reason}", pod.interface),
                 unknown,
             });
@@ -150,8 +128,8 @@ pub(crate) fn place<E>(
             index: index(interface)?,
             interface,
         };
-        let key = (pod.namespace.clone(), pod.name.clone());
-        places.of.insert(key, (placement, pod.interface.clone()));
+        let at = (placement, pod.interface.clone());
+        places.of.insert(pod.pod.clone(), at);
     }
     Ok((places, unmanaged))
 }
@@ -180,8 +158,7 @@ mod tests {
 
     fn pod(name: &str, interface: &str, index: Option<u32>) -> PodInterface {
         PodInterface {
-            namespace: "default".to_owned(),
-            name: name.to_owned(),
+            pod: PodName::new("default", name),
             interface: interface.to_owned(),
             index,
         }
@@ -202,13 +179,13 @@ mod tests {
             pod("d", "veth4", Some(4)),
         ];
         let (places, unmanaged) = placed(&pods, &Broken);
-        let found: Vec<_> = places.iter().map(|(_, name, _)| name).collect();
+        let found: Vec<_> = places.iter().map(|(pod, ..)| pod.name.as_str()).collect();
         assert_eq!(found, ["a", "d"]);
         let said: Vec<_> = unmanaged
             .iter()
-            .map(|pod| (pod.pod.as_str(), pod.unknown))
+            .map(|pod| (pod.pod.name.as_str(), pod.unknown))
             .collect();
-        assert_eq!(said, [("default/b", false), ("default/c", true)]);
+        assert_eq!(said, [("b", false), ("c", true)]);
     }
 
     #[test]
@@ -216,7 +193,7 @@ mod tests {
         let interfaces = Fake([(1, Ok("veth1"))].into());
         let pods = [pod("a", "veth1", None), pod("b", "veth1", None)];
         let (places, unmanaged) = placed(&pods, &interfaces);
-        assert_eq!(places.at(1), Some(("default", "a")));
+        assert_eq!(places.at(1), Some(&PodName::new("default", "a")));
         assert_eq!(places.len(), 1);
         assert!(
             unmanaged[0].reason.contains("another pod's"),

@@ -201,9 +201,7 @@ impl Redirector {
         services: &[Service],
         places: &Places,
     ) -> Result<Vec<Unmanaged>, RedirectorError> {
-        let mut desired = lower(snapshot, services, |namespace, name| {
-            places.get(namespace, name)
-        });
+        let mut desired = lower(snapshot, services, |pod| places.get(pod));
         self.guarded.add(desired.endpoints.keys().copied());
         let indices = &mut self.indices;
         let denying = self.guarded.deny_unowned(
@@ -224,13 +222,13 @@ impl Redirector {
             .apply(&mut self.maps, &desired, config, self.met_until)?;
         debug_assert!(stale.is_empty(), "an endpoint without its interface");
         let mut unmanaged = Vec::new();
-        for (namespace, name, interface, place) in places.all() {
+        for (pod, place, interface) in places.iter() {
             if !desired.endpoints.contains_key(&place.interface) {
                 continue;
             }
             if let Err(error) = self.ensure_attached(place.interface, interface) {
                 unmanaged.push(Unmanaged {
-                    pod: format!("{namespace}/{name}"),
+                    pod: pod.clone(),
                     reason: error.to_string(),
                     unknown: false,
                 });

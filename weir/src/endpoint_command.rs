@@ -32,7 +32,7 @@ impl EndpointCommand {
     pub fn run(self) -> Result<()> {
         let Action::List(list) = self.action;
         let narrow = |answer: &mut Endpoints, namespace: &str| {
-            answer.endpoints.retain(|of| of.namespace == namespace);
+            answer.endpoints.retain(|of| of.pod.namespace == namespace);
         };
         list.show(ListEndpoints {}, narrow, text)
     }
@@ -47,10 +47,10 @@ fn text(answer: &Endpoints) -> String {
     };
     let row = |endpoint: &Endpoint| {
         vec![
-            endpoint.namespace.clone(),
+            endpoint.pod.namespace.clone(),
             match endpoint.orphan {
-                true => format!("{} (orphan)", endpoint.name),
-                false => endpoint.name.clone(),
+                true => format!("{} (orphan)", endpoint.pod.name),
+                false => endpoint.pod.name.clone(),
             },
             join(&mut endpoint.addresses.iter().map(ToString::to_string)),
             endpoint.interface.clone(),

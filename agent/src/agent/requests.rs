@@ -45,7 +45,7 @@ impl Agent {
                     return back.answer(Err("this agent reads manifests, not a cluster".into()));
                 }
                 let attachment = asked.0;
-                tracing::debug!(pod = %waiting::pod(&attachment), interface = attachment.interface, "attaching");
+                tracing::debug!(pod = %attachment.pod, interface = attachment.interface, "attaching");
                 self.pods.attachments.add(attachment.clone());
                 self.waiting.add(attachment, back);
                 self.reconcile().await;

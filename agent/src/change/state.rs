@@ -3,7 +3,10 @@
 use std::{net::IpAddr, sync::Arc};
 
 use weir_cluster::{Reading, SourceProblem};
-use weir_policy::{compile::Snapshot, model::World};
+use weir_policy::{
+    compile::Snapshot,
+    model::{PodName, World},
+};
 use weir_redirector::{Places, Unmanaged};
 
 /// What is in force.
@@ -19,8 +22,8 @@ pub struct State {
     pub problems: Vec<SourceProblem>,
     /// Pods of this node that are not under policy.
     pub unmanaged: Vec<Unmanaged>,
-    /// Pods, `NAMESPACE/NAME`, whose object is gone.
-    pub orphans: Vec<String>,
+    /// Pods whose object is gone.
+    pub orphans: Vec<PodName>,
     /// Some interface could not be looked up: it is tried again soon.
     pub unknown: bool,
     /// Some interface took no program: the next reading tries again.

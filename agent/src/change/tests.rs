@@ -3,10 +3,10 @@ use std::{cell::RefCell, fs, io, net::IpAddr, os::fd::OwnedFd, rc::Rc, time::Sys
 use weir_cluster::{FolderSource, index::Options};
 use weir_link::proxy::{Learned, ListenerInfo};
 use weir_policy::{
-    http::RequestFlow,
-    model::{Direction, Protocol, Service},
+    l7::RequestFlow,
+    model::{Direction, PodName, Protocol, Service},
 };
-use weir_redirector::{PodInterface, RedirectorError, Unmanaged, lower::Placement};
+use weir_redirector::{Placement, PodInterface, RedirectorError, Unmanaged};
 
 use super::*;
 
@@ -85,8 +85,7 @@ impl Kernel for FakeKernel {
                 index: number,
                 interface: number.into(),
             };
-            let (namespace, name) = (pod.namespace.clone(), pod.name.clone());
-            (namespace, name, at, pod.interface.clone())
+            (pod.pod.clone(), at, pod.interface.clone())
         };
         Ok((pods.iter().zip(1..).map(place).collect(), Vec::new()))
     }
@@ -275,7 +274,7 @@ async fn a_proxy_that_lags_holds_nothing_up_for_ever() {
 async fn an_interface_that_took_no_program_is_tried_again() {
     let mut node = Node::new();
     let pod = Unmanaged {
-        pod: "default/web".into(),
+        pod: PodName::new("default", "web"),
         reason: "busy".into(),
         unknown: false,
     };

@@ -4,7 +4,7 @@ use std::{fmt, io::Read, net::IpAddr, path::PathBuf};
 
 use serde_json::{Value, json};
 use weir_link::Instance;
-use weir_policy::model::address;
+use weir_policy::model::{PodName, address};
 
 /// Error codes of the specification, and our own from 100 on.
 pub const INVALID_ENVIRONMENT: u32 = 4;
@@ -169,10 +169,11 @@ impl Call {
             .find_map(|(name, value)| (name == wanted).then_some(value))
     }
 
-    /// Namespace and name of the pod.
-    pub fn pod(&self) -> Option<(&str, &str)> {
+    /// The pod, where it is Kubernetes that calls.
+    pub fn pod(&self) -> Option<PodName> {
         let found = |name| self.argument(name).filter(|value| !value.is_empty());
-        found("K8S_POD_NAMESPACE").zip(found("K8S_POD_NAME"))
+        let (namespace, name) = found("K8S_POD_NAMESPACE").zip(found("K8S_POD_NAME"))?;
+        Some(PodName::new(namespace, name))
     }
 
     /// Where the agent listens.
@@ -273,7 +274,7 @@ mod tests {
         let config = r#"{"cniVersion": "1.0.0", "prevResult": {"ips": [
             {"address": "10.0.0.2/24"}, {"address": "fd00::2/64"}]}}"#;
         let call = call(&ADD, config).unwrap();
-        assert_eq!(call.pod(), Some(("a", "b")));
+        assert_eq!(call.pod(), Some(PodName::new("a", "b")));
         assert_eq!(call.argument("K8S_POD_UID"), Some("u"));
         let found = addresses(&call.previous().unwrap()).unwrap();
         assert_eq!(found.len(), 2);

@@ -7,7 +7,7 @@ use weir_link::proxy::Learned;
 use weir_policy::{
     compile::{Atom, Owner, PeerMatch, Snapshot},
     l7::L7Table,
-    model::Direction,
+    model::{Direction, PodName},
     names::Name,
 };
 use weir_redirector::Places;
@@ -23,17 +23,17 @@ pub fn take_in(names: &mut Learnt, learned: &Learned, table: &L7Table, state: &S
         addresses,
         ..
     } = learned;
-    let Some(pod) = table.endpoint_name(flow.endpoint).map(str::to_owned) else {
+    let Some(pod) = table.pod(flow.endpoint) else {
         names.refuse(Refused::Unasked);
         return false;
     };
     // The proxy judged the query by a snapshot; by that of now the answer counts, or does not.
     if !table.teaches(*flow, name) {
-        tracing::debug!(pod, name, server = %flow.peer, "an answer that the pod may not ask for");
+        tracing::debug!(%pod, name, server = %flow.peer, "an answer that the pod may not ask for");
         names.refuse(Refused::Unasked);
         return false;
     }
-    if flow.direction != Direction::Egress || !is_named(&state.snapshot, &pod, name) {
+    if flow.direction != Direction::Egress || !is_named(&state.snapshot, pod, name) {
         return false;
     }
     let taken = |address| {
@@ -43,14 +43,13 @@ pub fn take_in(names: &mut Learnt, learned: &Learned, table: &L7Table, state: &S
             || (services.iter()).any(|service| service.fronts().any(|of| of == address))
     };
     let question = Question::of(name, flow);
-    names.learn(&pod, &question, addresses, SystemTime::now(), taken)
+    names.learn(pod, &question, addresses, SystemTime::now(), taken)
 }
 
 /// Whether a rule about a pod names this name.
-fn is_named(snapshot: &Snapshot, pod: &str, name: &str) -> bool {
-    let set = pod
-        .split_once('/')
-        .and_then(|(namespace, name)| snapshot.endpoint(namespace, name))
+fn is_named(snapshot: &Snapshot, pod: &PodName, name: &str) -> bool {
+    let set = snapshot
+        .endpoint(pod)
         .and_then(|endpoint| snapshot.sets.get(&endpoint.set));
     let (Some(set), Some(name)) = (set, Name::parse(name)) else {
         return false;
@@ -72,10 +71,8 @@ pub fn expire(
     in_use: &HashSet<(u16, IpAddr)>,
     places: &Places,
 ) -> bool {
-    names.expire(now, |pod: &str, address| {
-        let place = pod
-            .split_once('/')
-            .and_then(|(namespace, name)| places.get(namespace, name));
+    names.expire(now, |pod, address| {
+        let place = places.get(pod);
         place.is_some_and(|place| in_use.contains(&(place.index, address)))
     })
 }
@@ -89,26 +86,19 @@ pub fn forget_unasked(names: &mut Learnt, table: &L7Table, state: &State) -> boo
         ..
     } = state;
     // A name may resolve to the address of its own server, which a rule about the name opens whole.
-    let passes = |namespace: &str, name: &str, asked: &Question| {
-        let endpoint = snapshot.endpoint(namespace, name);
+    let passes = |pod: &PodName, asked: &Question| {
+        let endpoint = snapshot.endpoint(pod);
         endpoint.is_some_and(|endpoint| {
             snapshot.passes_unread(endpoint, asked.server, asked.protocol, asked.port)
         })
     };
     names.judge(|pod, question| {
-        let Some((namespace, name)) = pod.split_once('/') else {
-            return false;
-        };
-        match places.get(namespace, name) {
+        match places.get(pod) {
             Some(place) => {
-                table.teaches(question.flow(place.index), &question.name)
-                    || passes(namespace, name, question)
+                table.teaches(question.flow(place.index), &question.name) || passes(pod, question)
             }
             // Its interface is not found yet, or for good.
-            None => world
-                .pods
-                .iter()
-                .any(|known| known.namespace == namespace && known.name == name),
+            None => world.pods.iter().any(|known| known.id() == *pod),
         }
     })
 }

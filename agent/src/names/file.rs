@@ -5,14 +5,14 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use weir_policy::model::Protocol;
+use weir_policy::model::{PodName, Protocol};
 
 use super::{OfPod, Question, Until};
 use crate::stored;
 
 #[derive(Default, Serialize, Deserialize)]
 struct Stored {
-    pods: BTreeMap<String, Vec<Answer>>,
+    pods: BTreeMap<PodName, Vec<Answer>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -26,7 +26,7 @@ struct Answer {
 }
 
 /// What the file says; nothing where there is none, or something else in it.
-pub fn read(file: &Path) -> io::Result<BTreeMap<String, OfPod>> {
+pub fn read(file: &Path) -> io::Result<BTreeMap<PodName, OfPod>> {
     let stored: Stored = stored::load(file)?;
     let answers = |answers: Vec<Answer>| -> OfPod {
         let answers = answers.into_iter().map(|answer| {
@@ -45,7 +45,7 @@ pub fn read(file: &Path) -> io::Result<BTreeMap<String, OfPod>> {
 }
 
 /// Writes the file anew, in a folder of its own.
-pub fn write(file: &Path, known: &BTreeMap<String, OfPod>) -> io::Result<()> {
+pub fn write(file: &Path, known: &BTreeMap<PodName, OfPod>) -> io::Result<()> {
     let answers = |answers: &OfPod| -> Vec<Answer> {
         let answers = answers.iter().map(|(question, until)| Answer {
             name: question.name.clone(),

@@ -60,13 +60,14 @@ impl Attachments {
 
 #[cfg(test)]
 mod tests {
+    use weir_policy::model::PodName;
+
     use super::*;
 
     fn attachment(container: &str, name: &str) -> Attachment {
         Attachment {
             container: container.into(),
-            namespace: "default".into(),
-            name: name.into(),
+            pod: PodName::new("default", name),
             uid: String::new(),
             interface: "veth0".into(),
             netns: "/run/netns/a".into(),

@@ -19,7 +19,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use weir_cluster::Reading;
 use weir_link::tools::Attachment;
-use weir_policy::model::{Pod, World};
+use weir_policy::model::{Pod, PodName, World};
 use weir_redirector::{Places, PodInterface};
 
 use super::is_of;
@@ -107,7 +107,7 @@ impl KnownPods {
     ) -> Completion {
         let mut completion = Completion::default();
         let world = &reading.world;
-        let taken: HashSet<u32> = places.all().map(|(.., place)| place.interface).collect();
+        let taken: HashSet<u32> = places.iter().map(|(_, place, _)| place.interface).collect();
         let left = self
             .known
             .values()
@@ -117,31 +117,27 @@ impl KnownPods {
         if left.is_empty() {
             return completion;
         }
-        let objects: BTreeMap<(&str, &str), &str> = world
+        let objects: BTreeMap<PodName, &str> = world
             .pods
             .iter()
             .zip(&reading.placements)
             .filter(|(pod, _)| !pod.host_network)
-            .map(|(pod, place)| ((&*pod.namespace, &*pod.name), &*place.uid))
+            .map(|(pod, place)| (pod.id(), &*place.uid))
             .collect();
-        let mut placed: BTreeSet<(&str, &str)> = places
-            .iter()
-            .map(|(namespace, name, _)| (namespace, name))
-            .collect();
-        let mut names: BTreeSet<(String, String)> = BTreeSet::new();
+        let mut placed: BTreeSet<PodName> = places.iter().map(|(pod, ..)| pod.clone()).collect();
+        let mut names: BTreeSet<PodName> = BTreeSet::new();
         let owned = owned(world);
         let mut claimed: BTreeMap<IpAddr, usize> = BTreeMap::new();
         for known in left {
             let pod = &known.pod;
-            let key = (&*pod.namespace, &*pod.name);
+            let name = pod.id();
             let mut place = PodInterface {
-                namespace: pod.namespace.clone(),
-                name: pod.name.clone(),
+                pod: name.clone(),
                 interface: known.interface.clone(),
                 index: Some(known.index),
             };
-            let object = objects.get(&key);
-            if object.is_some_and(|uid| *uid == known.uid) && placed.insert(key) {
+            let object = objects.get(&name);
+            if object.is_some_and(|uid| *uid == known.uid) && placed.insert(name.clone()) {
                 completion.places.push(place);
                 continue;
             }
@@ -149,10 +145,9 @@ impl KnownPods {
                 continue;
             }
             let mut orphan = pod.clone();
-            let named = (pod.namespace.clone(), pod.name.clone());
-            if object.is_some() || !names.insert(named) {
+            if object.is_some() || !names.insert(name) {
                 orphan.name = format!("{}~{}", pod.name, known.interface);
-                place.name.clone_from(&orphan.name);
+                place.pod = orphan.id();
             }
             let of_node = |address: &IpAddr| {
                 let mut prefixes = world.nodes.iter().flat_map(|node| &node.prefixes);
@@ -179,10 +174,8 @@ impl KnownPods {
     pub fn learn(&mut self, reading: &Reading, places: &Places, attachments: &[Attachment]) {
         let mut changed = false;
         for (pod, placement) in reading.world.pods.iter().zip(&reading.placements) {
-            let Some((place, interface)) = places
-                .get(&pod.namespace, &pod.name)
-                .zip(places.interface(&pod.namespace, &pod.name))
-            else {
+            let id = pod.id();
+            let Some((place, interface)) = places.get(&id).zip(places.interface(&id)) else {
                 continue;
             };
             let before = self.known.get(&place.interface);

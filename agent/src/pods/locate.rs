@@ -45,15 +45,14 @@ pub fn interfaces(
     let mut lost: Vec<(&PodPlacement, &Pod)> = Vec::new();
     let mut found = |place: &PodPlacement, interface: String| {
         pods.push(PodInterface {
-            namespace: place.namespace.clone(),
-            name: place.name.clone(),
+            pod: place.pod.clone(),
             interface,
             index: None,
         });
     };
     let mut none = |place: &PodPlacement, reason: String| {
         unmanaged.push(Unmanaged {
-            pod: format!("{}/{}", place.namespace, place.name),
+            pod: place.pod.clone(),
             reason,
             unknown: false,
         });

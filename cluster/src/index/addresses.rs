@@ -25,7 +25,7 @@ const RANGES: [IpNet; 2] = [
 /// order of their names. Pods are sorted by their keys already; made ones come after. Returns these
 /// ranges where an address was given.
 pub(super) fn assign(pods: &mut [PodObject], nodes: &[Node]) -> BTreeSet<IpNet> {
-    pods.sort_by(|a, b| (&a.pod.namespace, &a.pod.name).cmp(&(&b.pod.namespace, &b.pod.name)));
+    pods.sort_by_cached_key(|pod| pod.pod.id());
     let mut used: BTreeSet<IpAddr> = nodes
         .iter()
         .flat_map(|node| node.addresses.iter().copied())

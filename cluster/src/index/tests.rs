@@ -19,11 +19,7 @@ fn world(text: &str, options: &Options) -> (World, Vec<PodPlacement>) {
 }
 
 fn names(world: &World) -> Vec<String> {
-    world
-        .pods
-        .iter()
-        .map(weir_policy::model::Pod::full_name)
-        .collect()
+    world.pods.iter().map(|pod| pod.id().to_string()).collect()
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -54,7 +50,7 @@ fn finished_pods_are_left_out() {
     let (world, placements) = world(PODS, &Options::default());
     assert_eq!(names(&world), ["default/a", "default/b", "default/sick"]);
     assert_eq!(placements.len(), 3);
-    assert_eq!(placements[0].name, "a");
+    assert_eq!(placements[0].pod.name, "a");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_policy::model::Node;
+use weir_policy::model::{Node, PodName};
 
 use crate::objects::{Object, ObjectKey, PodObject, Workload};
 
@@ -13,10 +13,7 @@ pub(super) fn expand(
     nodes: &[Node],
     pods: &mut Vec<PodObject>,
 ) {
-    let mut taken: BTreeSet<(String, String)> = pods
-        .iter()
-        .map(|pod| (pod.pod.namespace.clone(), pod.pod.name.clone()))
-        .collect();
+    let mut taken: BTreeSet<PodName> = pods.iter().map(|pod| pod.pod.id()).collect();
     let mut made = Vec::new();
     for (key, object) in objects {
         let Object::Workload(workload) = object else {
@@ -33,13 +30,13 @@ pub(super) fn expand(
         };
         for (index, node) in places.into_iter().enumerate() {
             let name = format!("{}-{index}", key.name);
-            if taken.insert((key.namespace.clone(), name.clone())) {
+            if taken.insert(PodName::new(&key.namespace, &name)) {
                 made.push(replica(workload, name, node));
             }
         }
     }
     pods.append(&mut made);
-    pods.sort_by(|a, b| (&a.pod.namespace, &a.pod.name).cmp(&(&b.pod.namespace, &b.pod.name)));
+    pods.sort_by_cached_key(|pod| pod.pod.id());
 }
 
 fn exists(workload: &Workload, pods: &[PodObject]) -> bool {
@@ -60,7 +57,7 @@ fn replica(workload: &Workload, name: String, node: Option<&str>) -> PodObject {
         node.clone_into(&mut pod.pod.node);
         node.clone_into(&mut pod.placement.node);
     }
-    pod.placement.name.clone_from(&name);
+    pod.placement.pod.name.clone_from(&name);
     pod.pod.name = name;
     pod
 }

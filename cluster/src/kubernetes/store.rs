@@ -7,7 +7,7 @@ use std::{
 
 use kube::core::DynamicObject;
 use serde_json::Value;
-use weir_policy::model::{PolicyKind, Problem};
+use weir_policy::model::{PodName, PolicyKind, Problem};
 
 use super::{RESOURCES, Resource, Stale};
 use crate::{
@@ -128,17 +128,17 @@ impl Store {
     }
 
     /// Whether a pod is known by name and uid (empty: any).
-    pub fn knows_pod(&self, namespace: &str, name: &str, uid: &str) -> bool {
-        let known = self.uid_of_pod(namespace, name);
+    pub fn knows_pod(&self, pod: &PodName, uid: &str) -> bool {
+        let known = self.uid_of_pod(pod);
         known.is_some_and(|known| uid.is_empty() || known == uid)
     }
 
     /// `metadata.uid` of a pod.
-    pub fn uid_of_pod(&self, namespace: &str, name: &str) -> Option<String> {
+    pub fn uid_of_pod(&self, pod: &PodName) -> Option<String> {
         let key = ObjectKey {
             kind: Kind::Pod,
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
+            namespace: pod.namespace.clone(),
+            name: pod.name.clone(),
         };
         match self.index.get(&key) {
             Some(Object::Pod(pod)) => Some(pod.placement.uid.clone()),

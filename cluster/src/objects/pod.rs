@@ -1,7 +1,7 @@
 //! Pods: what policy sees of them, and where they sit on this node.
 
 use serde::Deserialize;
-use weir_policy::model::{ContainerPort, Pod};
+use weir_policy::model::{ContainerPort, Pod, PodName};
 
 use super::{Fault, Object, ObjectKey, Raw, address, or_default, protocol};
 
@@ -32,8 +32,8 @@ pub struct PodObject {
 /// Where a pod sits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PodPlacement {
-    pub namespace: String,
-    pub name: String,
+    /// The pod.
+    pub pod: PodName,
     /// The pod's veth on the node's side (annotation `weir.dev/interface`).
     pub interface: Option<String>,
     /// The pod's network namespace, a name or a path (annotation `weir.dev/netns`).
@@ -141,8 +141,7 @@ pub(super) fn pod(key: &ObjectKey, raw: Raw<RawSpec, RawStatus>) -> Result<Objec
         conditions.iter().find(|condition| condition.kind == kind)
     };
     let placement = PodPlacement {
-        namespace: key.namespace.clone(),
-        name: key.name.clone(),
+        pod: PodName::new(&key.namespace, &key.name),
         interface: metadata
             .annotations
             .get(INTERFACE)
@@ -208,7 +207,7 @@ pub(super) fn of_template(
             ..Pod::default()
         },
         placement: PodPlacement {
-            namespace: namespace.to_owned(),
+            pod: PodName::new(namespace, ""),
             node: spec.node_name.clone(),
             ..PodPlacement::default()
         },

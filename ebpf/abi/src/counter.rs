@@ -52,9 +52,9 @@ counters! {
     DROP_SPOOFED = 14, "drop_spoofed";
     /// A fragment whose first part was not seen.
     DROP_FRAGMENT = 15, "drop_fragment";
-    /// HTTP rules apply but there is no private link.
+    /// L7 rules apply but there is no private link.
     DROP_NO_LINK = 16, "drop_no_link";
-    /// HTTP rules apply but no proxy listens.
+    /// L7 rules apply but no proxy listens.
     DROP_NO_PROXY = 17, "drop_no_proxy";
     /// The proxy sent a packet without a mark of ours.
     DROP_UNMARKED = 18, "drop_unmarked";

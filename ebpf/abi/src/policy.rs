@@ -118,7 +118,7 @@ pub struct PolicyKey {
     pub direction: u8,
     /// IANA number.
     pub protocol: u8,
-    /// Destination port of the flow; message type of ICMP.
+    /// The judged port: the serving end's own, never a service's; the message type of ICMP.
     pub port_be: [u8; 2],
 }
 

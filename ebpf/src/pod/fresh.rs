@@ -12,7 +12,7 @@ use weir_abi::{
     protocol,
 };
 
-use super::endpoint_port;
+use super::judged_port;
 use crate::{
     learnt::learn,
     link::to_proxy,
@@ -60,7 +60,7 @@ pub fn fresh<const FROM_POD: bool>(
     } else {
         let ready = CONFIG.get(0).is_some_and(|config| config.proxy_ready != 0);
         let audited = (opens || packet.protocol == protocol::UDP) && ready;
-        let port = endpoint_port(key, direction);
+        let port = judged_port(key, direction);
         judge(
             endpoint,
             direction,

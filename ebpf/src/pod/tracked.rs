@@ -7,7 +7,7 @@ use weir_abi::{
     policy::{Endpoint, NODE_LOCAL, direction::INGRESS, verdict},
 };
 
-use super::endpoint_port;
+use super::judged_port;
 use crate::{
     learnt::learn,
     link::to_proxy,
@@ -79,7 +79,7 @@ fn rejudge(
         direction = by;
         judged
     } else {
-        let port = endpoint_port(key, direction);
+        let port = judged_port(key, direction);
         judge(
             endpoint,
             direction,

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Plan, id};
+use super::Plan;
 use crate::host::enter::Entrance;
 use crate::host::process::{self, Process};
 use crate::layout::Layout;
@@ -23,7 +23,7 @@ const LISTENING: Duration = Duration::from_secs(20);
 pub fn workloads(layout: &Layout, state: &mut State, plan: &Plan) -> Result<()> {
     let mut waiting = Vec::new();
     for plan in &plan.pods {
-        let Some(pod) = state.pods.get(&id(plan)).filter(|pod| !pod.started) else {
+        let Some(pod) = state.pods.get(&plan.id()).filter(|pod| !pod.started) else {
             continue;
         };
         let mut processes = Vec::new();
@@ -42,7 +42,7 @@ pub fn workloads(layout: &Layout, state: &mut State, plan: &Plan) -> Result<()> 
             processes.push(process);
             waiting.push((process, ports, pod.clone()));
         }
-        if let Some(pod) = state.pods.get_mut(&id(plan)) {
+        if let Some(pod) = state.pods.get_mut(&plan.id()) {
             pod.processes = processes;
             pod.started = true;
         }
@@ -71,9 +71,8 @@ fn run_built_in(
     else {
         bail!("pod {}: {role:?} is not built in", pod.id());
     };
-    let mut arguments: Vec<String> = ["lab", "workload", kind, "--pod", &pod.id()]
-        .map(Into::into)
-        .into();
+    let mut arguments: Vec<String> = ["lab", "workload", kind, "--pod"].map(Into::into).into();
+    arguments.push(pod.id().to_string());
     for (option, ports) in [("--tcp", tcp), ("--udp", udp), ("--sctp", sctp)] {
         for port in ports {
             arguments.push(option.into());
@@ -108,7 +107,7 @@ pub fn entrance(layout: &Layout, pod: &Pod) -> Result<Entrance> {
     Entrance::pod(&pod.netns, &pod.name, &etc)
 }
 
-/// Waits until a process's netns has a listener on each port.
+/// Waits until a process listens on each port; another's listener in its netns does not count.
 pub fn wait_listening(process: Process, ports: &[u16], log: &Path) -> Result<()> {
     let mut alive = true;
     let ready = process::wait_until(LISTENING, || {
@@ -125,21 +124,24 @@ pub fn wait_listening(process: Process, ports: &[u16], log: &Path) -> Result<()>
     Ok(())
 }
 
-/// TCP ports in LISTEN (0A) in the netns of a process.
+/// A process's own TCP ports in LISTEN (0A): of its netns, those whose socket it holds.
 fn listeners(pid: i32) -> BTreeSet<u16> {
+    let held: BTreeSet<PathBuf> = fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten()
+        .filter_map(|fd| fs::read_link(fd.ok()?.path()).ok())
+        .collect();
+    let port = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let inode = fields.get(9)?;
+        if *fields.get(3)? != "0A" || !held.contains(Path::new(&format!("socket:[{inode}]"))) {
+            return None;
+        }
+        u16::from_str_radix(fields.get(1)?.rsplit(':').next()?, 16).ok()
+    };
     ["tcp", "tcp6"]
         .iter()
         .filter_map(|table| fs::read_to_string(format!("/proc/{pid}/net/{table}")).ok())
-        .flat_map(|table| {
-            table
-                .lines()
-                .skip(1)
-                .filter_map(|line| {
-                    let fields: Vec<&str> = line.split_whitespace().collect();
-                    let port = fields.get(1)?.rsplit(':').next()?;
-                    (*fields.get(3)? == "0A").then(|| u16::from_str_radix(port, 16).ok())?
-                })
-                .collect::<Vec<u16>>()
-        })
+        .flat_map(|table| table.lines().skip(1).filter_map(port).collect::<Vec<u16>>())
         .collect()
 }

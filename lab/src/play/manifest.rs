@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
+use weir_policy::model::PodName;
 
 use super::endpoints::{Ready, pod_port, selected};
 use super::pods::PodPlan;
@@ -22,7 +23,7 @@ pub fn render(
     objects: &[Object],
     services: &[ServicePlan],
     plans: &[PodPlan],
-    pods: &BTreeMap<String, state::Pod>,
+    pods: &BTreeMap<PodName, state::Pod>,
     ready: &[Ready<'_>],
 ) -> BTreeMap<String, Value> {
     let mut files = BTreeMap::new();
@@ -48,8 +49,7 @@ pub fn render(
         }
     }
     for plan in plans {
-        let id = format!("{}/{}", plan.namespace, plan.name);
-        if let Some(running) = pods.get(&id) {
+        if let Some(running) = pods.get(&plan.id()) {
             let value = pod(plan, running);
             put("Pod", Some(&plan.namespace), &plan.name, value);
         }

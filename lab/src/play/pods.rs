@@ -7,6 +7,7 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet}
 use k8s_openapi::api::core::v1::{Pod, PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
+use weir_policy::model::PodName;
 
 use crate::names;
 use crate::node::Node;
@@ -42,6 +43,15 @@ struct Replicas {
 struct Naming<'a> {
     object: &'a Object,
     incarnations: &'a BTreeMap<String, u32>,
+}
+
+// === impl PodPlan ===
+
+impl PodPlan {
+    /// What it is called.
+    pub fn id(&self) -> PodName {
+        PodName::new(&self.namespace, &self.name)
+    }
 }
 
 // === impl Naming ===

@@ -49,7 +49,11 @@ impl Show {
             wrapped("", about);
         }
         println!();
-        let width = pods.iter().map(|pod| pod.id().len()).max().unwrap_or(0);
+        let width = pods
+            .iter()
+            .map(|pod| pod.id().to_string().len())
+            .max()
+            .unwrap_or(0);
         for pod in pods {
             let addresses: Vec<String> = pod.addresses.iter().map(ToString::to_string).collect();
             println!("  {:width$}  {}", pod.id(), addresses.join(", "));

@@ -27,8 +27,8 @@ pub fn why(stage: &Stage<'_>, check: &Check, from: &str) -> Result<Vec<String>> 
     };
     let wrong = || format!("flow {flow:?}");
     let told = stage.lab.explain(Flow {
-        from: stage.lab.pod(from)?.id(),
-        to: stage.lab.pod(to)?.id(),
+        from: stage.lab.pod(from)?.id().to_string(),
+        to: stage.lab.pod(to)?.id().to_string(),
         protocol: serde_json::from_value((*protocol).into()).with_context(wrong)?,
         port: Some(port.parse().with_context(wrong)?),
         http,

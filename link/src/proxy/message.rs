@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use weir_policy::{http::RequestFlow, l7::L7Table, model::Direction};
+use weir_policy::{l7::L7Table, l7::RequestFlow, model::Direction};
 
 use super::{counters::CountersSnapshot, record::Recorded};
 
 /// Version of these messages. A proxy and an agent of different versions do not talk.
-pub const PROTOCOL: u32 = 8;
+pub const PROTOCOL: u32 = 9;
 
 /// From the proxy to the agent. Flow records, of which there are many, go beside these as frames of
 /// their own: see [`super::frame::encode_flows`].

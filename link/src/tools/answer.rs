@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use weir_policy::model::{PodName, pod::two_fields};
 
 use crate::proxy::CountersSnapshot;
 
@@ -52,8 +53,8 @@ pub struct Problem {
 /// A pod that is not under policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unmanaged {
-    /// `NAMESPACE/NAME`.
-    pub pod: String,
+    /// The pod.
+    pub pod: PodName,
     /// Why.
     pub reason: String,
 }
@@ -77,8 +78,8 @@ pub struct Status {
     pub problems: Vec<Problem>,
     /// Pods of this node that are not under policy.
     pub unmanaged: Vec<Unmanaged>,
-    /// Pods, `NAMESPACE/NAME`, whose object is gone while their interface is there.
-    pub orphans: Vec<String>,
+    /// Pods whose object is gone while their interface is there.
+    pub orphans: Vec<PodName>,
     /// Interfaces with programs at which no pod is known: they deny.
     pub unowned: u64,
     /// How often an interface could not be looked up: what was in force stayed.
@@ -174,10 +175,9 @@ pub struct Endpoints {
 /// A pod under policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
+    /// The pod.
+    #[serde(flatten, with = "two_fields")]
+    pub pod: PodName,
     /// The veth on the node's side.
     pub interface: String,
     /// Its addresses.

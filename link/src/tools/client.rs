@@ -159,6 +159,8 @@ impl Client {
 mod tests {
     use std::{os::unix::net::UnixListener, thread};
 
+    use weir_policy::model::PodName;
+
     use super::*;
     use crate::tools::{
         answer::{InForce, Well},
@@ -194,8 +196,7 @@ mod tests {
 
         let attachment = Attachment {
             container: "c1".into(),
-            namespace: "default".into(),
-            name: "web".into(),
+            pod: PodName::new("default", "web"),
             uid: String::new(),
             interface: "veth1".into(),
             netns: "/run/netns/a".into(),

@@ -3,7 +3,11 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use weir_policy::{explain::Explanation, verdict::Flow};
+use weir_policy::{
+    explain::Explanation,
+    model::{PodName, pod::two_fields},
+    verdict::Flow,
+};
 
 use super::answer::{Endpoints, InForce, Policies, Status, Synced, Well};
 
@@ -88,10 +92,9 @@ pub struct Attach(pub Attachment);
 pub struct Attachment {
     /// The container runtime's id of the pod's sandbox.
     pub container: String,
-    /// Namespace of the pod.
-    pub namespace: String,
-    /// Name of the pod.
-    pub name: String,
+    /// The pod.
+    #[serde(flatten, with = "two_fields")]
+    pub pod: PodName,
     /// `metadata.uid`: a new pod may have the name of an old one. Empty where the runtime does not
     /// tell it.
     pub uid: String,

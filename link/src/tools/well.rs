@@ -27,11 +27,10 @@ impl Status {
         }
         match self.proxy.revision {
             None => {
-                faults.push("no proxy is connected: flows that HTTP rules select fail".to_owned());
+                faults.push("no proxy is connected: flows that L7 rules select fail".to_owned());
             }
-            Some(_) if !self.proxy.listens => faults.push(
-                "connections that HTTP rules select find no listener of the proxy".to_owned(),
-            ),
+            Some(_) if !self.proxy.listens => faults
+                .push("connections that L7 rules select find no listener of the proxy".to_owned()),
             Some(_) => {}
         }
         let lists = [
@@ -89,6 +88,8 @@ impl Status {
 
 #[cfg(test)]
 mod tests {
+    use weir_policy::model::PodName;
+
     use super::*;
     use crate::tools::answer::{MapFill, Problem, ProxyStatus, Stale};
 
@@ -113,7 +114,7 @@ mod tests {
     fn what_stays_without_an_object_is_told() {
         assert_eq!(well().doubts(0), []);
         let status = Status {
-            orphans: vec!["default/left".into()],
+            orphans: vec![PodName::new("default", "left")],
             unowned: 2,
             lookups_failed: 3,
             ..well()

@@ -26,7 +26,7 @@ proptest! {
     fn records_say_what_explain_and_simulate_say((world, flows) in world_and_flows(30)) {
         let world = Arc::new(world);
         let snapshot = Compiler::new().compile(&world, Local::Node(NODE));
-        let names = Directory::new(NODE, Arc::clone(&world), Arc::new(snapshot), |_, _| None);
+        let names = Directory::new(NODE, Arc::clone(&world), Arc::new(snapshot), |_| None);
         let mut reasoner = Reasoner::new(&names);
         let mut simulator = Simulator::new(&world);
         let mut explainer = Explainer::new(&world);
@@ -85,7 +85,7 @@ fn shown(event: &Event, names: &Directory, reasons: &Reasons) -> Result<(), Test
 /// where it makes none, or judges a backend in place of the address.
 fn event(world: &World, snapshot: &Snapshot, flow: SideFlow) -> Option<(Flow, Event)> {
     let pod = world.pods.get(flow.pod)?;
-    let endpoint = snapshot.endpoint(&pod.namespace, &pod.name)?;
+    let endpoint = snapshot.endpoint(&pod.id())?;
     let v6 = flow.peer.is_ipv6();
     let own = *pod.addresses.iter().find(|own| own.is_ipv6() == v6)?;
     let (from, to) = match flow.direction {
@@ -121,10 +121,10 @@ fn event(world: &World, snapshot: &Snapshot, flow: SideFlow) -> Option<(Flow, Ev
         },
         verdict: match decision.verdict {
             Verdict::Allow => verdict::ALLOW,
-            Verdict::Http => verdict::REDIRECT,
+            Verdict::L7 => verdict::REDIRECT,
             Verdict::Deny => verdict::DENY,
             Verdict::Audit => verdict::AUDIT,
-            Verdict::HttpAudit => verdict::AUDIT_REDIRECT,
+            Verdict::L7Audit => verdict::AUDIT_REDIRECT,
         },
         protocol: number(flow.protocol),
         // Of TCP its flags: a SYN.

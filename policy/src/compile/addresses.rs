@@ -135,7 +135,7 @@ impl Compiler {
     ) -> ClassId {
         let name = |index: usize| {
             let pod = world.pods.get(index);
-            pod.map_or_else(String::new, |pod| format!("Pod/{}", pod.full_name()))
+            pod.map_or_else(String::new, |pod| format!("Pod/{}", pod.id()))
         };
         let before = snapshot.addresses.get(&IpNet::from(address));
         let before = before.filter(|entry| match entry.owner {

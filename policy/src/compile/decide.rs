@@ -16,14 +16,14 @@ pub enum Verdict {
     /// Passes.
     Allow,
     /// Passes the proxy, which decides on each request.
-    Http,
+    L7,
     /// Dropped.
     Deny,
     /// Passes; policies in audit mode would drop it.
     Audit,
     /// Passes the proxy, which lets every request pass and reports those that policies in audit
     /// mode would deny.
-    HttpAudit,
+    L7Audit,
 }
 
 /// A verdict with the rules that gave it.
@@ -98,11 +98,11 @@ impl DirectionSet {
                 verdict: Verdict::Audit,
                 ..whole
             },
-            Verdict::Http => Decision {
-                verdict: Verdict::HttpAudit,
+            Verdict::L7 => Decision {
+                verdict: Verdict::L7Audit,
                 ..whole
             },
-            Verdict::Allow | Verdict::Audit | Verdict::HttpAudit => real,
+            Verdict::Allow | Verdict::Audit | Verdict::L7Audit => real,
         }
     }
 
@@ -162,7 +162,7 @@ impl DirectionSet {
                 .is_some_and(|(l7, protocol)| l7.speaks(protocol))
         });
         if !proxied.is_empty() {
-            return decided(Verdict::Http, proxied);
+            return decided(Verdict::L7, proxied);
         }
         decided(Verdict::Deny, Vec::new())
     }

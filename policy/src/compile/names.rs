@@ -12,7 +12,7 @@ use std::{
 use ipnet::IpNet;
 
 use crate::{
-    model::{Service, World, address},
+    model::{PodName, Service, World, address},
     names::Name,
 };
 
@@ -29,8 +29,8 @@ pub(super) type Named = HashSet<(IpNet, AtomId)>;
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     ids: Interner<Parts>,
-    /// Groups of the last snapshot, by `NAMESPACE/NAME`.
-    previous: HashMap<String, GroupId>,
+    /// Groups of the last snapshot.
+    previous: HashMap<PodName, GroupId>,
 }
 
 impl Groups {
@@ -47,8 +47,8 @@ impl Groups {
         self.ids.id(parts)
     }
 
-    /// What the name atoms hold for; pods and nodes are placed over it later. Atoms of the snapshot before hold for what the pods of their
-    /// groups had got: old policy sets still judge by them while a change is under way.
+    /// What the name atoms hold for; pods and nodes are placed over it later. Atoms of the snapshot
+    /// before hold for what the pods of their groups had got: old policy sets still judge by them while a change is under way.
     pub(super) fn named(
         &mut self,
         world: &World,
@@ -57,7 +57,7 @@ impl Groups {
     ) -> Named {
         let mut groups = HashMap::new();
         for pod in world.pods.iter().filter(|pod| !pod.host_network) {
-            let name = pod.full_name();
+            let name = pod.id();
             if world.names.contains_key(&name) {
                 let group = self.of(sets.key(world, pod).parts());
                 groups.insert(name, group);
@@ -108,12 +108,11 @@ mod tests {
 
     use crate::{
         compile::{Compiler, Local, Slot, Snapshot, Verdict},
-        http::RequestFlow,
-        l7::L7Table,
+        l7::{L7Table, RequestFlow},
         model::{
-            Action, Direction, L7, NamespaceScope, ObjectRef, Peer, Peers, Pod, PodSelector,
-            Policy, PolicyKind, PolicySpec, Port, PortMatch, Protocol, Requirement, Rule, Section,
-            Selector, Tier, World, selector::Key, selector::Operator,
+            Action, Direction, L7, NamespaceScope, ObjectRef, Peer, Peers, Pod, PodName,
+            PodSelector, Policy, PolicyKind, PolicySpec, Port, PortMatch, Protocol, Requirement,
+            Rule, Section, Selector, Tier, World, selector::Key, selector::Operator,
         },
         names::NamePattern,
     };
@@ -165,7 +164,7 @@ mod tests {
     }
 
     fn reaches(snapshot: &Snapshot, pod: &str, address: &str) -> bool {
-        let endpoint = snapshot.endpoint("x", pod).unwrap();
+        let endpoint = snapshot.endpoint(&PodName::new("x", pod)).unwrap();
         let entry = snapshot.address(address.parse().unwrap()).unwrap();
         let atoms = &snapshot.classes[&entry.class];
         let set = &snapshot.sets[&endpoint.set];
@@ -197,10 +196,10 @@ mod tests {
         };
         let compiled =
             |world: &World| Compiler::new().compile(world, Local::Everywhere { node: "n" });
-        let table = |world: &World| L7Table::new(&compiled(world), |_, _| Some(1));
+        let table = |world: &World| L7Table::new(&compiled(world), |_| Some(1));
         let passes = |world: &World| {
             let (snapshot, server) = (compiled(world), "192.0.2.53".parse().unwrap());
-            let client = snapshot.endpoint("x", "client").unwrap();
+            let client = snapshot.endpoint(&PodName::new("x", "client")).unwrap();
             snapshot.passes_unread(client, server, Protocol::Udp, 53)
         };
         let flow = |server: &str, port, direction| RequestFlow {
@@ -252,7 +251,7 @@ mod tests {
         let mut answers = |pod: &str, addresses: &[&str]| {
             let addresses: BTreeSet<_> = addresses.iter().map(|a| a.parse().unwrap()).collect();
             let of_name = [("a.test".to_owned(), addresses)].into();
-            world.names.insert(format!("x/{pod}"), of_name);
+            world.names.insert(PodName::new("x", pod), of_name);
         };
         answers("twin", &["192.0.2.1"]);
         let hostile = [

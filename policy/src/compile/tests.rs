@@ -4,8 +4,8 @@ use proptest::{prelude::*, strategy::ValueTree};
 
 use super::*;
 use crate::{
-    http::{Judge, Request, RequestFlow},
-    l7::L7Table,
+    http::Request,
+    l7::{Judge, L7Table, RequestFlow},
     model::Direction,
     testing::{
         SideFlow,
@@ -24,9 +24,7 @@ fn side(set: &PolicySet, direction: Direction) -> &DirectionSet {
 /// The verdict of a policy set of one snapshot on an address as another snapshot classes it.
 fn decide(sets: &Snapshot, classes: &Snapshot, world: &World, flow: SideFlow) -> Verdict {
     let pod = &world.pods[flow.pod];
-    let endpoint = sets
-        .endpoint(&pod.namespace, &pod.name)
-        .expect("an endpoint");
+    let endpoint = sets.endpoint(&pod.id()).expect("an endpoint");
     let side = side(&sets.sets[&endpoint.set], flow.direction);
     if !side.enforced() {
         return Verdict::Allow;
@@ -108,15 +106,15 @@ proptest! {
     ) {
         let snapshot = Compiler::new().compile(&world, everywhere());
         let index = |name: &str| name.strip_prefix("pod-").and_then(|n| n.parse::<u16>().ok()).map(|n| n + 1);
-        let table = L7Table::new(&snapshot, |_, name| index(name));
+        let table = L7Table::new(&snapshot, |pod| index(&pod.name));
         let sent: L7Table = serde_json::from_str(&serde_json::to_string(&table).expect("serialises"))
             .expect("the table survives its way");
         for flow in flows.into_iter().filter(|flow| flow.protocol == Protocol::Tcp) {
             let (verdict, rules) = naive::judge(&world, NODE, flow);
             let expected = match verdict {
-                Verdict::Allow | Verdict::Audit | Verdict::HttpAudit => true,
+                Verdict::Allow | Verdict::Audit | Verdict::L7Audit => true,
                 Verdict::Deny => false,
-                Verdict::Http => naive::request_allowed(&rules, method, path, host, body),
+                Verdict::L7 => naive::request_allowed(&rules, method, path, host, body),
             };
             let request = Request { method, path: Some(path), host, headers: &[], body };
             let on = RequestFlow {
@@ -128,7 +126,7 @@ proptest! {
             };
             let judged = sent.judge(on, &request);
             prop_assert_eq!(judged.allowed, expected, "{:?}: {}", flow, judged.reason);
-            let audited = verdict == Verdict::HttpAudit
+            let audited = verdict == Verdict::L7Audit
                 && !naive::request_allowed(&rules, method, path, host, body);
             prop_assert_eq!(judged.audit, audited, "{:?}: {}", flow, judged.reason);
         }

@@ -8,7 +8,7 @@ use std::{
 use ipnet::IpNet;
 
 use crate::{
-    model::{Direction, Labels, Peer, Peers, Pod, World},
+    model::{Direction, Labels, Peer, Peers, World},
     record::lasting,
 };
 
@@ -95,7 +95,7 @@ fn groups(world: &World) -> BTreeMap<Key, Vec<String>> {
             pod.service_account.clone(),
             named,
         );
-        groups.entry(key).or_default().push(Pod::full_name(pod));
+        groups.entry(key).or_default().push(pod.id().to_string());
     }
     groups
 }

@@ -73,7 +73,7 @@ impl<'a> Rules<'a> {
 /// The policies that select a pod, by name; none select an address.
 fn selecting<'a>(world: &'a World, name: &str, direction: Direction) -> Vec<&'a Policy> {
     let no_labels = Labels::new();
-    let Some(pod) = world.pods.iter().find(|pod| pod.full_name() == name) else {
+    let Some(pod) = world.pods.iter().find(|pod| pod.id() == *name) else {
         return Vec::new();
     };
     let subject = subject(world, pod, &no_labels);

@@ -23,7 +23,7 @@ pub(super) fn selected_by<'a>(
     let view = View::new(world, flow, direction, (pod, own.address), peer, port);
     let snapshot = simulator.snapshot(&pod.node);
     let set = snapshot
-        .endpoint(&pod.namespace, &pod.name)
+        .endpoint(&pod.id())
         .and_then(|endpoint| snapshot.sets.get(&endpoint.set));
     let atoms = snapshot
         .address(peer.address)

@@ -183,7 +183,7 @@ pub(super) fn name_of(world: &World, address: IpAddr) -> String {
         .pods
         .iter()
         .find(|pod| !pod.host_network && pod.addresses.contains(&address))
-        .map_or_else(|| address.to_string(), Pod::full_name)
+        .map_or_else(|| address.to_string(), |pod| pod.id().to_string())
 }
 
 /// The service's address of the client's family; any where the client is a pod.
@@ -238,7 +238,7 @@ fn pod<'a>(
         .find(|pod| pod.name == name)
         .or_else(|| of_namespace().find(made));
     found
-        .map(|pod| Target::End(pod.full_name()))
+        .map(|pod| Target::End(pod.id().to_string()))
         .ok_or_else(|| TargetError::NoPod {
             field,
             name: text.to_owned(),
@@ -246,7 +246,7 @@ fn pod<'a>(
                 .pods
                 .iter()
                 .filter(|pod| pod.namespace == namespace || pod.name.starts_with(name))
-                .map(Pod::full_name)
+                .map(|pod| pod.id().to_string())
                 .take(5)
                 .collect(),
         })

@@ -383,7 +383,7 @@ fn ends_that_are_not_known_are_refused_with_a_word() {
 }
 
 fn ends(world: &crate::model::World, flow: SideFlow) -> (String, String) {
-    let own = world.pods[flow.pod].full_name();
+    let own = world.pods[flow.pod].id().to_string();
     match flow.direction {
         Direction::Ingress => (flow.peer.to_string(), own),
         Direction::Egress => (own, flow.peer.to_string()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     compile::Verdict,
     http::{
-        Asked, Doubt, NameUse, Request, RequestVerdict, Speaks,
+        Asked, Doubt, Request,
         matcher::{Matcher, PatternError},
     },
     model::HttpRule,
@@ -15,7 +15,7 @@ use crate::{
     reason::{Reason, RuleRef},
 };
 
-use super::{Allowed, OwnedRule};
+use super::{Allowed, NameUse, OwnedRule, RequestVerdict, Speaks};
 
 /// Compiled rules of one port.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ pub(super) fn check(context: &Context<'_>, report: &mut Report) {
             false => pods
                 .iter()
                 .find(|pod| !pod_allows(context, pod))
-                .map(|pod| pod.full_name()),
+                .map(|pod| pod.id().to_string()),
         };
         let Some(lacking) = lacking else { continue };
         let place = spec

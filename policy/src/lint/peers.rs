@@ -81,7 +81,7 @@ fn pods(context: &Context<'_>, field: &str, selector: &PodSelector, report: &mut
                 "means pods of namespace `{own}` only, which has none with these labels; {} in \
                  another has them: {}",
                 count(elsewhere.len(), "pod"),
-                first.full_name()
+                first.id()
             ),
             fix,
         );
@@ -173,11 +173,11 @@ fn prefix(context: &Context<'_>, field: &str, peer: &Peer, cluster_too: bool, re
         true => format!(
             "`{cidr}` covers {pods}, {} among them: pod addresses change, and Cilium does not \
              match pods by address",
-            first.full_name()
+            first.id()
         ),
         false => format!(
             "`{cidr}` covers {pods}, {} among them, and a CIDR of a Cilium policy never means pods",
-            first.full_name()
+            first.id()
         ),
     };
     report.add(

@@ -17,7 +17,7 @@ pub(super) fn check(context: &Context<'_>, report: &mut Report) {
             continue;
         };
         let set = snapshot
-            .endpoint(&pod.namespace, &pod.name)
+            .endpoint(&pod.id())
             .and_then(|endpoint| snapshot.sets.get(&endpoint.set));
         let Some(set) = set else { continue };
         for (direction, side) in [

@@ -95,7 +95,7 @@ pub enum Direction {
 /// What a rule does with what it matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Action {
-    /// Let it pass (through the proxy where the rule has HTTP rules).
+    /// Let it pass (through the proxy where the rule has L7 rules).
     Allow,
     /// Drop it, whatever any allow says.
     Deny,
@@ -143,8 +143,8 @@ pub enum Protocol {
 pub struct PortMatch {
     /// Its protocol.
     pub protocol: Protocol,
-    /// The destination port at the endpoint, never the port of a service; the message type of
-    /// ICMP and ICMPv6.
+    /// The judged port: the serving end's own, never a service's; the message type of ICMP and
+    /// ICMPv6.
     pub port: Port,
 }
 
@@ -256,7 +256,7 @@ impl fmt::Display for Protocol {
 // === impl Rule ===
 
 impl Rule {
-    /// Its HTTP rules, if it is about requests.
+    /// Its L7 rules, if it is about requests.
     pub fn http(&self) -> Option<&[HttpRule]> {
         match &self.l7 {
             Some(L7::Http(rules)) => Some(rules),

@@ -6,11 +6,11 @@ use std::{
 };
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
 
 use super::{
     cluster::ClusterName,
     place::Place,
+    pod::{Pod, PodName},
     policy::{Policy, Protocol},
     selector::Labels,
 };
@@ -37,49 +37,15 @@ pub struct World {
     pub pod_ranges: BTreeSet<IpNet>,
 }
 
-/// Addresses by the pod (`NAMESPACE/NAME`) that asked, and by the name that it asked for. They count
-/// for the pods that the same policies select, and for nobody else.
-pub type Answers = BTreeMap<String, BTreeMap<String, BTreeSet<IpAddr>>>;
+/// Addresses by the pod that asked, and by the name that it asked for. They count for the pods that
+/// the same policies select, and for nobody else.
+pub type Answers = BTreeMap<PodName, BTreeMap<String, BTreeSet<IpAddr>>>;
 
 /// A Kubernetes namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Namespace {
     /// Its labels, `kubernetes.io/metadata.name` included.
     pub labels: Labels,
-}
-
-/// A pod.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pod {
-    /// Namespace.
-    pub namespace: String,
-    /// Name.
-    pub name: String,
-    /// Labels.
-    pub labels: Labels,
-    /// Service account; `default` where the object names none.
-    pub service_account: String,
-    /// `status.podIPs`.
-    pub addresses: Vec<IpAddr>,
-    /// `status.hostIPs` of the node it runs on.
-    pub host_addresses: Vec<IpAddr>,
-    /// `spec.nodeName`, empty where unknown.
-    pub node: String,
-    /// Shares the node's network: neither subject of a policy nor matched by a pod selector.
-    pub host_network: bool,
-    /// Named container ports.
-    pub ports: Vec<ContainerPort>,
-}
-
-/// A named port of a container.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ContainerPort {
-    /// Its name; empty where the object names none.
-    pub name: String,
-    /// Its protocol.
-    pub protocol: Protocol,
-    /// Its number.
-    pub port: u16,
 }
 
 /// A node.
@@ -125,7 +91,7 @@ pub struct ServicePort {
     pub port: u16,
     /// The port of every node that leads here, in the families of the service.
     pub node_port: Option<u16>,
-    /// Ready backends: address and endpoint port, both families.
+    /// Ready backends: address and their own port, both families.
     pub backends: Vec<(IpAddr, u16)>,
 }
 
@@ -211,14 +177,5 @@ impl World {
         let of_pod = |pod: &Pod| !pod.host_network && pod.addresses.contains(&address);
         let of_node = matches!(self.place(address, ""), Place::Node { .. });
         (of_node && !self.pods.iter().any(of_pod)).then_some(found)
-    }
-}
-
-// === impl Pod ===
-
-impl Pod {
-    /// `NAMESPACE/NAME`.
-    pub fn full_name(&self) -> String {
-        format!("{}/{}", self.namespace, self.name)
     }
 }

@@ -8,7 +8,7 @@ use super::{peers, ports};
 use crate::{
     compile::Slot,
     model::{Direction, ObjectRef, Pod, Protocol, Rule, World},
-    verdict::{End, Flow, kind, slot},
+    verdict::{End, Flow, judged_port, slot},
 };
 
 /// One thing that does not fit.
@@ -66,7 +66,7 @@ pub(crate) struct View<'a> {
     pub destination: IpAddr,
     pub protocol: Protocol,
     pub slot: Slot,
-    /// Destination port, or the message type of ICMP.
+    /// The judged port.
     pub port: u16,
 }
 
@@ -113,7 +113,7 @@ impl<'a> View<'a> {
             },
             protocol: slot.protocol().unwrap_or(flow.protocol),
             slot,
-            port: kind(flow, peer.address, port),
+            port: judged_port(flow, peer.address, port),
         }
     }
 }

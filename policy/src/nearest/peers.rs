@@ -143,10 +143,10 @@ fn same_answers<'a>(
             .collect()
     };
     let own = selecting(own);
-    let asked = |pod: &&Pod| !pod.host_network && world.names.contains_key(&pod.full_name());
+    let asked = |pod: &&Pod| !pod.host_network && world.names.contains_key(&pod.id());
     let pods = world.pods.iter().filter(asked);
     pods.filter(move |pod| selecting(pod) == own)
-        .filter_map(|pod| world.names.get(&pod.full_name()))
+        .filter_map(|pod| world.names.get(&pod.id()))
         .flatten()
 }
 
@@ -183,9 +183,9 @@ fn of_pods(view: &View<'_>, object: &ObjectRef, selector: &PodSelector, pod: &Po
                 MissKind::Namespace,
                 format!("namespace `{}`", pod.namespace),
             ),
-            Key::NamespaceName => (MissKind::Namespace, pod.full_name()),
+            Key::NamespaceName => (MissKind::Namespace, pod.id().to_string()),
             Key::Label(_) | Key::ServiceAccount | Key::Cluster | Key::Reserved(_) => {
-                (MissKind::Label, pod.full_name())
+                (MissKind::Label, pod.id().to_string())
             }
         };
         misses.push(Miss::new(kind, lacks(&whose, one, subject.value(&one.key))));
@@ -197,7 +197,7 @@ fn other_namespace(object: &ObjectRef, name: &str, pod: &Pod) -> Miss {
     if object.namespace != name {
         let text = format!(
             "{} is in namespace `{}`, not `{name}`",
-            pod.full_name(),
+            pod.id(),
             pod.namespace
         );
         return Miss::new(MissKind::Namespace, text);
@@ -221,7 +221,7 @@ fn other_namespace(object: &ObjectRef, name: &str, pod: &Pod) -> Miss {
     };
     let text = format!(
         "{what} means the policy's own namespace, `{name}`, and {} is in `{}`",
-        pod.full_name(),
+        pod.id(),
         pod.namespace
     );
     Miss::new(MissKind::Namespace, text).hint(hint)
@@ -304,7 +304,7 @@ fn is_entity(view: &View<'_>, entity: Entity) -> bool {
 /// What the other end is, in a word; an outside address with its family where asked for.
 fn what(view: &View<'_>, family: bool) -> String {
     let text = match (pod(view), place(view)) {
-        (Some(pod), _) => return format!("a pod, {}", pod.full_name()),
+        (Some(pod), _) => return format!("a pod, {}", pod.id()),
         (None, Place::Node { local: true }) => "the pod's own node",
         (None, Place::Node { local: false }) => "another node",
         (None, Place::Unknown) if LINK_LOCAL.contains(&view.address) => {

@@ -61,7 +61,8 @@ fn named(view: &View<'_>, ports: &[PortMatch]) -> Option<String> {
         let Port::Named(name) = &port.port else {
             return None;
         };
-        let whose = destination(view).map_or_else(|| view.destination.to_string(), Pod::full_name);
+        let whose = destination(view)
+            .map_or_else(|| view.destination.to_string(), |pod| pod.id().to_string());
         Some(match number(view, name, port.protocol) {
             Some(number) => format!("port `{name}` of {whose} is {number}"),
             None => format!("{whose} has no {} port named `{name}`", port.protocol),

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 
 use crate::{
     compile::{Compiler, Local, Slot, Verdict},
-    http::{Judge as _, Request, RequestFlow, judge_every_reading},
-    l7::L7Table,
-    model::{Direction, Protocol},
+    http::{Request, judge_every_reading},
+    l7::{Judge as _, L7Table, RequestFlow},
+    model::{Direction, PodName, Protocol},
     testing::generate::{NODE, world_and_flows},
     verdict::{Flow, HttpRequest, Outcome, Simulator},
 };
@@ -23,15 +23,15 @@ proptest! {
         body in any::<bool>(),
     ) {
         let snapshot = Compiler::new().compile(&world, Local::Node(NODE));
-        let index = |namespace: &str, name: &str| {
-            let of = |e: &crate::compile::Endpoint| e.namespace == namespace && e.name == name;
+        let index = |pod: &PodName| {
+            let of = |e: &crate::compile::Endpoint| e.pod == *pod;
             snapshot.endpoints.iter().position(of).map(|at| at as u16 + 1)
         };
         let table = L7Table::new(&snapshot, index);
         let mut simulator = Simulator::new(&world);
         for flow in flows.into_iter().filter(|flow| flow.protocol == Protocol::Tcp) {
             let pod = &world.pods[flow.pod];
-            let Some(endpoint) = snapshot.endpoint(&pod.namespace, &pod.name) else {
+            let Some(endpoint) = snapshot.endpoint(&pod.id()) else {
                 continue;
             };
             let side = snapshot.sets[&endpoint.set].side(flow.direction);
@@ -43,7 +43,7 @@ proptest! {
                 Direction::Ingress => (flow.peer.to_string(), own),
                 Direction::Egress => (own, flow.peer.to_string()),
             };
-            let proxied = matches!(decision.verdict, Verdict::Http | Verdict::HttpAudit);
+            let proxied = matches!(decision.verdict, Verdict::L7 | Verdict::L7Audit);
             let service = to.parse().is_ok_and(|to| {
                 world.service_at(to, flow.protocol, flow.port).is_some()
             });
@@ -72,7 +72,7 @@ proptest! {
                 continue;
             }
             let on = RequestFlow {
-                endpoint: index(&pod.namespace, &pod.name).expect("an endpoint"),
+                endpoint: index(&pod.id()).expect("an endpoint"),
                 direction: flow.direction,
                 peer: flow.peer,
                 protocol: flow.protocol,

@@ -4,15 +4,15 @@ use std::{collections::HashMap, net::IpAddr};
 
 use super::{Recorded, Seen, lasting};
 use crate::{
-    model::{Pod, Protocol, World},
+    model::{Pod, PodName, Protocol, World},
     verdict::Flow,
 };
 
 /// What became of a recorded flow's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Placed {
-    /// A pod, as `NAMESPACE/NAME`.
-    Pod(String),
+    /// A pod.
+    Pod(PodName),
     /// An address outside.
     Address(IpAddr),
     /// A pod that is not there, nor one like it.
@@ -22,7 +22,7 @@ pub enum Placed {
 /// Finds recorded ends in one world.
 #[derive(Debug)]
 pub struct Placer<'a> {
-    by_name: HashMap<String, &'a Pod>,
+    by_name: HashMap<PodName, &'a Pod>,
     by_namespace: HashMap<&'a str, Vec<&'a Pod>>,
 }
 
@@ -36,11 +36,7 @@ impl<'a> Placer<'a> {
             by_namespace.entry(&pod.namespace).or_default().push(pod);
         }
         Self {
-            by_name: world
-                .pods
-                .iter()
-                .map(|pod| (pod.full_name(), pod))
-                .collect(),
+            by_name: world.pods.iter().map(|pod| (pod.id(), pod)).collect(),
             by_namespace,
         }
     }
@@ -54,13 +50,13 @@ impl<'a> Placer<'a> {
             };
         }
         match self.pod(seen) {
-            Some(pod) => Placed::Pod(pod.full_name()),
+            Some(pod) => Placed::Pod(pod.id()),
             None => Placed::Gone,
         }
     }
 
     fn pod(&self, seen: &Seen) -> Option<&'a Pod> {
-        if let Some(pod) = self.by_name.get(&seen.name()) {
+        if let Some(pod) = self.by_name.get(&PodName::new(&seen.namespace, &seen.pod)) {
             return Some(pod);
         }
         let wanted = lasting(&seen.labels);
@@ -76,7 +72,7 @@ impl<'a> Placer<'a> {
     /// The recorded flow as a question; `None` where one of its ends is gone.
     pub fn flow(&self, recorded: &Recorded) -> Option<Flow> {
         let name = |seen| match self.place(seen) {
-            Placed::Pod(name) => Some(name),
+            Placed::Pod(name) => Some(name.to_string()),
             Placed::Address(address) => Some(address.to_string()),
             Placed::Gone => None,
         };

@@ -13,7 +13,7 @@ use crate::{
 };
 
 fn seen(world: &World, name: &str) -> Seen {
-    match world.pods.iter().find(|pod| pod.full_name() == name) {
+    match world.pods.iter().find(|pod| pod.id() == *name) {
         Some(pod) => Seen {
             namespace: pod.namespace.clone(),
             pod: pod.name.clone(),

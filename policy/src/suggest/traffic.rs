@@ -87,7 +87,7 @@ impl Traffic {
 
     fn other(&mut self, placer: &Placer<'_>, world: &World, seen: &Seen) -> Option<Other> {
         if let Placed::Pod(name) = placer.place(seen) {
-            let pod = world.pods.iter().find(|pod| pod.full_name() == name)?;
+            let pod = world.pods.iter().find(|pod| pod.id() == name)?;
             return self.workload(workload_of(pod), seen);
         }
         if !seen.namespace.is_empty() {

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::model::{
-    Answers, ContainerPort, Direction, Labels, Namespace, Node, Pod, Protocol, Service,
+    Answers, ContainerPort, Direction, Labels, Namespace, Node, Pod, PodName, Protocol, Service,
     ServicePort, World,
 };
 
@@ -105,7 +105,9 @@ fn names() -> impl Strategy<Value = Answers> {
         let mut names = Answers::new();
         for (pod, name, text) in answers {
             // The pods' namespaces are found out later.
-            let of_pod = names.entry(format!("pod-{pod}")).or_default();
+            let of_pod = names
+                .entry(PodName::new("", format!("pod-{pod}")))
+                .or_default();
             let of_name: &mut BTreeSet<IpAddr> = of_pod.entry(name.into()).or_default();
             of_name.insert(address(text));
         }
@@ -219,8 +221,8 @@ pub fn world() -> impl Strategy<Value = World> {
             cluster: cluster.parse().expect("a name"),
             names: (names.into_iter())
                 .filter_map(|(pod, answers)| {
-                    let index: usize = pod.strip_prefix("pod-")?.parse().ok()?;
-                    Some((format!("{}/{pod}", pods.get(index)?.0), answers))
+                    let index: usize = pod.name.strip_prefix("pod-")?.parse().ok()?;
+                    Some((PodName::new(pods.get(index)?.0, pod.name), answers))
                 })
                 .collect(),
             namespaces: NAMESPACES

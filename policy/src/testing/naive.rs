@@ -13,7 +13,7 @@ use crate::{
 
 use super::SideFlow;
 
-/// What a flow gets, and the HTTP rules that decide on its requests.
+/// What a flow gets, and the L7 rules that decide on its requests.
 pub fn judge<'a>(world: &'a World, node: &str, flow: SideFlow) -> (Verdict, Vec<&'a HttpRule>) {
     let in_force = judge_some(world, node, flow, false);
     if in_force.0 != Verdict::Allow {
@@ -21,7 +21,7 @@ pub fn judge<'a>(world: &'a World, node: &str, flow: SideFlow) -> (Verdict, Vec<
     }
     match judge_some(world, node, flow, true) {
         (Verdict::Deny, _) => (Verdict::Audit, Vec::new()),
-        (Verdict::Http, rules) => (Verdict::HttpAudit, rules),
+        (Verdict::L7, rules) => (Verdict::L7Audit, rules),
         _ => in_force,
     }
 }
@@ -99,7 +99,7 @@ fn judge_some<'a>(
     match (denied, allowed, http) {
         (true, _, _) => (Verdict::Deny, Vec::new()),
         (false, true, _) => (Verdict::Allow, Vec::new()),
-        (false, false, Some(rules)) => (Verdict::Http, rules),
+        (false, false, Some(rules)) => (Verdict::L7, rules),
         (false, false, None) => (Verdict::Deny, Vec::new()),
     }
 }
@@ -189,7 +189,7 @@ fn answered(world: &World, own: &Pod, pattern: &NamePattern, address: IpAddr) ->
     let own = selecting(own);
     !is_front(world, address)
         && world.pods.iter().any(|pod| {
-            world.names.get(&pod.full_name()).is_some_and(|answers| {
+            world.names.get(&pod.id()).is_some_and(|answers| {
                 !pod.host_network
                     && selecting(pod) == own
                     && answers.iter().any(|(name, found)| {

@@ -71,7 +71,7 @@ impl Sample {
         let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
         let pods = self.world.pods.iter();
         let backends = pods
-            .filter(|candidate| candidate.full_name() == pod)
+            .filter(|candidate| candidate.id() == *pod)
             .flat_map(|pod| pod.addresses.iter().map(|address| (*address, target)))
             .collect();
         self.world.services.push(Service {

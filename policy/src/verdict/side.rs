@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use crate::{
     compile::{Decision, DirectionSet, Slot, Snapshot, Verdict},
-    http::{Request, RequestVerdict, doubt::announces_body, judge_every_reading},
-    l7::{self, RuleList},
+    http::{Request, doubt::announces_body, judge_every_reading},
+    l7::{self, RequestVerdict, RuleList},
     model::Protocol,
     nearest::{View, nearest, weigh},
     reason::Reason,
@@ -26,10 +26,10 @@ pub(super) fn judge(
 ) -> SideVerdict {
     let unknown = |what| SideVerdict::new(Outcome::Deny, &Reason::Unknown(what));
     let set = snapshot
-        .endpoint(&view.own.namespace, &view.own.name)
+        .endpoint(&view.own.id())
         .and_then(|endpoint| snapshot.sets.get(&endpoint.set));
     let Some(set) = set else {
-        return unknown(view.own.full_name());
+        return unknown(view.own.id().to_string());
     };
     let side = set.side(view.direction);
     if !side.enforced() {
@@ -42,14 +42,14 @@ pub(super) fn judge(
         return unknown(format!("the class of {}", view.address));
     };
     let decision = side.decide(atoms, view.slot, view.port);
-    if let (Verdict::Http | Verdict::HttpAudit, Some(request)) = (decision.verdict, &flow.http) {
+    if let (Verdict::L7 | Verdict::L7Audit, Some(request)) = (decision.verdict, &flow.http) {
         return requested(side, &decision, flow, request);
     }
     let reason = Reason::of(side, &decision);
     let audit = decision.verdict == Verdict::Audit;
     let outcome = match decision.verdict {
         Verdict::Deny => Outcome::Deny,
-        Verdict::Allow | Verdict::Audit | Verdict::Http | Verdict::HttpAudit => Outcome::Allow,
+        Verdict::Allow | Verdict::Audit | Verdict::L7 | Verdict::L7Audit => Outcome::Allow,
     };
     let nearest_miss = match reason {
         Reason::Default { .. } if with_nearest => nearest(&weigh(view, side, atoms), audit, flow),
@@ -70,7 +70,7 @@ fn requested(
     request: &HttpRequest,
 ) -> SideVerdict {
     let (rules, policies) = l7::owned(side, &decision.rules);
-    let audit = decision.verdict == Verdict::HttpAudit;
+    let audit = decision.verdict == Verdict::L7Audit;
     let judged = match RuleList::new(&rules) {
         Ok(list) => judge_request(&list, audit, flow, request),
         Err(error) => RequestVerdict::new(false, Vec::new(), error.to_string()),
@@ -124,8 +124,8 @@ pub(crate) fn slot(protocol: Protocol, peer: IpAddr) -> Slot {
     }
 }
 
-/// The destination port, or the message type: a flow that is ICMP is an echo.
-pub(crate) fn kind(flow: &Flow, peer: IpAddr, port: u16) -> u16 {
+/// The judged port; a flow that is ICMP is an echo.
+pub(crate) fn judged_port(flow: &Flow, peer: IpAddr, port: u16) -> u16 {
     match slot(flow.protocol, peer) {
         Slot::Icmp => ICMP_ECHO,
         Slot::Icmpv6 => ICMPV6_ECHO,

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 use weir_link::proxy::Learned;
-use weir_policy::http::RequestFlow;
+use weir_policy::l7::RequestFlow;
 
 /// How long an answer waits for the kernel. Past it the client gets it all the same: what it
 /// cannot reach yet is denied, never allowed.

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use tokio::{net::TcpStream, time};
 use weir_link::proxy::{Application, Disposition, HttpRecord, HttpVersion, L7Record};
-use weir_policy::http::Speaks;
+use weir_policy::l7::Speaks;
 
 use super::{
     answer::Answer,

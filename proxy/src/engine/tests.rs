@@ -28,7 +28,8 @@ use tokio::{
 };
 use weir_link::proxy::{Application, Counters, HttpRecord, L7Record};
 use weir_policy::{
-    http::{Asked, Judge, NameUse, Request, RequestFlow, RequestVerdict, Speaks},
+    http::{Asked, Request},
+    l7::{Judge, NameUse, RequestFlow, RequestVerdict, Speaks},
     model::Direction,
 };
 

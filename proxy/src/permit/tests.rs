@@ -1,7 +1,8 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use weir_policy::{
-    http::{Asked as Looked, Request, Speaks},
+    http::{Asked as Looked, Request},
+    l7::Speaks,
     model::{Direction, Protocol},
 };
 

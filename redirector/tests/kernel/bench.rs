@@ -15,15 +15,12 @@ use weir_abi::{event::Event, policy::Config};
 use weir_link::Instance;
 use weir_policy::{
     compile::{Compiler, Local, Snapshot},
-    model::World,
+    model::{PodName, World},
     testing::generate::NODE,
 };
 use weir_redirector::{
-    MapSize, Pins,
-    lower::{Placement, lower},
-    maps::{Maps, take_events},
-    programs::Programs,
-    sync::{Installed, SyncError},
+    MapSize, Pins, Placement,
+    testing::{Installed, Maps, Programs, SyncError, lower, take_events},
 };
 
 /// What a program returned.
@@ -101,9 +98,9 @@ impl Bench {
         world: &World,
         pod: usize,
     ) -> std::result::Result<Snapshot, SyncError> {
-        let endpoint = &world.pods[pod];
-        let place = |namespace: &str, name: &str| {
-            (namespace == endpoint.namespace && name == endpoint.name).then_some(Placement {
+        let endpoint = world.pods[pod].id();
+        let place = |of: &PodName| {
+            (*of == endpoint).then_some(Placement {
                 index: pod as u16 + 1,
                 interface: LOOPBACK,
             })
@@ -115,7 +112,7 @@ impl Bench {
     pub fn place(
         &mut self,
         world: &World,
-        place: impl Fn(&str, &str) -> Option<Placement>,
+        place: impl Fn(&PodName) -> Option<Placement>,
     ) -> std::result::Result<Snapshot, SyncError> {
         let snapshot = self
             .compiler

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
-use weir_policy::model::{Peers, Protocol};
-use weir_redirector::lower::Placement;
+use weir_policy::model::{Peers, PodName, Protocol};
+use weir_redirector::Placement;
 
 use crate::small::*;
 use crate::{
@@ -94,12 +94,13 @@ fn a_full_map_opens_nothing() {
         .zip(2..)
         .map(|(pod, place)| (pod.name.as_str(), place))
         .collect();
-    let place = |_: &str, name: &str| {
+    let place = |pod: &PodName| {
+        let index = *places.get(pod.name.as_str())?;
         Some(Placement {
-            index: *places.get(name)?,
-            interface: match name {
+            index,
+            interface: match pod.name.as_str() {
                 "subject" => LOOPBACK,
-                _ => u32::from(*places.get(name)?),
+                _ => u32::from(index),
             },
         })
     };

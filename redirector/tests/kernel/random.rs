@@ -42,7 +42,7 @@ fn the_kernel_agrees_with_the_naive_evaluator() {
             bench.events();
             let endpoint = &world.pods[pod];
             let own_set = snapshot
-                .endpoint(&endpoint.namespace, &endpoint.name)
+                .endpoint(&endpoint.id())
                 .and_then(|endpoint| snapshot.sets.get(&endpoint.set));
             let free = own_set.is_none_or(|set| !set.ingress.denies() && !set.egress.denies());
             for _ in 0..PACKETS / world.pods.len() {
@@ -83,7 +83,7 @@ fn the_kernel_agrees_with_the_naive_evaluator() {
                 };
                 let (way, packet) = craft(flow, own, port, trimmings);
                 let context = || {
-                    let name = world.pods[pod].full_name();
+                    let name = world.pods[pod].id();
                     format!("{flow:?} of {name} (own address {own}) in {world:#?}")
                 };
                 // In any guise it has the verdict of its flow, or none.
@@ -106,14 +106,13 @@ fn the_kernel_agrees_with_the_naive_evaluator() {
                     continue;
                 }
                 // And so does the agent's own check of what the kernel told of it.
-                let endpoint = &world.pods[pod];
+                let name = world.pods[pod].id();
                 for event in bench.events() {
-                    let name = (endpoint.namespace.as_str(), endpoint.name.as_str());
-                    assert_eq!(check(&event, &snapshot, name), Check::Agrees, "{event:?}");
+                    assert_eq!(check(&event, &snapshot, &name), Check::Agrees, "{event:?}");
                     checked += 1;
                     let mut other = event;
                     other.verdict = (event.verdict + 1) % 3;
-                    let found = check(&other, &snapshot, name);
+                    let found = check(&other, &snapshot, &name);
                     assert!(!matches!(found, Check::Unknown), "{event:?}");
                     differing += usize::from(found != Check::Agrees);
                 }
@@ -147,9 +146,9 @@ fn own_address(world: &World, flow: SideFlow) -> Option<IpAddr> {
 fn expected(world: &World, flow: SideFlow) -> Result {
     match naive::judge(world, NODE, flow).0 {
         Verdict::Allow | Verdict::Audit => Result::Pass,
-        Verdict::Http => Result::Redirect,
+        Verdict::L7 => Result::Redirect,
         // Only flows that begin: a packet without SYN cannot be one.
-        Verdict::HttpAudit => Result::Redirect,
+        Verdict::L7Audit => Result::Redirect,
         Verdict::Deny => Result::Drop,
     }
 }

@@ -1,7 +1,7 @@
 //! The connection table: what one endpoint does costs the others nothing.
 
-use weir_policy::model::Protocol;
-use weir_redirector::lower::Placement;
+use weir_policy::model::{PodName, Protocol};
+use weir_redirector::Placement;
 
 use crate::small::*;
 use crate::{
@@ -36,9 +36,9 @@ fn packets_that_do_not_pass_leave_nothing() {
 /// Two pods that take turns on the one interface of the bench.
 fn turns(bench: &mut Bench, pod: usize) {
     let world = world(None, None);
-    let place = |_: &str, name: &str| {
-        let index = if name == "subject" { 1 } else { 2 };
-        let here = (name == "subject") == (pod == 0);
+    let place = |of: &PodName| {
+        let index = if of.name == "subject" { 1 } else { 2 };
+        let here = (of.name == "subject") == (pod == 0);
         Some(Placement {
             index,
             interface: if here { LOOPBACK } else { 1000 },

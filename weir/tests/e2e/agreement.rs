@@ -111,7 +111,7 @@ fn flow(
         ("@world", Family::V6) => "fd00:18::1".to_owned(),
         ("@node", Family::V4) => "172.18.0.2".to_owned(),
         ("@node", Family::V6) => "fd00:18::2".to_owned(),
-        _ => lab.lab.pod(client).unwrap().id(),
+        _ => lab.lab.pod(client).unwrap().id().to_string(),
     };
     let question = json!({"from": from, "to": to, "protocol": "TCP", "port": port,
                           "http": {"method": method, "path": path}});

@@ -1,6 +1,6 @@
 use weir_cluster::objects::PodPlacement;
 use weir_policy::model::{Namespace, Node};
-use weir_redirector::lower::Placement;
+use weir_redirector::Placement;
 
 use super::*;
 
@@ -21,8 +21,7 @@ fn reading(pods: &[(&str, &str, &str)]) -> Reading {
             ..Pod::default()
         });
         reading.placements.push(PodPlacement {
-            namespace: "default".to_owned(),
-            name: (*name).to_owned(),
+            pod: PodName::new("default", *name),
             uid: (*uid).to_owned(),
             ..PodPlacement::default()
         });
@@ -38,8 +37,7 @@ fn places(at: &[(&str, u32)]) -> Places {
             interface: *interface,
         };
         (
-            "default".to_owned(),
-            (*name).to_owned(),
+            PodName::new("default", *name),
             place,
             format!("veth{interface}"),
         )
@@ -50,8 +48,7 @@ fn places(at: &[(&str, u32)]) -> Places {
 fn attachment(container: &str, name: &str, uid: &str, interface: &str) -> Attachment {
     Attachment {
         container: container.to_owned(),
-        namespace: "default".to_owned(),
-        name: name.to_owned(),
+        pod: PodName::new("default", name),
         uid: uid.to_owned(),
         interface: interface.to_owned(),
         netns: String::new(),
@@ -84,7 +81,7 @@ fn orphans(completion: &Completion) -> Vec<(&str, &[IpAddr])> {
 fn placed(completion: &Completion) -> Vec<(&str, Option<u32>)> {
     let places = completion.places.iter();
     places
-        .map(|place| (place.name.as_str(), place.index))
+        .map(|place| (place.pod.name.as_str(), place.index))
         .collect()
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use weir_policy::model::PodName;
 
 use crate::objects::{PodPlacement, UNDER_POLICY};
 
@@ -33,20 +34,16 @@ pub fn pod_patch(pod: &PodPlacement, fault: Option<&str>, now: &str) -> Option<V
 /// The nodes that an agent is meant for: where pods of the same DaemonSet as this agent's are. One
 /// that has no node yet stands for the node that it is to have: there no policy is in force. `None`:
 /// this agent is no such pod.
-pub fn enforcing(
-    placements: &[PodPlacement],
-    namespace: &str,
-    name: &str,
-) -> Option<BTreeSet<String>> {
+pub fn enforcing(placements: &[PodPlacement], pod: &PodName) -> Option<BTreeSet<String>> {
     let agent = placements
         .iter()
-        .find(|pod| (pod.namespace.as_str(), pod.name.as_str()) == (namespace, name))
+        .find(|of| of.pod == *pod)
         .filter(|pod| !pod.controller.is_empty())?;
-    let others = placements
-        .iter()
-        .filter(|pod| (&pod.namespace, &pod.controller) == (&agent.namespace, &agent.controller));
+    let others = placements.iter().filter(|pod| {
+        (&pod.pod.namespace, &pod.controller) == (&agent.pod.namespace, &agent.controller)
+    });
     let place = |pod: &PodPlacement| match pod.node.is_empty() {
-        true => format!("pod {}", pod.name),
+        true => format!("pod {}", pod.pod.name),
         false => pod.node.clone(),
     };
     Some(others.map(place).collect())
@@ -59,8 +56,7 @@ mod tests {
 
     fn pod(name: &str, node: &str, controller: &str) -> PodPlacement {
         PodPlacement {
-            namespace: "weir-system".into(),
-            name: name.into(),
+            pod: PodName::new("weir-system", name),
             node: node.into(),
             controller: controller.into(),
             ..PodPlacement::default()
@@ -112,15 +108,18 @@ mod tests {
             pod("alone", "d", ""),
         ];
         pods.push(PodPlacement {
-            namespace: "elsewhere".into(),
+            pod: PodName::new("elsewhere", "thief"),
             ..pod("thief", "e", "daemonset")
         });
-        let nodes = enforcing(&pods, "weir-system", "weir-a").unwrap();
+        let nodes = enforcing(&pods, &PodName::new("weir-system", "weir-a")).unwrap();
         assert_eq!(
             nodes,
             BTreeSet::from(["a".into(), "b".into(), "pod weir-new".into()])
         );
-        assert_eq!(enforcing(&pods, "weir-system", "alone"), None);
-        assert_eq!(enforcing(&pods, "weir-system", "gone"), None);
+        assert_eq!(
+            enforcing(&pods, &PodName::new("weir-system", "alone")),
+            None
+        );
+        assert_eq!(enforcing(&pods, &PodName::new("weir-system", "gone")), None);
     }
 }

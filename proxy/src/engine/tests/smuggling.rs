@@ -13,11 +13,11 @@ const SMUGGLED: &str = "GET /secret HTTP/1.1\r\nHost: h\r\nX-User: evil\r\n\r\n"
 pub(super) fn rules(rules: serde_json::Value) -> L7Table {
     serde_json::from_value(serde_json::json!({
         "revision": 1,
-        "endpoints": [{"index": 7, "name": "a/b", "set": 0, "enforced": ["ingress"]}],
+        "endpoints": [{"index": 7, "pod": "a/b", "set": 0, "enforced": ["ingress"]}],
         "addresses": [["127.0.0.0/8", 0]],
         "ports": [{
             "set": 0, "direction": "ingress", "class": 0, "protocol": "TCP", "first": 1,
-            "last": 65535, "verdict": "http", "rules": 0, "policies": ["CiliumNetworkPolicy/a/p"],
+            "last": 65535, "verdict": "l7", "rules": 0, "policies": ["CiliumNetworkPolicy/a/p"],
         }],
         "rules": [[{"policy": "CiliumNetworkPolicy/a/p", "place": "spec", "l7": {"http": rules}}]],
     }))
@@ -27,7 +27,7 @@ pub(super) fn rules(rules: serde_json::Value) -> L7Table {
 /// The same rules in audit mode.
 pub(super) fn on_trial(table: L7Table) -> L7Table {
     let mut table = serde_json::to_value(table).unwrap();
-    table["ports"][0]["verdict"] = "httpaudit".into();
+    table["ports"][0]["verdict"] = "l7audit".into();
     serde_json::from_value(table).expect("a table")
 }
 

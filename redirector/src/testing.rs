@@ -1,0 +1,8 @@
+//! What the kernel tests and the benchmark drive by themselves: the programs without interfaces.
+
+pub use crate::{
+    lower::lower,
+    maps::{Maps, take_events},
+    programs::Programs,
+    sync::{Installed, SyncError},
+};
