@@ -43,7 +43,7 @@ pub struct L7Table {
     #[serde(skip)]
     ports: HashMap<(SetId, Direction, ClassId), Vec<usize>>,
     #[serde(skip)]
-    lists: Vec<RuleList>,
+    lists: Vec<Arc<RuleList>>,
 }
 
 /// An [`L7Table`] on its way.
@@ -193,6 +193,28 @@ impl L7Table {
         self.data.revision
     }
 
+    /// Makes ready what the first requests would wait for. What was made ready for the same rules in
+    /// the table before is taken over.
+    pub fn prepare(&mut self, before: Option<&Self>) {
+        let known: HashMap<&[OwnedRule], &Arc<RuleList>> = before
+            .into_iter()
+            .flat_map(|before| {
+                before
+                    .data
+                    .rules
+                    .iter()
+                    .map(Vec::as_slice)
+                    .zip(&before.lists)
+            })
+            .collect();
+        for (rules, list) in self.data.rules.iter().zip(&mut self.lists) {
+            match known.get(rules.as_slice()) {
+                Some(same) => *list = Arc::clone(same),
+                None => list.prepare(),
+            }
+        }
+    }
+
     /// The pod that is an endpoint.
     pub fn pod(&self, index: u16) -> Option<&PodName> {
         let place = self.endpoints.get(&index)?;
@@ -334,7 +356,7 @@ impl TryFrom<Data> for L7Table {
         let lists = data
             .rules
             .iter()
-            .map(|rules| RuleList::new(rules))
+            .map(|rules| RuleList::new(rules).map(Arc::new))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             endpoints: data
@@ -374,4 +396,42 @@ pub(crate) fn owned(side: &DirectionSet, rules: &[usize]) -> (Vec<OwnedRule>, Ve
         }
     }
     (list, policies)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(paths: &[&str]) -> L7Table {
+        let rules = paths.iter().map(|path| {
+            vec![OwnedRule {
+                policy: "NetworkPolicy/a/p".into(),
+                place: "spec".into(),
+                l7: Allowed::Http(vec![HttpRule {
+                    path: Some((*path).into()),
+                    ..HttpRule::default()
+                }]),
+            }]
+        });
+        let rules = rules.collect();
+        L7Table::try_from(Data {
+            rules,
+            ..Data::default()
+        })
+        .expect("patterns")
+    }
+
+    #[test]
+    fn what_was_ready_for_the_same_rules_is_taken_over() {
+        let mut before = table(&["/a/.?", "/b/.?"]);
+        before.prepare(None);
+        let mut after = table(&["/c/.?", "/b/.?"]);
+        after.prepare(Some(&before));
+        assert!(Arc::ptr_eq(&after.lists[1], &before.lists[1]));
+        let old = before.lists.iter();
+        assert!(
+            !old.into_iter()
+                .any(|list| Arc::ptr_eq(list, &after.lists[0]))
+        );
+    }
 }

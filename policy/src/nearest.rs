@@ -4,7 +4,7 @@
 //!
 //! A connection that is denied is held against every rule of the policies that select the endpoint. A
 //! request on a connection that passes is held against the rules that decide on it
-//! ([`RuleList`](crate::l7)), which are all that the proxy has.
+//! ([`crate::l7`]), which are all that the proxy has.
 
 mod miss;
 mod peers;
@@ -16,10 +16,9 @@ pub use miss::{Miss, MissKind};
 
 use crate::{
     compile::{AtomId, DirectionSet, subject},
-    l7::RuleList,
-    model::{Action, HttpRule, L7, Labels, Policy, Rule, Tier},
+    model::{Action, L7, Labels, Policy, Rule, Tier},
     reason::RuleRef,
-    verdict::{Flow, judge_request},
+    verdict::{Flow, Lists, judge_request},
 };
 
 pub(crate) use miss::View;
@@ -125,8 +124,13 @@ pub(crate) fn weigh<'a>(
 
 /// The allow rule that lacks the least. `audit`: the default that denies is that of policies in
 /// audit mode, so what such policies allow counts.
-pub(crate) fn nearest(all: &[Selecting<'_>], audit: bool, flow: &Flow) -> Option<NearestMiss> {
-    let mut candidates: Vec<(&Policy, &str, Vec<Miss>)> = Vec::new();
+pub(crate) fn nearest(
+    all: &[Selecting<'_>],
+    audit: bool,
+    flow: &Flow,
+    lists: &mut Lists,
+) -> Option<NearestMiss> {
+    let mut candidates: Vec<(&Policy, String, Vec<Miss>)> = Vec::new();
     for Selecting { policy, rules, .. } in all {
         let allowing = rules
             .iter()
@@ -137,11 +141,8 @@ pub(crate) fn nearest(all: &[Selecting<'_>], audit: bool, flow: &Flow) -> Option
                 let text = "its policy is in audit mode, so what it allows is not in force";
                 lacking.push(Miss::new(MissKind::Other, text));
             }
-            candidates.extend(
-                of_entries(rule, flow, lacking)
-                    .into_iter()
-                    .map(|(field, misses)| (*policy, field, misses)),
-            );
+            let (field, misses) = of_rule(rule, flow, lacking, lists);
+            candidates.push((*policy, field, misses));
         }
     }
     let (policy, field, misses) = candidates
@@ -152,55 +153,53 @@ pub(crate) fn nearest(all: &[Selecting<'_>], audit: bool, flow: &Flow) -> Option
     Some(NearestMiss::new(rule, misses))
 }
 
-/// A rule, or each of its HTTP rules, with what the flow lacks for it.
-fn of_entries<'a>(rule: &'a Rule, flow: &Flow, lacking: Vec<Miss>) -> Vec<(&'a str, Vec<Miss>)> {
-    let whole = |misses| vec![(rule.place.as_str(), misses)];
-    let with = |kind, text: &str| {
-        let mut misses = lacking.clone();
-        misses.push(Miss::new(kind, text));
-        misses
-    };
-    match &rule.l7 {
-        None => whole(lacking),
-        Some(l7) if !l7.speaks(flow.protocol) => match lacking.is_empty() {
-            true => whole(with(
-                MissKind::Protocol,
-                match l7 {
-                    L7::Http(_) => "HTTP rules allow TCP only",
-                    L7::Tls(_) => "server names are about TCP only",
-                    L7::Dns(_) => "DNS rules are about UDP and TCP only",
-                },
-            )),
-            false => whole(lacking),
+/// A rule, or the nearest of its HTTP rules, with what the flow lacks for it.
+fn of_rule(
+    rule: &Rule,
+    flow: &Flow,
+    mut lacking: Vec<Miss>,
+    lists: &mut Lists,
+) -> (String, Vec<Miss>) {
+    let mut place = rule.place.clone();
+    let more = match (&rule.l7, &flow.http) {
+        (None, _) => None,
+        (Some(l7), _) if !l7.speaks(flow.protocol) => lacking.is_empty().then(|| {
+            let text = match l7 {
+                L7::Http(_) => "HTTP rules allow TCP only",
+                L7::Tls(_) => "server names are about TCP only",
+                L7::Dns(_) => "DNS rules are about UDP and TCP only",
+            };
+            Miss::new(MissKind::Protocol, text)
+        }),
+        (Some(L7::Tls(_) | L7::Dns(_)), None) => None,
+        (Some(L7::Tls(_) | L7::Dns(_)), Some(_)) => Some(Miss::new(MissKind::Other, NOT_HTTP)),
+        (Some(L7::Http(entries)), _) if entries.is_empty() => {
+            Some(Miss::new(MissKind::Other, NO_ENTRY))
+        }
+        (Some(L7::Http(entries)), None) => {
+            let first = entries.first().map(|entry| entry.place.clone());
+            place = first.unwrap_or(place);
+            None
+        }
+        (Some(L7::Http(entries)), Some(request)) => match &*lists.of_rule(rule, entries) {
+            Ok(list) => {
+                let verdict = judge_request(list, false, flow, request);
+                if let Some(nearest) = verdict.nearest {
+                    place = nearest.rule.field;
+                    lacking.extend(nearest.misses);
+                } else if let Some(fits) = verdict.rule {
+                    place = fits.field;
+                }
+                None
+            }
+            Err(error) => Some(Miss::new(MissKind::Other, error.to_string())),
         },
-        Some(L7::Tls(_) | L7::Dns(_)) if flow.http.is_none() => whole(lacking),
-        Some(L7::Tls(_) | L7::Dns(_)) => whole(with(MissKind::Other, NOT_HTTP)),
-        Some(L7::Http(entries)) if entries.is_empty() => whole(with(MissKind::Other, NO_ENTRY)),
-        Some(L7::Http(entries)) => entries
-            .iter()
-            .map(|entry| {
-                let mut misses = lacking.clone();
-                misses.extend(of_request(flow, entry));
-                (entry.place.as_str(), misses)
-            })
-            .collect(),
-    }
+    };
+    lacking.extend(more);
+    (place, lacking)
 }
 
 /// What every request lacks for a rule about names.
 pub(crate) const NOT_HTTP: &str = "it is about names, not about HTTP requests";
 /// What every request lacks for a rule without any HTTP rule that could be read.
 pub(crate) const NO_ENTRY: &str = "all of its HTTP rules were refused, so it allows no request";
-
-/// What the flow's request lacks for one HTTP rule.
-fn of_request(flow: &Flow, entry: &HttpRule) -> Vec<Miss> {
-    let Some(request) = &flow.http else {
-        return Vec::new();
-    };
-    match RuleList::of_one(entry) {
-        Ok(list) => judge_request(&list, false, flow, request)
-            .nearest
-            .map_or_else(Vec::new, |miss| miss.misses),
-        Err(error) => vec![Miss::new(MissKind::Other, error.to_string())],
-    }
-}

@@ -2,6 +2,7 @@
 //! `weir explain` print. It is given by the same compiled snapshot that the kernel and the proxy
 //! decide from.
 
+mod lists;
 mod side;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use lists::Lists;
 pub(crate) use side::{judge_request, judged_port, slot};
 
 use crate::{
@@ -163,9 +165,16 @@ pub struct Simulator<'a> {
     pods: HashMap<PodName, usize>,
     owners: HashMap<IpAddr, usize>,
     /// One snapshot for each node that counts as an endpoint's own.
-    snapshots: HashMap<String, Snapshot>,
+    snapshots: HashMap<String, OfNode>,
     /// Whether connections that a default denies are told their nearest miss.
     nearest: bool,
+}
+
+/// What the pods of a node are judged by.
+#[derive(Debug)]
+struct OfNode {
+    snapshot: Snapshot,
+    lists: Lists,
 }
 
 /// One end of a flow.
@@ -325,14 +334,21 @@ impl<'a> Simulator<'a> {
         }
         let view = View::new(world, flow, direction, (pod, own.address), peer, port);
         let nearest = self.nearest;
-        side::judge(self.snapshot(&pod.node), flow, &view, nearest)
+        let OfNode { snapshot, lists } = self.of_node(&pod.node);
+        side::judge(snapshot, lists, flow, &view, nearest)
     }
 
     pub(crate) fn snapshot(&mut self, node: &str) -> &Snapshot {
+        &self.of_node(node).snapshot
+    }
+
+    fn of_node(&mut self, node: &str) -> &mut OfNode {
         let world = self.world;
-        self.snapshots
-            .entry(node.to_owned())
-            .or_insert_with(|| Compiler::new().compile(world, Local::Everywhere { node }))
+        let made = self.snapshots.entry(node.to_owned());
+        made.or_insert_with(|| OfNode {
+            snapshot: Compiler::new().compile(world, Local::Everywhere { node }),
+            lists: Lists::default(),
+        })
     }
 
     /// Both ends, with addresses of one family.

@@ -133,7 +133,7 @@ async fn receive(
     acks: mpsc::Sender<u64>,
 ) -> Result<(), LinkError> {
     loop {
-        let table = match frame::read(&mut from).await? {
+        let mut table = match frame::read(&mut from).await? {
             ToProxy::Snapshot { table } => *table,
             ToProxy::Enforced { ticket } => {
                 waiting.done(ticket);
@@ -144,6 +144,8 @@ async fn receive(
                 continue;
             }
         };
+        let before = snapshots.borrow().clone();
+        table.prepare(before.as_ref().map(|published| &*published.table));
         let revision = table.revision();
         let mut generation = 0;
         snapshots.send_modify(|published| {

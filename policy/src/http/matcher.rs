@@ -1,20 +1,25 @@
 //! Matching one request against many HTTP rules at once.
 //!
-//! Paths decide first, because they differ most: literal paths by hash, all other patterns by hash
-//! of the literal text that they begin with. The cost of a verdict therefore does not grow with
-//! the number of rules, only with those whose path begins like the request's.
+//! Paths decide first, because they differ most ([`paths`]). The cost of a verdict does not grow with
+//! the number of rules, only with those that fit the request's path and host.
 //!
 //! Patterns match in full, as in Cilium (RE2 full match of `:path` with its query string,
 //! `:method` and `:authority`).
 
 mod compiled;
 mod hints;
+mod many;
+mod paths;
+mod template;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use rustc_hash::FxHashMap;
 
-use self::compiled::{Compiled, Pattern, beginning, has_value};
+use self::{
+    compiled::{Compiled, Pattern, beginning, has_value},
+    paths::Paths,
+};
 use super::{Asked, HeaderEdit, Request};
 use crate::{
     model::{HttpRule, Mismatch},
@@ -29,13 +34,10 @@ const NEAR: usize = 32;
 #[derive(Debug)]
 pub struct Matcher {
     rules: Vec<Compiled>,
-    // Hashed quickly: policy chooses the keys, requests only look them up.
-    literals: FxHashMap<String, Vec<usize>>,
-    /// Rules by the literal beginning of their path.
+    paths: Paths,
+    /// Of patterns that begin with a text some rules each, to tell which come near.
     beginnings: FxHashMap<String, Vec<usize>>,
     beginning_lengths: BTreeSet<usize>,
-    /// Rules without a path, and those whose pattern may begin with anything.
-    others: Vec<usize>,
     /// Whether some rule does something to headers.
     header_actions: bool,
     /// What all of them look at.
@@ -63,22 +65,15 @@ impl Matcher {
             .into_iter()
             .map(Compiled::new)
             .collect::<Result<Vec<_>, _>>()?;
-        let mut literals: FxHashMap<String, Vec<usize>> = FxHashMap::default();
         let mut beginnings: FxHashMap<String, Vec<usize>> = FxHashMap::default();
-        let mut others = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
-            match &rule.path {
-                None => others.push(index),
-                Some(Pattern::Literal(path)) => {
-                    literals.entry(path.clone()).or_default().push(index);
+            if let Some(Pattern::Regex(lazy)) = &rule.path
+                && let Some(text) = beginning(&lazy.source)
+            {
+                let near = beginnings.entry(text.to_owned()).or_default();
+                if near.len() < NEAR {
+                    near.push(index);
                 }
-                Some(Pattern::Prefix(path)) => {
-                    beginnings.entry(path.clone()).or_default().push(index);
-                }
-                Some(Pattern::Regex(lazy)) => match beginning(&lazy.source) {
-                    Some(text) => beginnings.entry(text.to_owned()).or_default().push(index),
-                    None => others.push(index),
-                },
             }
         }
         let header_actions = rules
@@ -89,23 +84,41 @@ impl Matcher {
         Ok(Self {
             header_actions,
             asked: Arc::new(asked),
+            paths: Paths::new(&rules),
             beginning_lengths: beginnings.keys().map(String::len).collect(),
-            rules,
-            literals,
             beginnings,
-            others,
+            rules,
         })
     }
 
     /// The first rule that matches the request.
     pub fn first_match(&self, request: &Request<'_>) -> Option<usize> {
         let mut first: Option<usize> = None;
-        self.with_path(request, |index, rule| {
-            if first.is_none_or(|found| index < found) && rule.matches(request) {
-                first = Some(index);
+        self.paths.matching(request.path, |group| {
+            for rules in group.of_host(request.host) {
+                let best = first.unwrap_or(usize::MAX);
+                let earlier = rules.iter().take_while(|index| **index < best);
+                first = self.matching(earlier, request).next().or(first);
             }
         });
         first
+    }
+
+    /// Those of some rules that match a request whose path they match.
+    fn matching<'a>(
+        &'a self,
+        rules: impl Iterator<Item = &'a usize> + 'a,
+        request: &'a Request<'_>,
+    ) -> impl Iterator<Item = usize> + 'a {
+        rules.copied().filter(|index| {
+            let rule = self.rules.get(*index);
+            rule.is_some_and(|rule| rule.matches_rest(request))
+        })
+    }
+
+    /// Makes what the first request would make.
+    pub fn prepare(&self) {
+        self.paths.prepare();
     }
 
     /// What the rules look at, beside method and path.
@@ -122,9 +135,9 @@ impl Matcher {
     /// headers that were found missing or with another value.
     pub fn header_actions(&self, request: &Request<'_>) -> (Vec<HeaderEdit>, Vec<String>) {
         let mut matching = BTreeSet::new();
-        self.with_path(request, |index, rule| {
-            if rule.matches(request) {
-                matching.insert(index);
+        self.paths.matching(request.path, |group| {
+            for rules in group.of_host(request.host) {
+                matching.extend(self.matching(rules.iter(), request));
             }
         });
         let (mut edits, mut noted) = (Vec::new(), Vec::new());
@@ -155,44 +168,33 @@ impl Matcher {
         (edits, noted)
     }
 
-    /// Calls back with every rule whose path may fit, in no order.
-    fn with_path(&self, request: &Request<'_>, mut found: impl FnMut(usize, &Compiled)) {
-        let mut consider = |index: usize| {
-            if let Some(rule) = self.rules.get(index) {
-                found(index, rule);
-            }
-        };
-        self.others.iter().copied().for_each(&mut consider);
-        let Some(path) = request.path else {
-            return;
-        };
-        let literal = self.literals.get(path).into_iter().flatten();
-        literal.copied().for_each(&mut consider);
-        for length in self.beginning_lengths.range(..=path.len()) {
-            let Some(start) = path.get(..*length) else {
-                continue;
-            };
-            let same = self.beginnings.get(start).into_iter().flatten();
-            same.copied().for_each(&mut consider);
-        }
-    }
-
     /// The rule that fails by the fewest fields, by its place, and what the request lacks for it.
     pub fn nearest_miss(&self, request: &Request<'_>) -> Option<(usize, Vec<Miss>)> {
-        // Those that begin like the request, then the first ones: looking at all of very many
-        // rules would make a denial cost more than what it denies.
-        let mut candidates = BTreeSet::new();
-        self.with_path(request, |index, _| {
-            if candidates.len() < NEAR {
-                candidates.insert(index);
-            }
+        // Those whose path fits, those that begin like the request, then the first ones: looking at
+        // all of very many rules would make a denial cost more than what it denies.
+        let mut fitting = BTreeSet::new();
+        self.paths.matching(request.path, |group| {
+            let left = NEAR.saturating_sub(fitting.len());
+            fitting.extend(group.all().take(left));
         });
+        let mut candidates = fitting.clone();
+        if let Some(path) = request.path {
+            for length in self.beginning_lengths.range(..=path.len()) {
+                let start = path.get(..*length);
+                let same = start.and_then(|start| self.beginnings.get(start));
+                candidates.extend(same.into_iter().flatten().copied());
+            }
+        }
         candidates.extend(0..self.rules.len().min(NEAR));
-        let (index, rule, mut misses) = candidates
+        // Which paths fit is known, unless more do than were looked for.
+        let fits = |index: &usize, rule: &Compiled| {
+            fitting.contains(index) || (fitting.len() >= NEAR && rule.fits_path(request))
+        };
+        let (index, rule) = candidates
             .into_iter()
             .filter_map(|index| Some((index, self.rules.get(index)?)))
-            .map(|(index, rule)| (index, rule, rule.misses(request)))
-            .min_by_key(|(_, _, misses)| misses.len())?;
+            .min_by_key(|(index, rule)| rule.lacks(request, fits(index, rule)))?;
+        let mut misses = rule.misses(request);
         hints::add(rule, request, &mut misses);
         Some((index, misses))
     }

@@ -83,13 +83,18 @@ impl RuleList {
         })
     }
 
-    /// One HTTP rule alone, of no policy.
-    pub fn of_one(rule: &HttpRule) -> Result<Self, PatternError> {
+    /// HTTP rules of no policy.
+    pub fn of_entries(entries: &[HttpRule]) -> Result<Self, PatternError> {
         Self::new(&[OwnedRule {
             policy: String::new(),
-            place: rule.place.clone(),
-            l7: Allowed::Http(vec![rule.clone()]),
+            place: String::new(),
+            l7: Allowed::Http(entries.to_vec()),
         }])
+    }
+
+    /// Makes what the first request would make.
+    pub fn prepare(&self) {
+        self.http.prepare();
     }
 
     /// What the rules look at of a request.

@@ -63,12 +63,21 @@ pub fn translate(pattern: &str) -> Result<String, PatternError> {
     compile(pattern).map(|regex| regex.as_str().to_owned())
 }
 
+/// The pattern in Rust's syntax, anchored at both ends, as far as it can be told without compiling it.
+///
+/// # Errors
+/// [`PatternError`] where it is no RE2 pattern.
+pub fn anchored(pattern: &str) -> Result<String, PatternError> {
+    let inner = Translation::new(pattern).run()?;
+    Ok(format!("^(?:{inner})$"))
+}
+
 /// Whether a pattern is one as far as that can be told without compiling it.
 ///
 /// # Errors
 /// [`PatternError`] where it is no RE2 pattern.
 pub fn check(pattern: &str) -> Result<(), PatternError> {
-    Translation::new(pattern).run().map(drop)
+    anchored(pattern).map(drop)
 }
 
 /// The pattern, ready to match whole texts.
@@ -81,8 +90,7 @@ pub fn compile(pattern: &str) -> Result<Regex, PatternError> {
             bytes: pattern.len(),
         });
     }
-    let inner = Translation::new(pattern).run()?;
-    RegexBuilder::new(&format!("^(?:{inner})$"))
+    RegexBuilder::new(&anchored(pattern)?)
         .size_limit(MAX_PROGRAM_BYTES)
         .build()
         .map_err(|error| match error {

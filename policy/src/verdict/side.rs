@@ -3,15 +3,18 @@
 use std::net::IpAddr;
 
 use crate::{
-    compile::{Decision, DirectionSet, Slot, Snapshot, Verdict},
+    compile::{Decision, Slot, Snapshot, Verdict},
     http::{Request, doubt::announces_body, judge_every_reading},
-    l7::{self, RequestVerdict, RuleList},
+    l7::{RequestVerdict, RuleList},
     model::Protocol,
     nearest::{View, nearest, weigh},
     reason::Reason,
 };
 
-use super::{Flow, HttpRequest, Outcome, SideVerdict};
+use super::{
+    Flow, HttpRequest, Outcome, SideVerdict,
+    lists::{Decided, Lists},
+};
 
 /// Message types of echo requests (RFC 792, RFC 4443).
 const ICMP_ECHO: u16 = 8;
@@ -20,16 +23,17 @@ const ICMPV6_ECHO: u16 = 128;
 /// The verdict of a view; `with_nearest`: a denial by default names its nearest miss.
 pub(super) fn judge(
     snapshot: &Snapshot,
+    lists: &mut Lists,
     flow: &Flow,
     view: &View<'_>,
     with_nearest: bool,
 ) -> SideVerdict {
     let unknown = |what| SideVerdict::new(Outcome::Deny, &Reason::Unknown(what));
-    let set = snapshot
-        .endpoint(&view.own.id())
-        .and_then(|endpoint| snapshot.sets.get(&endpoint.set));
-    let Some(set) = set else {
-        return unknown(view.own.id().to_string());
+    let own = view.own.id();
+    let endpoint = snapshot.endpoint(&own);
+    let set = endpoint.and_then(|of| Some((of.set, snapshot.sets.get(&of.set)?)));
+    let Some((id, set)) = set else {
+        return unknown(own.to_string());
     };
     let side = set.side(view.direction);
     if !side.enforced() {
@@ -43,7 +47,8 @@ pub(super) fn judge(
     };
     let decision = side.decide(atoms, view.slot, view.port);
     if let (Verdict::L7 | Verdict::L7Audit, Some(request)) = (decision.verdict, &flow.http) {
-        return requested(side, &decision, flow, request);
+        let decided = lists.decided(id, view.direction, side, &decision.rules);
+        return requested(&decided, &decision, flow, request);
     }
     let reason = Reason::of(side, &decision);
     let audit = decision.verdict == Verdict::Audit;
@@ -52,7 +57,9 @@ pub(super) fn judge(
         Verdict::Allow | Verdict::Audit | Verdict::L7 | Verdict::L7Audit => Outcome::Allow,
     };
     let nearest_miss = match reason {
-        Reason::Default { .. } if with_nearest => nearest(&weigh(view, side, atoms), audit, flow),
+        Reason::Default { .. } if with_nearest => {
+            nearest(&weigh(view, side, atoms), audit, flow, lists)
+        }
         _ => None,
     };
     SideVerdict {
@@ -64,15 +71,14 @@ pub(super) fn judge(
 
 /// The verdict on a request where HTTP rules decide.
 fn requested(
-    side: &DirectionSet,
+    decided: &Decided,
     decision: &Decision,
     flow: &Flow,
     request: &HttpRequest,
 ) -> SideVerdict {
-    let (rules, policies) = l7::owned(side, &decision.rules);
     let audit = decision.verdict == Verdict::L7Audit;
-    let judged = match RuleList::new(&rules) {
-        Ok(list) => judge_request(&list, audit, flow, request),
+    let judged = match &decided.list {
+        Ok(list) => judge_request(list, audit, flow, request),
         Err(error) => RequestVerdict::new(false, Vec::new(), error.to_string()),
     };
     SideVerdict {
@@ -82,7 +88,7 @@ fn requested(
         },
         audit: judged.audit,
         policies: match judged.policies.is_empty() {
-            true => policies,
+            true => decided.policies.clone(),
             false => judged.policies,
         },
         decided_by: judged.rule.into_iter().collect(),

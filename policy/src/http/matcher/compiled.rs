@@ -30,6 +30,7 @@ pub(super) enum Pattern {
 
 #[derive(Debug)]
 pub(super) struct Lazy {
+    /// As the policy has it.
     pub(super) source: String,
     /// `None` inside where it does not compile, which it does in a parsed policy.
     regex: OnceLock<Option<Regex>>,
@@ -59,23 +60,42 @@ impl Compiled {
         })
     }
 
-    pub(super) fn matches(&self, request: &Request<'_>) -> bool {
-        let path = match (&self.path, request.path) {
-            (None, _) => true,
-            (Some(pattern), Some(path)) => pattern.matches(path),
-            (Some(_), None) => false,
-        };
-        path && self.takes_body(request)
-            && self
-                .method
-                .as_ref()
-                .is_none_or(|method| method.matches(request.method))
-            && self
-                .host
-                .as_ref()
-                .is_none_or(|host| request.host.is_some_and(|sent| host.matches(sent)))
+    /// Whether a request matches, whose path does.
+    pub(super) fn matches_rest(&self, request: &Request<'_>) -> bool {
+        self.takes_body(request)
+            && self.fits_method(request)
+            && self.fits_host(request)
             && self.missing_headers(request).next().is_none()
             && self.wrong_headers(request).next().is_none()
+    }
+
+    /// Whether its path matches.
+    pub(super) fn fits_path(&self, request: &Request<'_>) -> bool {
+        let fits = |path: &Pattern| request.path.is_some_and(|sent| path.matches(sent));
+        self.path.as_ref().is_none_or(fits)
+    }
+
+    fn fits_method(&self, request: &Request<'_>) -> bool {
+        let fits = |method: &Pattern| method.matches(request.method);
+        self.method.as_ref().is_none_or(fits)
+    }
+
+    fn fits_host(&self, request: &Request<'_>) -> bool {
+        let fits = |host: &Pattern| request.host.is_some_and(|sent| host.matches(sent));
+        self.host.as_ref().is_none_or(fits)
+    }
+
+    /// How much a request lacks, whose path fits or not: as many as [`Self::misses`] says.
+    pub(super) fn lacks(&self, request: &Request<'_>, path_fits: bool) -> usize {
+        let fields = [
+            path_fits,
+            self.fits_method(request),
+            self.fits_host(request),
+            self.takes_body(request),
+        ];
+        fields.iter().filter(|fits| !**fits).count()
+            + self.missing_headers(request).count()
+            + self.wrong_headers(request).count()
     }
 
     /// A body needs a method that gives it a meaning, or a policy that says that servers read it.
@@ -171,21 +191,13 @@ pub(super) fn has_value(request: &Request<'_>, header: &HeaderRule) -> bool {
 
 impl Pattern {
     fn new(pattern: &str) -> Result<Self, pattern::PatternError> {
-        let plain = |text: &str| !text.contains(is_meta);
-        if plain(pattern) {
-            return Ok(Self::Literal(pattern.into()));
+        if let Some(text) = text(pattern) {
+            return Ok(Self::Literal(text));
         }
-        if let Some(prefix) = pattern.strip_suffix(".*")
-            && plain(prefix)
-        {
-            return Ok(Self::Prefix(prefix.into()));
+        if let Some(text) = pattern.strip_suffix(".*").and_then(text) {
+            return Ok(Self::Prefix(text));
         }
-        pattern::check(pattern).map(|()| {
-            Self::Regex(Box::new(Lazy {
-                source: pattern.into(),
-                regex: OnceLock::new(),
-            }))
-        })
+        pattern::check(pattern).map(|()| Self::Regex(Box::new(Lazy::new(pattern))))
     }
 
     pub(super) fn matches(&self, value: &str) -> bool {
@@ -193,13 +205,46 @@ impl Pattern {
             Self::Literal(literal) => literal == value,
             // `.` does not match a line feed, and neither a path nor a host contains one.
             Self::Prefix(prefix) => value.starts_with(prefix) && !value.contains('\n'),
-            Self::Regex(lazy) => lazy
-                .regex
-                .get_or_init(|| pattern::compile(&lazy.source).ok())
-                .as_ref()
-                .is_some_and(|regex| regex.is_match(value)),
+            Self::Regex(lazy) => lazy.matches(value),
         }
     }
+}
+
+// === impl Lazy ===
+
+impl Lazy {
+    pub(super) fn new(source: &str) -> Self {
+        Self {
+            source: source.into(),
+            regex: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn matches(&self, text: &str) -> bool {
+        let regex = self
+            .regex
+            .get_or_init(|| pattern::compile(&self.source).ok());
+        regex.as_ref().is_some_and(|regex| regex.is_match(text))
+    }
+}
+
+/// The one text that a pattern matches, where it is that simple.
+fn text(pattern: &str) -> Option<String> {
+    let mut text = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        text.push(match c {
+            '\\' => chars.next().filter(is_sign)?,
+            c if is_meta(c) => return None,
+            c => c,
+        });
+    }
+    Some(text)
+}
+
+/// What stands for itself behind a backslash.
+pub(super) fn is_sign(c: &char) -> bool {
+    c.is_ascii_punctuation() && !matches!(c, '<' | '>')
 }
 
 /// The literal text that everything begins with that a pattern matches. A character before a
@@ -218,7 +263,7 @@ pub(super) fn beginning(pattern: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-fn is_meta(c: char) -> bool {
+pub(super) fn is_meta(c: char) -> bool {
     matches!(
         c,
         '\\' | '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$'

@@ -5,6 +5,8 @@
 //! Times are from the changed objects to the last map write; reading YAML and the API are not in
 //! it. `WEIR_SCALE_CHANGES` sets how many changes of each kind are made (default 20).
 
+mod proxy;
+
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::{Duration, Instant},
@@ -15,12 +17,11 @@ use weir_abi::policy::Config;
 use weir_link::Instance;
 use weir_policy::{
     compile::{Compiler, Local},
-    http::Request,
-    l7::{Judge, L7Table, RequestFlow},
+    l7::L7Table,
     model::{
-        Action, Direction, HttpRule, Key, L7, Namespace, NamespaceScope, ObjectRef, Peer, Peers,
-        Pod, PodSelector, Policy, PolicyKind, PolicySpec, Port, PortMatch, Protocol, Requirement,
-        Rule, Section, Selector, World,
+        Action, HttpRule, Key, L7, Namespace, NamespaceScope, ObjectRef, Peer, Peers, Pod,
+        PodSelector, Policy, PolicyKind, PolicySpec, Port, PortMatch, Protocol, Requirement, Rule,
+        Section, Selector, World,
     },
 };
 use weir_redirector::{
@@ -49,7 +50,7 @@ fn main() {
     println!(
         "{PODS} pods on {NODES} nodes, {POLICIES} policies, {HTTP_RULES} HTTP rules on one endpoint"
     );
-    let mut world = world(HTTP_RULES);
+    let mut world = world(HTTP_RULES, apart);
     let first = node.change(&world);
     println!("first snapshot        {:>9.1} ms", ms(first));
     println!(
@@ -97,14 +98,16 @@ const ACK: u8 = 16;
 const PASS: u32 = u32::MAX;
 const SHOT: u32 = 2;
 
+/// Numbers of rules that verdicts are measured with.
+const RULES: [usize; 3] = [1, 100, 10_000];
+
 /// What one verdict costs, by the number of rules.
 fn verdicts(node: &mut Node) {
     println!("\nns a verdict             1 rule    100 rules    10,000 rules   last/first");
     let mut kernel = Vec::new();
     let mut tracked = Vec::new();
-    let mut proxy = Vec::new();
-    for rules in [1, 100, 10_000] {
-        let mut world = world(rules);
+    for rules in RULES {
+        let mut world = world(rules, apart);
         // Port rules for the kernel, in number as the HTTP rules for the proxy.
         let ports = (0..rules.min(5_000)).map(|number| PortMatch {
             protocol: Protocol::Tcp,
@@ -119,47 +122,30 @@ fn verdicts(node: &mut Node) {
         let (pod, peer) = (&world.pods[0].addresses, &world.pods[1].addresses);
         kernel.push(node.kernel_verdict(pod, peer));
         tracked.push(node.kernel_tracked(pod, peer));
-        let table = L7Table::new(&node.compile(&world), |pod| {
-            (pod.name == "pod-0").then_some(1)
-        });
-        let flow = RequestFlow {
-            endpoint: 1,
-            direction: Direction::Ingress,
-            peer: world.pods[1].addresses[0],
-            protocol: Protocol::Tcp,
-            port: 80,
-        };
-        let path = format!("/service-{}/items/12", rules - 1);
-        let request = Request {
-            method: "GET",
-            path: Some(&path),
-            host: Some("h"),
-            headers: &[],
-            body: false,
-        };
-        assert!(table.judge(flow, &request).allowed);
-        let best = (0..10).map(|_| {
-            let start = Instant::now();
-            for _ in 0..20_000 {
-                std::hint::black_box(table.judge(flow, std::hint::black_box(&request)).allowed);
-            }
-            start.elapsed().as_nanos() as f64 / 20_000.0
-        });
-        proxy.push(best.fold(f64::MAX, f64::min));
     }
     for (what, times) in [
         ("kernel, a new flow", kernel),
         ("kernel, a known flow", tracked),
-        ("proxy, a request", proxy),
     ] {
-        println!(
-            "{what:24}{:>7.0}{:>13.0}{:>16.0}{:>13.2}",
-            times[0],
-            times[1],
-            times[2],
-            times[2] / times[0]
-        );
+        told(what, &times);
     }
+    proxy::verdicts(node);
+}
+
+/// A line of what verdicts cost.
+fn told(what: &str, times: &[f64]) {
+    println!(
+        "{what:24}{:>7.0}{:>13.0}{:>16.0}{:>13.2}",
+        times[0],
+        times[1],
+        times[2],
+        times[2] / times[0]
+    );
+}
+
+/// Paths that begin apart.
+fn apart(number: usize) -> String {
+    format!("/service-{number}/items/[0-9]+")
 }
 
 /// The kernel side of one node, and its compiler.
@@ -355,11 +341,12 @@ fn policy(number: usize) -> Policy {
     }
 }
 
-fn world(http_rules: usize) -> World {
+/// A world of which one endpoint has so many HTTP rules, with the path of each by its number.
+fn world(http_rules: usize, path: fn(usize) -> String) -> World {
     let requests = (0..http_rules).map(|number| HttpRule {
         place: format!("http[{number}]"),
         method: Some("GET".into()),
-        path: Some(format!("/service-{number}/items/[0-9]+")),
+        path: Some(path(number)),
         ..HttpRule::default()
     });
     let mut policies: Vec<Policy> = (0..POLICIES).map(policy).collect();

@@ -1,0 +1,81 @@
+//! What the proxy's verdict on a request costs, by what its rules look like.
+
+use std::{hint::black_box, time::Instant};
+
+use weir_policy::{
+    http::Request,
+    l7::{Judge as _, L7Table, RequestFlow},
+    model::{Direction, Protocol},
+};
+
+use super::{Node, RULES, apart, told, world};
+
+/// Requests of one measurement, of which the best of ten counts.
+const REQUESTS: u32 = 20_000;
+
+/// Rules with the path of each by its number, and a request's for the last of them.
+type Rules = (&'static str, fn(usize) -> String, fn(usize) -> String);
+
+pub fn verdicts(node: &mut Node) {
+    let kinds: [Rules; 4] = [
+        ("proxy, paths apart", apart, |last| {
+            format!("/service-{last}/items/12")
+        }),
+        ("  routes alike", route, |last| {
+            format!("/api/v1/things/res{last}")
+        }),
+        ("  patterns alike", pattern, |last| {
+            format!("/api/v1/things/res{last}?page=2")
+        }),
+        ("  denied by those", pattern, |_| {
+            "/api/v1/things/other".into()
+        }),
+    ];
+    for (what, path, asked) in kinds {
+        let times = RULES.map(|rules| verdict(node, rules, path, &asked(rules - 1)));
+        told(what, &times);
+    }
+}
+
+/// Paths that begin alike, of whole segments.
+fn route(number: usize) -> String {
+    format!("/api/v1/[^/]+/res{number}")
+}
+
+/// Paths that begin alike, of anything.
+fn pattern(number: usize) -> String {
+    format!("/api/v[0-9]/[a-z]+/res{number}(\\?.*)?")
+}
+
+/// Nanoseconds of a verdict.
+fn verdict(node: &mut Node, rules: usize, path: fn(usize) -> String, asked: &str) -> f64 {
+    let world = world(rules, path);
+    let mut table = L7Table::new(&node.compile(&world), |pod| {
+        (pod.name == "pod-0").then_some(1)
+    });
+    table.prepare(None);
+    let flow = RequestFlow {
+        endpoint: 1,
+        direction: Direction::Ingress,
+        peer: world.pods[1].addresses[0],
+        protocol: Protocol::Tcp,
+        port: 80,
+    };
+    let request = Request {
+        method: "GET",
+        path: Some(asked),
+        host: Some("h"),
+        headers: &[],
+        body: false,
+    };
+    let allowed = !asked.ends_with("other");
+    assert_eq!(table.judge(flow, &request).allowed, allowed, "{asked}");
+    let best = (0..10).map(|_| {
+        let start = Instant::now();
+        for _ in 0..REQUESTS {
+            black_box(table.judge(flow, black_box(&request)).allowed);
+        }
+        start.elapsed().as_nanos() as f64 / f64::from(REQUESTS)
+    });
+    best.fold(f64::MAX, f64::min)
+}
