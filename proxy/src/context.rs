@@ -16,6 +16,8 @@ use crate::{datapath::Datapath, dns::learn::Teller, flow::FlowSender, permit::Pe
 pub struct Limits {
     /// How long a head may take, from its first byte to its empty line.
     pub head_timeout: Duration,
+    /// Most bytes of a request's path with its query: judging and recording cost what it is long.
+    pub path: usize,
     /// How long a connection to a server may take.
     pub connect_timeout: Duration,
     /// How long a server may take to ask for a body whose client waits for that (100 Continue).
@@ -30,6 +32,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             head_timeout: Duration::from_secs(10),
+            // What other servers take (RFC 9110 section 4.1 asks for at least 8,000).
+            path: 8 * 1024,
             connect_timeout: Duration::from_secs(10),
             continue_timeout: Duration::from_secs(5),
             drain: Duration::from_secs(30),

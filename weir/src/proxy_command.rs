@@ -45,6 +45,10 @@ pub struct ProxyCommand {
     #[arg(long, default_value = "10s", value_name = "TIME", value_parser = parse_time)]
     head_timeout: Duration,
 
+    /// Most bytes of a request's path with its query; longer ones are answered with 414
+    #[arg(long, default_value_t = Limits::default().path, value_name = "BYTES")]
+    max_path: usize,
+
     /// How long a connection to a server may take
     #[arg(long, default_value = "10s", value_name = "TIME", value_parser = parse_time)]
     connect_timeout: Duration,
@@ -84,6 +88,7 @@ impl ProxyCommand {
         };
         let limits = Limits {
             head_timeout: self.head_timeout,
+            path: self.max_path,
             connect_timeout: self.connect_timeout,
             continue_timeout: self.continue_timeout,
             drain: self.drain,

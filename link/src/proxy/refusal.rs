@@ -54,6 +54,8 @@ refusals! {
     HeadTimeout => "head too slow", 408;
     /// A request target of no form that RFC 9112 section 3.2 knows.
     Target => "bad request target", 400;
+    /// A path longer than the proxy takes (`--max-path`).
+    PathTooLong => "path too long", 414;
     /// A fragment in the target: clients must not send one.
     Fragment => "fragment in target", 400;
     /// Bytes above 0x7f in the target.

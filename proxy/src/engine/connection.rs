@@ -192,6 +192,10 @@ impl Connection {
             Ok(head) => head,
             Err(refusal) => return self.refuse(refusal).await,
         };
+        let path = head.path.as_ref().map_or(0, |path| path.len());
+        if path > self.context.limits.path {
+            return self.refuse(Refusal::PathTooLong).await;
+        }
         let flow = self.key.request_flow();
         let has_body = head.body != Body::EMPTY;
         if let Body::Chunked(decoder) = &mut head.body {

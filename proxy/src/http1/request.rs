@@ -15,6 +15,9 @@ use super::{
     upgrade::{carries_requests, withdrawal},
 };
 
+/// Longer than any method of IANA's registry.
+const MAX_METHOD: usize = 64;
+
 /// A request head that every careful parser reads alike.
 #[derive(Debug)]
 pub struct RequestHead<'a> {
@@ -57,7 +60,7 @@ impl<'a> RequestHead<'a> {
             Err(error) => return Err(refusal(error)),
         }
         let method = parsed.method.ok_or(Refusal::Method)?;
-        if method.is_empty() || !method.bytes().all(is_token) {
+        if !(1..=MAX_METHOD).contains(&method.len()) || !method.bytes().all(is_token) {
             return Err(Refusal::Method);
         }
         let version = parsed.version.ok_or(Refusal::Version)?;

@@ -90,6 +90,9 @@ fn check_path(path: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The longest name that DNS has (RFC 1035 section 2.3.4).
+const MAX_NAME: usize = 255;
+
 /// A host as DNS, IPv4 or a bracketed IPv6 address, with an optional port; no user information.
 ///
 /// # Errors
@@ -117,7 +120,7 @@ pub fn check_host(host: &str) -> Result<(), Refusal> {
         }
         None => port.is_empty(),
     };
-    if name.is_empty() || !port_is_good {
+    if name.is_empty() || name.len() > MAX_NAME || !port_is_good {
         Err(Refusal::Host)
     } else {
         Ok(())
@@ -213,5 +216,7 @@ mod tests {
         ] {
             assert_eq!(check_host(bad), Err(Refusal::Host), "{bad}");
         }
+        assert_eq!(check_host(&"a".repeat(MAX_NAME)), Ok(()));
+        assert_eq!(check_host(&"a".repeat(MAX_NAME + 1)), Err(Refusal::Host));
     }
 }

@@ -167,6 +167,21 @@ async fn a_head_that_is_too_large_gets_431() {
 }
 
 #[tokio::test]
+async fn a_path_that_is_too_long_gets_414() {
+    let limits = Limits {
+        path: 10,
+        ..Limits::default()
+    };
+    let lab = Lab::with(limits).await;
+    let mut client = lab.client().await;
+    client.send(get("/denied?xy")).await;
+    client.expect(DENIED).await;
+    let answer = refused(&lab, get("/ok?12345678").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 414 "), "{answer}");
+    lab.assert_server_untouched().await;
+}
+
+#[tokio::test]
 async fn a_head_that_takes_too_long_gets_408() {
     let limits = Limits {
         head_timeout: Duration::from_millis(50),

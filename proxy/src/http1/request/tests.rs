@@ -76,6 +76,7 @@ fn refused_heads() {
     use Refusal::*;
     let h = "Host: h\r\n";
     for (text, why) in [
+        (format!("{} / HTTP/1.1\r\n{h}\r\n", "G".repeat(65)), Method),
         (format!("GET / HTTP/1.1\r\n\r\n"), NoHost),
         (format!("GET / HTTP/1.1\r\n{h}{h}\r\n"), ManyHosts),
         (format!("GET / HTTP/1.1\r\nHost:\r\n\r\n"), Host),
