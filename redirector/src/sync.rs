@@ -132,14 +132,7 @@ impl Installed {
         config: Config,
         met_until: u64,
     ) -> Result<Vec<u32>, SyncError> {
-        for ((length, key), value) in &desired.policy {
-            if self.policy.get(&(*length, *key)) != Some(value) {
-                maps.policy
-                    .insert(&Key::new(*length, *key), value, 0)
-                    .map_err(failed("POLICY", "new entry"))?;
-                self.policy.insert((*length, *key), *value);
-            }
-        }
+        self.apply_policy(maps, &desired.policy)?;
         // Longest first: an exception stands before the range that it is an exception to.
         for ((length, address), value) in desired.addresses.iter().rev() {
             if self.addresses.get(&(*length, *address)) != Some(value) {
@@ -181,6 +174,36 @@ impl Installed {
             .filter(|interface| !desired.endpoints.contains_key(interface))
             .copied()
             .collect())
+    }
+
+    /// Nothing leads to what is new yet: where there is no room for all of it, it goes again, so that
+    /// the next change finds the room that this one found.
+    fn apply_policy(
+        &mut self,
+        maps: &mut Maps,
+        desired: &BTreeMap<PolicyPrefix, PolicyValue>,
+    ) -> Result<(), SyncError> {
+        let mut new = Vec::new();
+        for ((length, key), value) in desired {
+            let before = self.policy.get(&(*length, *key));
+            if before == Some(value) {
+                continue;
+            }
+            if before.is_none() {
+                new.push((*length, *key));
+            }
+            let inserted = maps.policy.insert(&Key::new(*length, *key), value, 0);
+            if let Err(error) = inserted.map_err(failed("POLICY", "new entry")) {
+                for (length, key) in new {
+                    gone(maps.policy.remove(&Key::new(length, key)))
+                        .map_err(failed("POLICY", "removal"))?;
+                    self.policy.remove(&(length, key));
+                }
+                return Err(error);
+            }
+            self.policy.insert((*length, *key), *value);
+        }
+        Ok(())
     }
 
     fn apply_service(

@@ -70,6 +70,29 @@ fn a_denied_flow_stays_denied_until_it_is_opened_anew() {
     }
 }
 
+/// What a change leaves that had no room is not in the way of the next one.
+#[test]
+fn a_change_without_room_takes_none() {
+    let mut bench = Bench::sized("policy=64");
+    let open = |ports: std::ops::Range<u16>| {
+        let rules = ports.map(|port| rule(backend_only(), Some(2 * port), None));
+        world(Some(rules.collect()), None)
+    };
+    bench.install(&open(40..41), 0);
+    let refused = bench.try_install(&open(100..200), 0).expect_err("no room");
+    assert!(refused.to_string().contains("POLICY"), "{refused}");
+    let to = |port| {
+        Craft::new(ip(BACKEND[0]), ip(POD[0]), Protocol::Tcp)
+            .ports(9000, port)
+            .build()
+    };
+    // Judged as before.
+    assert_eq!(bench.run(Way::ToPod, &to(80)), Result::Pass);
+    assert_eq!(bench.run(Way::ToPod, &to(200)), Result::Drop);
+    bench.install(&open(300..330), 0);
+    assert_eq!(bench.run(Way::ToPod, &to(658)), Result::Pass);
+}
+
 /// More pods than the node's maps have room for: the change is refused with the map's name, and
 /// what had no room is never open.
 #[test]
