@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,9 @@ use crate::{
     model::Direction,
     nearest::NearestMiss,
 };
+
+/// The most bytes of what a client sent in a sentence.
+const TOLD: usize = 256;
 
 /// A rule, by its object and its place there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -190,7 +193,7 @@ impl fmt::Display for Reason {
             Self::NoList => f.write_str("its L7 rules are missing"),
             Self::NoName(usage) => write!(f, "the client gives no {usage}"),
             Self::NotAName(usage, name) => {
-                write!(f, "{usage} `{}` is no name", name.escape_debug())
+                write!(f, "{usage} `{}` is no name", told(name).escape_debug())
             }
             Self::NameAllowed(usage, name, rule) => {
                 write!(f, "{usage} `{name}` allowed by {rule}")
@@ -229,6 +232,17 @@ fn joined(rules: &[RuleRef]) -> String {
     rules.join(", ")
 }
 
+/// What a client sent, as sentences tell it: it chooses how long that is. No part of a query is told
+/// then, so that who leaves queries out of records has only whole ones to look for.
+pub(crate) fn told(sent: &str) -> Cow<'_, str> {
+    if sent.len() <= TOLD {
+        return Cow::Borrowed(sent);
+    }
+    let plain = sent.split_once('?').map_or(sent, |(plain, _)| plain);
+    let start = plain.get(..plain.floor_char_boundary(TOLD));
+    format!("{}… ({} bytes)", start.unwrap_or_default(), sent.len()).into()
+}
+
 /// A reason that denies nothing, because it is a policy's in audit mode.
 pub(crate) fn audited(reason: &str) -> String {
     format!("would be denied: {reason}")
@@ -236,6 +250,7 @@ pub(crate) fn audited(reason: &str) -> String {
 
 /// A reason that holds for one of the readings of a path.
 pub(crate) fn of_reading(reading: &str, reason: &str) -> String {
+    let reading = told(reading);
     format!("a server may take the path for `{reading}`, and then: {reason}")
 }
 

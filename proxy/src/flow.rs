@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::sync::{mpsc, watch};
-use weir_link::proxy::{Application, Disposition, L7Record, Recorded};
+use weir_link::proxy::{Application, Disposition, L7Record, Recorded, cut};
 use weir_policy::{
     l7::RequestFlow,
     model::{Direction, Protocol},
@@ -103,7 +103,7 @@ impl FlowSender {
             .iter()
             .filter(|(name, _)| wanted(name))
             .map(|(name, value)| {
-                let value = String::from_utf8_lossy(value).into_owned();
+                let value = cut(&String::from_utf8_lossy(value));
                 ((*name).to_owned(), value)
             })
             .collect()

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     net::{IpAddr, SocketAddr},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -116,6 +117,26 @@ pub struct DnsRecord {
     pub aliases: Vec<String>,
     /// Types of the records in the answer, each once.
     pub answer_types: Vec<String>,
+}
+
+/// The most bytes of a text of the client's in a record.
+const TEXT: usize = 1024;
+
+/// A text of the client's as records have it: one that is longer than a kilobyte is cut, and its length
+/// and a hash tell it from others that begin alike.
+pub fn cut(text: &str) -> String {
+    if text.len() <= TEXT {
+        return text.to_owned();
+    }
+    let mut hash = DefaultHasher::new();
+    text.hash(&mut hash);
+    let start = text.get(..text.floor_char_boundary(TEXT));
+    format!(
+        "{}… ({} bytes, {:016x})",
+        start.unwrap_or_default(),
+        text.len(),
+        hash.finish()
+    )
 }
 
 // === impl L7Record ===
@@ -233,5 +254,19 @@ impl Default for Recorded {
             requests: true,
             headers: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn long_texts_are_cut_and_told_apart() {
+        assert_eq!(cut("/a"), "/a");
+        let [one, other] = ["x", "y"].map(|end| cut(&format!("/{}{end}", "é".repeat(2000))));
+        assert!(one.starts_with("/éé") && one.len() < 1100, "{one}");
+        assert!(one.contains("… (4002 bytes, "), "{one}");
+        assert_ne!(one, other);
     }
 }

@@ -102,7 +102,8 @@ impl RequestVerdict {
 
     /// The same of one reading of the path.
     pub(crate) fn of_reading(self, sent: &str, reading: &str) -> Self {
-        let hint = format!("a server may take `{sent}` for `{reading}`");
+        let (sent, as_read) = (reason::told(sent), reason::told(reading));
+        let hint = format!("a server may take `{sent}` for `{as_read}`");
         Self {
             nearest: self.nearest.map(|nearest| nearest.hinted(&hint)),
             reason: reason::of_reading(reading, &self.reason),

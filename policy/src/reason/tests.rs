@@ -12,6 +12,19 @@ use crate::{
     verdict::{Flow, HttpRequest, Outcome, Simulator},
 };
 
+#[test]
+fn a_client_does_not_choose_how_long_a_sentence_is() {
+    use super::told;
+    assert_eq!(told("/a?b=c"), "/a?b=c");
+    let long = |path: &str| told(path).into_owned();
+    assert_eq!(
+        long(&format!("/a?b={}", "c".repeat(300))),
+        "/a… (305 bytes)"
+    );
+    let path = format!("/{}", "é".repeat(300));
+    assert_eq!(long(&path), format!("/{}… (601 bytes)", "é".repeat(127)));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 

@@ -6,7 +6,7 @@ mod tls;
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use tokio::{net::TcpStream, time};
-use weir_link::proxy::{Application, Disposition, HttpRecord, HttpVersion, L7Record};
+use weir_link::proxy::{Application, Disposition, HttpRecord, HttpVersion, L7Record, cut};
 use weir_policy::l7::Speaks;
 
 use super::{
@@ -232,7 +232,7 @@ impl Connection {
         let record = L7Record {
             application: Application::Http(HttpRecord {
                 method: head.method.to_owned(),
-                path: head.path.as_deref().unwrap_or_default().to_owned(),
+                path: cut(head.path.as_deref().unwrap_or_default()),
                 host: head.host.or(head.authority).unwrap_or_default().to_owned(),
                 version: HttpVersion::minor(head.minor_version),
                 headers: self.context.flows.wanted(&head.fields),

@@ -10,6 +10,7 @@ use crate::{
     model::{HeaderRule, HttpRule},
     nearest::{Miss, MissKind},
     objects::{GET_BODY, pattern},
+    reason::told,
 };
 
 #[derive(Debug)]
@@ -134,7 +135,9 @@ impl Compiled {
                 let (pattern, source) = (pattern.as_ref()?, source.as_ref()?);
                 let text = match value {
                     Some(value) if pattern.matches(value) => return None,
-                    Some(value) => format!("`{value}` is not fully matched by `{source}`"),
+                    Some(value) => {
+                        format!("`{}` is not fully matched by `{source}`", told(value))
+                    }
                     None => "the request has none".to_owned(),
                 };
                 Some(Miss::new(kind, text))

@@ -1,7 +1,7 @@
 //! TLS connections: judged by the server name of their first message, then passed on unread.
 
 use tokio::time;
-use weir_link::proxy::{Application, Disposition, L7Record};
+use weir_link::proxy::{Application, Disposition, L7Record, cut};
 
 use super::{After, Connection};
 use crate::{
@@ -46,7 +46,7 @@ impl Connection {
         let (verdict, permit) = Permit::ask(&policy, &self.key, Ask::Tls(name.as_deref()));
         let record = L7Record {
             application: Application::Tls {
-                name: name.unwrap_or_default(),
+                name: cut(&name.unwrap_or_default()),
             },
             nearest: verdict.nearest_text(),
             policies: verdict.policies,

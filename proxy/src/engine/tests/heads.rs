@@ -182,6 +182,20 @@ async fn a_path_that_is_too_long_gets_414() {
 }
 
 #[tokio::test]
+async fn a_client_does_not_choose_how_long_its_record_is() {
+    let mut lab = Lab::new().await;
+    let mut client = lab.client().await;
+    client
+        .send(get(&format!("/denied/{}", "x".repeat(8000))))
+        .await;
+    client.expect(DENIED).await;
+    let flow = lab.flow().await;
+    let size = serde_json::to_string(&flow).unwrap().len();
+    assert!(size < 2500, "{flow:?}");
+    assert!(http(&flow).path.contains("… (8008 bytes, "), "{flow:?}");
+}
+
+#[tokio::test]
 async fn a_head_that_takes_too_long_gets_408() {
     let limits = Limits {
         head_timeout: Duration::from_millis(50),
