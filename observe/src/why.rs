@@ -39,9 +39,11 @@ pub struct Reasons {
     pub unselected: bool,
 }
 
-/// What a reason depends on, within one revision: set, class, direction, protocol, port, verdict, and
-/// whether it is the node's own traffic, which shares its class with others.
-type Key = (u32, u32, u8, u8, u16, u8, bool);
+/// What a reason depends on, within one revision: set, class, direction, protocol, port, verdict,
+/// the policy's number, and whether it is the node's own traffic, which shares its class with others.
+///
+/// INVARIANT: what is kept for it says nothing that is one flow's: no address, family, pod or name.
+type Key = (u32, u32, u8, u8, u16, u8, u32, bool);
 
 /// Gives reasons at one revision.
 pub struct Reasoner<'a> {
@@ -96,6 +98,7 @@ impl<'a> Reasoner<'a> {
             event.protocol,
             judged_port(event),
             event.verdict,
+            event.policy,
             is_own(event),
         );
         let mut reasons = match self.known.get(&key) {

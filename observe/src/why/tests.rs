@@ -8,16 +8,20 @@ use proptest::prelude::*;
 use weir_policy::{
     compile::{Compiler, Local, Snapshot},
     explain::Explainer,
-    model::World,
+    model::{Policy, World},
     testing::{
         SideFlow,
-        generate::{NODE, world_and_flows},
+        generate::{NODE, address as parsed, world_and_flows},
+        sample,
     },
     verdict::SideVerdict,
 };
 
 use super::*;
-use crate::{json, log, print, record, testing::mapped};
+use crate::{
+    json, log, print, record,
+    testing::{mapped, names, policy, syn},
+};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
@@ -57,6 +61,81 @@ proptest! {
             shown(&event, &names, &reasons)?;
         }
     }
+
+    // Each flow of some pod, and the same with the peers of all others: peers of one class come
+    // one after the other, in any order.
+    #[test]
+    fn no_record_is_about_another_flow(
+        (world, flows) in world_and_flows(ASKED),
+        order in Just((0..ASKED * ASKED).collect::<Vec<_>>()).prop_shuffle(),
+    ) {
+        let world = Arc::new(world);
+        let snapshot = Compiler::new().compile(&world, Local::Node(NODE));
+        let names = Directory::new(NODE, Arc::clone(&world), Arc::new(snapshot), |_| None);
+        let mut reasoner = Reasoner::new(&names);
+        for index in order {
+            let (flow, other) = (flows[index / ASKED], flows[index % ASKED]);
+            let icmp = matches!(flow.protocol, Protocol::Icmp | Protocol::Icmpv6);
+            if icmp && flow.peer.is_ipv6() != other.peer.is_ipv6() {
+                continue;
+            }
+            let asked = SideFlow { peer: other.peer, ..flow };
+            let Some((_, event)) = event(&world, &names.snapshot, asked) else {
+                continue;
+            };
+            let alone = Reasoner::new(&names).reasons(&event);
+            prop_assert_eq!(reasoner.reasons(&event), alone, "{:?}", asked);
+        }
+    }
+}
+
+/// Flows of a world whose peers are exchanged.
+const ASKED: usize = 4;
+
+#[test]
+fn peers_of_one_class_are_each_named_by_their_own_address() {
+    let names = policy(
+        "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, \
+          metadata: {name: office, namespace: default}, \
+          spec: {podSelector: {matchLabels: {app: httpbin}}, \
+                 ingress: [{from: [{ipBlock: {cidr: 192.0.2.0/24}}]}]}}",
+    );
+    let from = |peer: &str| Event {
+        source: mapped(peer),
+        class: names.snapshot.address(parsed(peer)).expect("a class").class,
+        ..syn(&names, verdict::DENY)
+    };
+    let peers = ["203.0.113.77", "198.51.100.99", "203.0.113.77"];
+    let events = peers.map(from);
+    assert_eq!(events[0].class, events[1].class);
+    let mut reasoner = Reasoner::new(&names);
+    for (peer, event) in peers.iter().zip(&events) {
+        let miss = reasoner.reasons(event).why.nearest_miss;
+        assert!(miss.contains(peer), "{peer}: {miss}");
+    }
+}
+
+#[test]
+fn a_policy_by_number_is_the_number_of_the_event() {
+    let names = names(["one", "two"].map(of_name).into());
+    let mut reasoner = Reasoner::new(&names);
+    for (number, name) in &names.snapshot.policies {
+        let event = Event {
+            class: u32::MAX,
+            policy: *number,
+            ..syn(&names, verdict::DENY)
+        };
+        let reason = reasoner.reasons(&event).why.reason;
+        assert!(reason.contains(&**name), "{name}: {reason}");
+    }
+}
+
+fn of_name(name: &str) -> Policy {
+    let spec = serde_json::json!({
+        "endpointSelector": {},
+        "ingressDeny": [{"fromEntities": ["world"]}],
+    });
+    sample::policy(&sample::cilium_policy(name, spec))
 }
 
 /// The reasons stand in every form of the record as they are: in the flow log, in what `observe
