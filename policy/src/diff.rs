@@ -10,6 +10,7 @@ mod recorded;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod unasked;
 
 use std::collections::BTreeMap;
 
@@ -38,6 +39,9 @@ pub struct Diff {
     pub only_in_old: Vec<String>,
     /// As above.
     pub only_in_new: Vec<String>,
+    /// Policies that differ and select no pod of both worlds, as `Kind/NAMESPACE/NAME`: what they
+    /// change is not known.
+    pub not_asked: Vec<String>,
 }
 
 /// What changes for some clients of one destination.
@@ -62,7 +66,7 @@ pub struct VerdictChange {
     pub flows: Vec<String>,
 }
 
-/// Compares two worlds.
+/// Compares two worlds. What stands in [`Diff::not_asked`] may change more than is told.
 pub fn diff(old: &World, new: &World) -> Diff {
     let mut ends = ends::ends(old, new);
     let rules = Rules::new(old, new);
@@ -134,6 +138,7 @@ pub fn diff(old: &World, new: &World) -> Diff {
     Diff {
         questions,
         changes,
+        not_asked: unasked::unasked(old, new, &ends.both),
         only_in_old: std::mem::take(&mut ends.only_old),
         only_in_new: std::mem::take(&mut ends.only_new),
     }

@@ -16,7 +16,9 @@ use weir_policy::{
 };
 
 use crate::{
+    logging,
     manifests::{self, Named},
+    message,
     screen::{self, Output, aside, bad, bold, doubtful, good},
 };
 
@@ -45,7 +47,7 @@ pub struct DiffCommand {
     /// Recorded flows (`hubble observe -o jsonpb`); `-` is standard input
     #[arg(long, value_name = "FILE")]
     flows: Option<PathBuf>,
-    /// Fail with 2 where anything changes
+    /// Exit with 1 where anything changes; errors exit with 2 in any case
     #[arg(long)]
     exit_code: bool,
     /// Form of the output
@@ -53,8 +55,20 @@ pub struct DiffCommand {
     output: Output,
 }
 
+/// Something changes, with --exit-code.
+const CHANGED: u8 = 1;
+/// It is not known what changes: as `diff` and `git diff` have it.
+const ERROR: u8 = 2;
+
 impl DiffCommand {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(self) -> ExitCode {
+        self.compare().unwrap_or_else(|error| {
+            logging::last(&message(&error));
+            ExitCode::from(ERROR)
+        })
+    }
+
+    fn compare(self) -> Result<ExitCode> {
         let [old, new] = self.files.as_slice() else {
             bail!("give -f twice: the old manifests, then the new ones");
         };
@@ -67,17 +81,25 @@ impl DiffCommand {
         let changed = match &self.flows {
             Some(path) => {
                 let found = recorded(&old, &new, &read_flows(path)?);
+                if found.judged == 0 {
+                    bail!("{}", none_judged(&found, path).trim_end());
+                }
                 self.emit(&found, &of_recorded(&found))?;
                 !found.changes.is_empty()
             }
             None => {
                 let found = diff(&old, &new);
+                let unknown = not_asked(&found);
+                if found.is_empty() && !found.not_asked.is_empty() {
+                    bail!("{}", unknown.trim_end());
+                }
+                eprint!("{unknown}");
                 self.emit(&found, &of_pairs(&found))?;
                 !found.is_empty()
             }
         };
         Ok(match self.exit_code && changed {
-            true => ExitCode::from(2),
+            true => ExitCode::from(CHANGED),
             false => ExitCode::SUCCESS,
         })
     }
@@ -102,6 +124,30 @@ pub fn read_flows(path: &Path) -> Result<Vec<Recorded>> {
         flows.extend(flow);
     }
     Ok(flows)
+}
+
+/// The policies that were not asked about, and what is missing; empty where there are none.
+fn not_asked(found: &Diff) -> String {
+    let lines = found.not_asked.iter().map(|policy| {
+        format!(
+            "what {policy} changes is not known: no workload that it selects is in both manifests\n"
+        )
+    });
+    match found.not_asked.is_empty() {
+        true => String::new(),
+        false => lines.chain([WITH.to_owned()]).collect(),
+    }
+}
+
+const WITH: &str = "give the workloads: --with PATH\n";
+
+fn none_judged(found: &RecordedDiff, path: &Path) -> String {
+    match found.not_judged {
+        0 => format!("{}: there is no flow to judge", path.display()),
+        flows => format!(
+            "none of {flows} recorded flows could be judged: their pods are not in both manifests\n{WITH}"
+        ),
+    }
 }
 
 fn of_pairs(found: &Diff) -> String {

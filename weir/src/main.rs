@@ -95,7 +95,7 @@ fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Lint(command) => command.run(),
         Command::Test(command) => command.run(),
-        Command::Diff(command) => command.run(),
+        Command::Diff(command) => return command.run(),
         Command::Suggest(command) => command.run(),
         Command::Observe(command) => command.run(),
         Command::Status(command) => command.run(),

@@ -53,6 +53,26 @@ fn a_new_default_deny_is_one_change() {
 }
 
 #[test]
+fn policies_that_select_no_pod_of_both_worlds_are_named() {
+    let policy = ["NetworkPolicy/default/deny"];
+    let nobody: [&str; 0] = [];
+    let with = |sample: Sample| sample.policy(&deny_all()).world;
+    let none = World::default();
+    assert_eq!(diff(&none, &with(Sample::default())).not_asked, policy);
+    assert_eq!(diff(&with(Sample::default()), &none).not_asked, policy);
+    // Its pods are in the new world only, or are others.
+    assert_eq!(diff(&none, &with(Sample::workshop())).not_asked, policy);
+    let others = || Sample::default().pod("default/web-0", "app=web", &[]);
+    let found = diff(&others().world, &with(others()));
+    assert_eq!(found.not_asked, policy);
+    // What is the same changes nothing, pods or not.
+    let same = || with(Sample::default());
+    assert_eq!(diff(&same(), &same()).not_asked, nobody);
+    let found = diff(&Sample::workshop().world, &with(Sample::workshop()));
+    assert_eq!(found.not_asked, nobody);
+}
+
+#[test]
 fn requests_that_the_policies_mention_are_asked_for() {
     let with = |http| Sample::workshop().policy(&headers_policy(http)).world;
     let old =

@@ -24,7 +24,7 @@ fn the_page_shows_what_is_printed() {
 #[test]
 fn recorded_flows_are_counted() {
     let ran = diff("--flows docs/examples/flows.jsonl --exit-code");
-    assert_eq!(ran.code, 2, "{}", ran.err);
+    assert_eq!(ran.code, 1, "{}", ran.err);
     assert!(ran.out.contains("GET /status/200"), "{}", ran.out);
     assert!(
         ran.out
@@ -45,6 +45,59 @@ fn nothing_changes_between_equals() {
     assert_eq!(ran.code, 0);
     assert!(ran.out.starts_with("nothing changes"), "{}", ran.out);
     let one = weir(&format!("diff -f {policy}"));
-    assert_eq!(one.code, 1);
+    assert_eq!(one.code, 2);
     assert!(one.err.contains("give -f twice"), "{}", one.err);
+}
+
+#[test]
+fn without_the_workloads_it_is_an_error_that_names_what_is_missing() {
+    let policies = format!(
+        "-f {LAB}/policies/allow-ingress-to-httpbin.yaml -f {LAB}/policies/allow-get-headers.yaml"
+    );
+    for with in ["", "--with lab/scenarios/s4/sleep.yaml"] {
+        let ran = weir(&format!("diff {policies} {with}"));
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.err);
+        let lines: Vec<&str> = ran.err.lines().collect();
+        let [first, second, fix] = lines[..] else {
+            panic!("two policies and what to do: {}", ran.err);
+        };
+        let missing = "is not known: no workload that it selects is in both manifests";
+        assert!(
+            first.contains("CiliumNetworkPolicy/default/allow-get-headers"),
+            "{first}"
+        );
+        assert!(
+            first.ends_with(missing) && second.ends_with(missing),
+            "{}",
+            ran.err
+        );
+        assert_eq!(fix, "give the workloads: --with PATH");
+    }
+    let flows = weir(&format!(
+        "diff {policies} --flows docs/examples/flows.jsonl"
+    ));
+    assert_eq!(flows.code, 2, "{}", flows.err);
+    assert!(
+        flows
+            .err
+            .contains("none of 6 recorded flows could be judged"),
+        "{}",
+        flows.err
+    );
+    let equal = format!("{LAB}/policies/allow-get-headers.yaml");
+    let same = weir(&format!("diff -f {equal} -f {equal} --exit-code"));
+    assert_eq!(same.code, 0, "{}", same.err);
+}
+
+#[test]
+fn errors_and_changes_exit_apart() {
+    assert_eq!(diff("").code, 0);
+    assert_eq!(diff("--exit-code").code, 1);
+    for wrong in [
+        "--flows no-such-file",
+        "--flows README.md --exit-code",
+        "-f third",
+    ] {
+        assert_eq!(diff(wrong).code, 2, "{wrong}");
+    }
 }
