@@ -27,6 +27,7 @@ use crate::{
 };
 
 use context::Context;
+pub use ignore::ANNOTATION as IGNORE_ANNOTATION;
 pub use registry::{LINTS, Lint, Severity};
 
 /// What is to be looked at.

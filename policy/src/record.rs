@@ -1,17 +1,21 @@
 //! Flows that were seen: the JSON lines of Hubble (`hubble observe -o jsonpb`), and of Weir.
 
+mod known;
 mod line;
 mod place;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::{
-    model::{Labels, Protocol},
+    model::{Entity, Labels, Protocol},
     verdict::HttpRequest,
 };
 
+pub use known::completed;
 pub use line::{RecordError, read};
 pub use place::{Placed, Placer};
 
@@ -43,6 +47,9 @@ pub struct Seen {
     pub labels: Labels,
     /// Address; empty where it was not told.
     pub address: String,
+    /// What it is where it is no pod: `host`, `remote-node`, `kube-apiserver`.
+    #[serde(skip)]
+    pub entities: BTreeSet<Entity>,
 }
 
 /// Labels that differ between pods of one workload, or from one version of it to the next.

@@ -5,6 +5,7 @@
 //!                                       └─template: request paths become patterns
 //! ```
 
+mod linted;
 mod render;
 mod template;
 #[cfg(test)]
@@ -17,7 +18,7 @@ use serde_json::Value;
 
 use crate::{
     model::{Direction, World},
-    record::Recorded,
+    record::{Recorded, completed},
 };
 
 use traffic::Traffic;
@@ -45,7 +46,7 @@ pub struct Proposal {
     pub policy: Value,
     /// How many recorded flows it is made from.
     pub flows: usize,
-    /// What to look at before it is applied.
+    /// What to look at before it is applied; what lint would say of it among that.
     pub notes: Vec<String>,
 }
 
@@ -61,6 +62,7 @@ pub struct Suggestion {
 /// Proposes policies that allow the recorded flows. The world's pods, where there are any, tell
 /// which labels are needed to tell workloads apart.
 pub fn suggest(flows: &[Recorded], world: &World, options: &Options) -> Suggestion {
+    let world = &completed(world, flows);
     let traffic = Traffic::of(flows, world, options.denied_too);
     let mut suggestion = Suggestion {
         proposals: Vec::new(),
@@ -82,5 +84,6 @@ pub fn suggest(flows: &[Recorded], world: &World, options: &Options) -> Suggesti
         let proposal = render::proposal(&traffic, workload, &name, options.direction);
         suggestion.proposals.push(proposal);
     }
+    linted::note(&mut suggestion.proposals, world);
     suggestion
 }

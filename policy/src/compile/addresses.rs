@@ -235,21 +235,12 @@ fn covers(peer: &Peer, prefix: IpNet) -> bool {
     }
 }
 
-/// Whether an address is behind the Kubernetes API.
-fn is_apiserver(world: &World, address: IpAddr) -> bool {
-    world
-        .services
-        .iter()
-        .filter(|service| service.is_apiserver())
-        .any(|service| service.leads_to(address))
-}
-
 /// Whether a pod's address is a peer that is told by addresses.
 fn is_address(peer: &Peer, address: IpAddr, world: &World) -> bool {
     match peer {
         Peer::Cidr { cluster_too, .. } => *cluster_too && peer.contains(address),
         Peer::Service(services) => services.contains(&world.services, address),
-        Peer::Entity(Entity::KubeApiserver) => is_apiserver(world, address),
+        Peer::Entity(Entity::KubeApiserver) => world.is_apiserver(address),
         Peer::Pods(_) | Peer::Entity(_) | Peer::Name(_) => false,
     }
 }
@@ -264,7 +255,7 @@ fn node_is(peer: &Peer, prefix: IpNet, local: bool, world: &World) -> bool {
             Entity::All | Entity::Cluster => true,
             Entity::Host => local,
             Entity::RemoteNode => !local,
-            Entity::KubeApiserver => is_single(prefix) && is_apiserver(world, prefix.addr()),
+            Entity::KubeApiserver => is_single(prefix) && world.is_apiserver(prefix.addr()),
             Entity::World | Entity::WorldIpv4 | Entity::WorldIpv6 => false,
         },
     }
@@ -281,7 +272,7 @@ fn unknown_is(peer: &Peer, prefix: IpNet, world: &World) -> bool {
         Peer::Service(services) => told_by_address && is_backend(services, prefix, world),
         Peer::Entity(Entity::All) => true,
         Peer::Entity(Entity::KubeApiserver) => {
-            told_by_address && is_single(prefix) && is_apiserver(world, prefix.addr())
+            told_by_address && is_single(prefix) && world.is_apiserver(prefix.addr())
         }
         Peer::Entity(_) => false,
     }
@@ -302,9 +293,9 @@ fn outside_is(peer: &Peer, prefix: IpNet, world: &World) -> bool {
             Entity::All | Entity::World => true,
             Entity::WorldIpv4 => matches!(prefix, IpNet::V4(_)),
             Entity::WorldIpv6 => matches!(prefix, IpNet::V6(_)),
-            Entity::KubeApiserver => single && is_apiserver(world, prefix.addr()),
+            Entity::KubeApiserver => single && world.is_apiserver(prefix.addr()),
             // An API server outside the cluster's nodes counts as part of the cluster all the same.
-            Entity::Cluster => single && is_apiserver(world, prefix.addr()),
+            Entity::Cluster => single && world.is_apiserver(prefix.addr()),
             Entity::Host | Entity::RemoteNode => false,
         },
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     model::{Protocol, World},
-    record::{Placer, Recorded},
+    record::{Placer, Recorded, completed},
     verdict::{Flow, Outcome, Simulator},
 };
 
@@ -42,6 +42,7 @@ pub struct RecordedChange {
 
 /// Judges recorded flows in both worlds.
 pub fn recorded(old: &World, new: &World, flows: &[Recorded]) -> RecordedDiff {
+    let (old, new) = (&completed(old, flows), &completed(new, flows));
     let placers = (Placer::new(old), Placer::new(new));
     let mut simulators = (Simulator::brief(old), Simulator::new(new));
     let mut diff = RecordedDiff::default();

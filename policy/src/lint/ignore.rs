@@ -10,7 +10,7 @@ use super::{
 };
 
 /// The annotation: ids or names, with commas between them.
-const ANNOTATION: &str = "weir.dev/lint-ignore";
+pub const ANNOTATION: &str = "weir.dev/lint-ignore";
 
 /// The ids that a policy's annotation names.
 pub(super) fn read(value: &Value, report: &mut Report) -> BTreeSet<&'static str> {

@@ -135,6 +135,12 @@ impl ServicePort {
 // === impl World ===
 
 impl World {
+    /// Whether an address is behind the Kubernetes API.
+    pub fn is_apiserver(&self, address: IpAddr) -> bool {
+        let mut services = self.services.iter().filter(|of| of.is_apiserver());
+        services.any(|service| service.leads_to(address))
+    }
+
     /// The service that a flow to an address and a port goes by, as it is translated on the way
     /// out of a pod: a virtual address comes before another service's external one, and both
     /// before a node port.

@@ -1,12 +1,12 @@
 //! One line of recorded flows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::{Recorded, Seen};
 use crate::{
-    model::{Labels, Protocol},
+    model::{Entity, Labels, Protocol},
     verdict::HttpRequest,
 };
 
@@ -104,7 +104,29 @@ fn seen(end: &Value, address: &Value) -> Seen {
             .filter_map(label)
             .collect::<Labels>(),
         address: address.as_str().unwrap_or_default().to_owned(),
+        entities: entities(end),
     }
+}
+
+/// By the end's labels and by the number of its identity, as Cilium numbers them.
+fn entities(end: &Value) -> BTreeSet<Entity> {
+    let labels = end["labels"].as_array().into_iter().flatten();
+    let labels = labels.filter_map(|label| label.as_str()?.strip_prefix("reserved:"));
+    let numbers = [&end["identity"], &end["ID"]].into_iter();
+    let number = numbers.filter_map(Value::as_u64).next();
+    let number = number.map(|number| match number {
+        1 => "host",
+        6 => "remote-node",
+        7 => "kube-apiserver",
+        _ => "",
+    });
+    let found = labels.chain(number).filter_map(|name| match name {
+        "host" => Some(Entity::Host),
+        "remote-node" => Some(Entity::RemoteNode),
+        "kube-apiserver" => Some(Entity::KubeApiserver),
+        _ => None,
+    });
+    found.collect()
 }
 
 /// `k8s:app=sleep`; what Cilium adds of namespace and cluster is no label of the pod.

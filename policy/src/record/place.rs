@@ -1,10 +1,13 @@
 //! Recorded ends found again among the pods that there are.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+};
 
 use super::{Recorded, Seen, lasting};
 use crate::{
-    model::{Pod, PodName, Protocol, World},
+    model::{Entity, Pod, PodName, Protocol, World, address},
     verdict::Flow,
 };
 
@@ -41,21 +44,29 @@ impl<'a> Placer<'a> {
         }
     }
 
-    /// The pod of this name, or one with the same lasting labels, or the address.
+    /// The pod of this name, or one with the same lasting labels, or the address; a host-network
+    /// pod is its node's.
     pub fn place(&self, seen: &Seen) -> Placed {
-        if seen.namespace.is_empty() {
-            return match seen.address.parse() {
-                Ok(address) => Placed::Address(address),
-                Err(_) => Placed::Gone,
-            };
-        }
+        let address = address::parse(&seen.address).ok();
+        let by_address = address.map_or(Placed::Gone, Placed::Address);
         match self.pod(seen) {
-            Some(pod) => Placed::Pod(pod.id()),
-            None => Placed::Gone,
+            Some(pod) if !pod.host_network || address.is_none() => Placed::Pod(pod.id()),
+            None if !seen.namespace.is_empty() => Placed::Gone,
+            _ => by_address,
         }
     }
 
-    fn pod(&self, seen: &Seen) -> Option<&'a Pod> {
+    /// What an end is, where it is no pod.
+    pub(super) fn entities(&self, seen: &Seen) -> BTreeSet<Entity> {
+        match self.pod(seen) {
+            Some(pod) if pod.host_network => [Entity::RemoteNode].into(),
+            Some(_) => BTreeSet::new(),
+            None if !seen.namespace.is_empty() => BTreeSet::new(),
+            None => seen.entities.clone(),
+        }
+    }
+
+    pub(super) fn pod(&self, seen: &Seen) -> Option<&'a Pod> {
         if let Some(pod) = self.by_name.get(&PodName::new(&seen.namespace, &seen.pod)) {
             return Some(pod);
         }

@@ -42,6 +42,26 @@ fn a_flow_is_read_with_ends_and_port() {
 }
 
 #[test]
+fn nodes_and_the_api_server_are_read_by_label_and_by_number() {
+    let entities = |source: serde_json::Value| {
+        let flow = read(&line(json!({"source": source}))).expect("JSON");
+        flow.expect("a flow").from.entities
+    };
+    let apiserver = json!({"identity": 16_777_217,
+        "labels": ["reserved:kube-apiserver", "reserved:remote-node"]});
+    assert_eq!(
+        entities(apiserver),
+        [Entity::RemoteNode, Entity::KubeApiserver].into()
+    );
+    assert_eq!(entities(json!({"ID": 1})), [Entity::Host].into());
+    assert_eq!(
+        entities(json!({"identity": 6})),
+        [Entity::RemoteNode].into()
+    );
+    assert_eq!(entities(json!({"labels": ["reserved:world"]})), [].into());
+}
+
+#[test]
 fn a_request_is_read_from_its_url() {
     let l7 = json!({"l7": {"type": "REQUEST", "http": {
         "method": "POST", "url": "http://httpbin:8000/post?x=1",

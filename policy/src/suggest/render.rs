@@ -30,7 +30,12 @@ pub(super) fn proposal(
         .collect();
     let cilium = directions.iter().any(|direction| {
         let mut edges = traffic.edges(workload, *direction);
-        edges.any(|(_, edge)| edge.ping || !edge.requests.is_empty())
+        edges.any(|(other, edge)| {
+            // A NetworkPolicy has no word for nodes: an `ipBlock` is of one node, and to Cilium
+            // of none.
+            let entity = matches!(other, Other::Nodes | Other::Apiserver);
+            entity || edge.ping || !edge.requests.is_empty()
+        })
     });
     let mut notes = Vec::new();
     if let Some(other) = workload.shadowing(&traffic.known) {
@@ -142,9 +147,9 @@ fn network_peer(traffic: &Traffic, own: &Workload, other: &Other) -> Value {
                 json!({"matchLabels": {"kubernetes.io/metadata.name": other.namespace}});
             json!({"podSelector": pods, "namespaceSelector": namespace})
         }
-        Other::Node(address) | Other::Outside(address) => {
-            json!({"ipBlock": {"cidr": single(*address)}})
-        }
+        Other::Outside(address) => json!({"ipBlock": {"cidr": single(*address)}}),
+        // Where there are any it is no NetworkPolicy.
+        Other::Nodes | Other::Apiserver => Value::Null,
     }
 }
 
@@ -229,13 +234,13 @@ fn cilium_peers(
                 let list = fields.entry(format!("{prefix}Endpoints")).or_default();
                 list.push(match_labels(&labels));
             }
-            Other::Node(_) => {
+            Other::Nodes | Other::Apiserver => {
+                let entities: &[&str] = match other {
+                    Other::Nodes => &["host", "remote-node"],
+                    _ => &["kube-apiserver"],
+                };
                 let list = fields.entry(format!("{prefix}Entities")).or_default();
-                for entity in ["host", "remote-node"] {
-                    if !list.contains(&json!(entity)) {
-                        list.push(json!(entity));
-                    }
-                }
+                list.extend(entities.iter().map(|entity| json!(entity)));
             }
             Other::Outside(address) => {
                 let list = fields.entry(format!("{prefix}CIDR")).or_default();

@@ -15,8 +15,10 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Other {
     Workload(Workload),
-    /// A node of the cluster.
-    Node(IpAddr),
+    /// Nodes of the cluster: pods move from one to another.
+    Nodes,
+    /// The Kubernetes API.
+    Apiserver,
     Outside(IpAddr),
 }
 
@@ -86,22 +88,28 @@ impl Traffic {
     }
 
     fn other(&mut self, placer: &Placer<'_>, world: &World, seen: &Seen) -> Option<Other> {
-        if let Placed::Pod(name) = placer.place(seen) {
-            let pod = world.pods.iter().find(|pod| pod.id() == name)?;
-            return self.workload(workload_of(pod), seen);
-        }
-        if !seen.namespace.is_empty() {
-            let labels = lasting(&seen.labels);
-            let namespace = seen.namespace.clone();
-            return self.workload(Workload { namespace, labels }, seen);
-        }
-        let Ok(address) = seen.address.parse() else {
-            self.left_out
-                .insert("flows with an end that has neither pod nor address".to_owned());
-            return None;
+        let address = match placer.place(seen) {
+            Placed::Pod(name) => {
+                let pod = world.pods.iter().find(|pod| pod.id() == name)?;
+                return self.workload(workload_of(pod), seen);
+            }
+            Placed::Gone if !seen.namespace.is_empty() => {
+                let labels = lasting(&seen.labels);
+                let namespace = seen.namespace.clone();
+                return self.workload(Workload { namespace, labels }, seen);
+            }
+            Placed::Gone => {
+                self.left_out
+                    .insert("flows with an end that has neither pod nor address".to_owned());
+                return None;
+            }
+            Placed::Address(address) => address,
         };
+        if world.is_apiserver(address) {
+            return Some(Other::Apiserver);
+        }
         match world.place(address, "") {
-            Place::Node { .. } => Some(Other::Node(address)),
+            Place::Node { .. } => Some(Other::Nodes),
             Place::Outside => Some(Other::Outside(address)),
             Place::Unknown => {
                 let text = format!("flows of {address}: whose it is in the cluster is not known");
