@@ -8,6 +8,7 @@ use crate::{
     api::observer::{GetFlowsRequest, GetFlowsResponse, get_flows_response::ResponseTypes},
     filter::{FilterError, Wanted},
     json::{self, JsonError},
+    mask::{Mask, MaskError},
 };
 
 /// Why a record cannot be read.
@@ -16,6 +17,9 @@ pub enum RecordError {
     /// The request asks for nothing that means anything.
     #[error(transparent)]
     Filter(#[from] FilterError),
+    /// It asks for parts that flows have not.
+    #[error(transparent)]
+    Mask(#[from] MaskError),
     /// What the system says of the file.
     #[error(transparent)]
     Read(#[from] std::io::Error),
@@ -39,6 +43,7 @@ pub fn read(
     request: &GetFlowsRequest,
 ) -> Result<Vec<GetFlowsResponse>, RecordError> {
     let wanted = Wanted::of(request)?;
+    let mask = Mask::new(request.field_mask.as_ref())?;
     let mut found = VecDeque::new();
     let number = usize::try_from(request.number).unwrap_or(usize::MAX);
     let mut lines = record.kept();
@@ -46,12 +51,15 @@ pub fn read(
         if text.trim().is_empty() {
             continue;
         }
-        let answer =
+        let mut answer =
             json::read_line(&text).map_err(|source| RecordError::Line { place, source })?;
-        if let Some(ResponseTypes::Flow(flow)) = &answer.response_types
-            && !wanted.flow(flow)
-        {
-            continue;
+        if let Some(ResponseTypes::Flow(flow)) = &mut answer.response_types {
+            if !wanted.flow(flow) {
+                continue;
+            }
+            if let Some(mask) = &mask {
+                *flow = mask.apply(flow);
+            }
         }
         found.push_back(answer);
         if number > 0 && found.len() > number {
@@ -108,6 +116,13 @@ mod tests {
         assert_eq!(uuids(&some), ["4"]);
         some.first = true;
         assert_eq!(uuids(&some), ["1"]);
+        let mask = some.field_mask.get_or_insert_default();
+        mask.paths = vec!["verdict".to_owned()];
+        assert_eq!(uuids(&some), [""]);
+        some.field_mask.get_or_insert_default().paths = vec!["port".to_owned()];
+        let error = read(Lines::new(RECORD.as_bytes(), "x"), &some);
+        let error = error.expect_err("no field").to_string();
+        assert_eq!(error, "field_mask: a flow has no field \"port\"");
     }
 
     #[test]

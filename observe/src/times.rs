@@ -1,6 +1,6 @@
 //! Times as people write and read them.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, civil::Date, fmt::rfc2822, tz::TimeZone};
 use prost_types::Timestamp as Stamp;
 
 /// A text that is no time or no form of times.
@@ -34,18 +34,18 @@ pub fn form(name: &str) -> Result<String, TimeError> {
     .to_owned())
 }
 
-/// A time (`2026-06-09T20:38:30Z`), or how long ago it was (`5m`, `1h30m`).
+/// A time (`2026-06-09T20:38:30Z`, `2026-06-09`), or how long ago it was (`5m`, `1h30m`).
 ///
 /// # Errors
 /// [`TimeError`] where it is neither.
 pub fn time(text: &str) -> Result<Stamp, TimeError> {
-    let time = match (text.parse::<Timestamp>(), text.parse::<SignedDuration>()) {
-        (Ok(time), _) => time,
-        (Err(_), Ok(ago)) => {
+    let time = match (point(text), text.parse::<SignedDuration>()) {
+        (Some(time), _) => time,
+        (None, Ok(ago)) => {
             let time = Timestamp::now().checked_sub(ago);
             time.map_err(|_| TimeError::Ago)?
         }
-        (Err(_), Err(_)) => return Err(TimeError::Time),
+        (None, Err(_)) => return Err(TimeError::Time),
     };
     Ok(Stamp {
         seconds: time.as_second(),
@@ -53,9 +53,36 @@ pub fn time(text: &str) -> Result<Stamp, TimeError> {
     })
 }
 
+/// A time in one of the forms that Hubble's client reads; a day is its beginning in UTC.
+fn point(text: &str) -> Option<Timestamp> {
+    let time = text.parse().ok();
+    let day = || {
+        let day = Date::strptime("%Y-%m-%d", text).ok()?;
+        Some(day.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    };
+    let rfc1123 = || Some(rfc2822::parse(text).ok()?.timestamp());
+    time.or_else(day).or_else(rfc1123)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_read_as_hubble_reads_them() {
+        let seconds = |text: &str| time(text).map(|stamp| stamp.seconds);
+        assert_eq!(seconds("2026-11-29"), Ok(1_795_910_400));
+        assert_eq!(seconds("2026-11-29T01Z"), Ok(1_795_914_000));
+        assert_eq!(seconds("2026-11-29T01:30Z"), Ok(1_795_915_800));
+        assert_eq!(seconds("2026-11-29T01:30+01:00"), Ok(1_795_912_200));
+        assert_eq!(
+            seconds("Sun, 29 Nov 2026 01:30:00 +0000"),
+            Ok(1_795_915_800)
+        );
+        for wrong in ["2026-11-31", "2026-11", "29.11.2026", ""] {
+            assert_eq!(seconds(wrong), Err(TimeError::Time), "{wrong}");
+        }
+    }
 
     #[test]
     fn times_are_points_or_durations() {

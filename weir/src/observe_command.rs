@@ -2,23 +2,22 @@
 
 mod filters;
 mod output;
+mod place;
 pub mod source;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use weir_observe::{
     api::observer::GetFlowsRequest,
     flags::{self, Lists},
-    json,
-    relay::ClientTls,
-    times,
+    json, times,
 };
 
 use filters::FilterArgs;
 use output::{Form, Printer};
-use source::Source;
+pub use place::{Live, Place};
 
 const EXAMPLES: &str = "Examples:
   weir observe                                   the last 20 flows
@@ -36,6 +35,9 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ObserveCommand {
+    /// What: `flows`, as in `hubble observe flows`
+    #[arg(hide = true, value_parser = only_flows)]
+    what: Option<String>,
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
@@ -44,36 +46,6 @@ pub struct ObserveCommand {
     filters: FilterArgs,
     #[command(flatten)]
     show: Show,
-}
-
-/// Whose flows: an instance's, a lab's, another machine's, or those of a record.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Whose flows")]
-pub struct Place {
-    /// Name of the running instance
-    #[arg(long, default_value = "weir", conflicts_with_all = ["lab", "server", "input_file"])]
-    name: String,
-    /// A lab's flows, of all its nodes
-    #[arg(long, conflicts_with_all = ["server", "input_file"])]
-    lab: Option<String>,
-    /// An observer: unix:///PATH or HOST:PORT
-    #[arg(long, env = "HUBBLE_SERVER", conflicts_with = "input_file")]
-    server: Option<String>,
-    /// Authority that the server's certificate is of, PEM
-    #[arg(long, value_name = "FILE", requires = "server")]
-    tls_ca_cert_file: Option<PathBuf>,
-    /// Certificate for the server, PEM
-    #[arg(long, value_name = "FILE", requires = "tls_client_key_file")]
-    tls_client_cert_file: Option<PathBuf>,
-    /// Key of that certificate, PEM
-    #[arg(long, value_name = "FILE", requires = "tls_ca_cert_file")]
-    tls_client_key_file: Option<PathBuf>,
-    /// Name that the server's certificate is for
-    #[arg(long, value_name = "NAME", requires = "tls_ca_cert_file")]
-    tls_server_name: Option<String>,
-    /// A record of flows (-o jsonpb); `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    input_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -126,6 +98,14 @@ struct Show {
     /// Colours
     #[arg(long, value_enum, default_value_t = Colour::Auto)]
     color: Colour,
+    /// Only these fields of flows, as `source.pod_name,verdict` (-o json)
+    #[arg(
+        long,
+        value_name = "PATHS",
+        value_delimiter = ',',
+        alias = "experimental-field-mask"
+    )]
+    field_mask: Vec<String>,
     /// Print the filters as JSON and end
     #[arg(long)]
     print_raw_filters: bool,
@@ -155,12 +135,36 @@ impl ObserveCommand {
             }
             return Ok(ExitCode::SUCCESS);
         }
-        let request = self.range.request(self.filters.0)?;
+        let mut request = self.range.request(self.filters.0)?;
+        self.show.mask(&mut request)?;
         let source = self.place.source()?;
         let mut printer = Printer::new(&self.show);
         source.read(request, |answer| printer.show(answer))?;
         printer.end()?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What else hubble's `observe` shows, Weir has not.
+fn only_flows(text: &str) -> Result<String, String> {
+    match text {
+        "flows" => Ok(text.to_owned()),
+        "agent-events" | "debug-events" => Err("Weir's observers tell of flows only".to_owned()),
+        _ => Err("is not known; filters are flags, such as --pod".to_owned()),
+    }
+}
+
+impl Show {
+    fn mask(&self, request: &mut GetFlowsRequest) -> Result<()> {
+        if self.field_mask.is_empty() {
+            return Ok(());
+        }
+        if !matches!(self.output, Form::Json | Form::Jsonpb) {
+            bail!("--field-mask leaves parts of flows out, which only -o json can show");
+        }
+        let mask = request.field_mask.get_or_insert_default();
+        mask.paths.clone_from(&self.field_mask);
+        Ok(())
     }
 }
 
@@ -188,42 +192,6 @@ impl Range {
             since: time(&self.since)?,
             until: time(&self.until)?,
             ..GetFlowsRequest::default()
-        })
-    }
-}
-
-impl Place {
-    /// In a few words.
-    pub fn described(&self) -> String {
-        let file = self.input_file.as_ref().map(|path| path.display());
-        match (file, &self.server, &self.lab) {
-            (Some(file), ..) => file.to_string(),
-            (None, Some(server), _) => server.clone(),
-            (None, None, Some(lab)) => format!("lab {lab}"),
-            (None, None, None) => format!("instance {}", self.name),
-        }
-    }
-
-    pub fn source(&self) -> Result<Source> {
-        if let Some(file) = &self.input_file {
-            return Ok(Source::File(file.clone()));
-        }
-        if let Some(server) = &self.server {
-            return Source::server(server, self.tls());
-        }
-        let sockets = match &self.lab {
-            Some(name) => weir_lab::Lab::open(name)?.observers()?,
-            None => vec![weir_link::Instance::new(&self.name)?.observer_socket()],
-        };
-        Ok(Source::sockets(sockets))
-    }
-
-    fn tls(&self) -> Option<ClientTls> {
-        let certificate = self.tls_client_cert_file.clone();
-        Some(ClientTls {
-            authority: self.tls_ca_cert_file.clone()?,
-            identity: certificate.zip(self.tls_client_key_file.clone()),
-            server_name: self.tls_server_name.clone(),
         })
     }
 }

@@ -4,18 +4,23 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use weir_observe::{api::observer::GetFlowsRequest, json};
 use weir_policy::{
     model::{Direction, World},
+    record::{self, Recorded},
     suggest::{Options, Suggestion, suggest},
 };
 
 use crate::{
     diff_command::read_flows,
     manifests::{self, Named},
+    observe_command::Live,
     screen,
 };
 
 const EXAMPLES: &str = "Examples:
+  weir suggest --lab lab > proposal.yaml
+  weir suggest --server localhost:4245 --namespace shop
   hubble observe --last 100000 -o jsonpb > seen.jsonl
   weir suggest --flows seen.jsonl > proposal.yaml
   weir suggest --flows seen.jsonl -f manifests/ --direction ingress --namespace shop
@@ -28,8 +33,9 @@ What is printed is a proposal: it knows what was seen, not what is right. Record
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SuggestCommand {
-    /// Recorded flows (`hubble observe -o jsonpb`); `-` is standard input
-    #[arg(long, required = true, value_name = "FILE", num_args = 1..)]
+    /// Recorded flows (`hubble observe -o jsonpb`) in place of those that an observer has; `-` is
+    /// standard input
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["name", "lab", "server"])]
     flows: Vec<PathBuf>,
     /// Manifests with the pods: they tell which labels tell workloads apart
     #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1..)]
@@ -48,6 +54,8 @@ pub struct SuggestCommand {
     /// Form of the output
     #[arg(short, long, value_enum, default_value_t = Form::Yaml)]
     output: Form,
+    #[command(flatten)]
+    live: Live,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -70,10 +78,7 @@ impl SuggestCommand {
             true => World::default(),
             false => manifests::world(&self.files, &self.cluster)?,
         };
-        let mut flows = Vec::new();
-        for path in &self.flows {
-            flows.extend(read_flows(path)?);
-        }
+        let flows = self.seen()?;
         let options = Options {
             direction: self.direction.map(|direction| match direction {
                 DirectionName::Ingress => Direction::Ingress,
@@ -92,7 +97,39 @@ impl SuggestCommand {
         }
         Ok(ExitCode::SUCCESS)
     }
+
+    /// The flows of the files, or all that the observers have.
+    fn seen(&self) -> Result<Vec<Recorded>> {
+        let mut flows = Vec::new();
+        if self.flows.is_empty() {
+            self.live
+                .source()?
+                .read(GetFlowsRequest::default(), |answer| {
+                    let line = json::to_value(&answer).to_string();
+                    let flow = record::read(&line).map_err(std::io::Error::other)?;
+                    flows.extend(flow);
+                    Ok(true)
+                })?;
+            return Ok(flows);
+        }
+        for path in &self.flows {
+            flows.extend(read_flows(path)?);
+        }
+        Ok(flows)
+    }
 }
+
+/// A rule without peers and ports, which allows nothing: a Cilium policy isolates a direction by it.
+const EMPTY_RULES: [(&str, &str); 2] = [
+    (
+        "\n  ingress:\n  - {}\n",
+        "\n  ingress:\n  # No ingress was seen. This rule allows nothing, and denies the rest by being there.\n  - {}\n",
+    ),
+    (
+        "\n  egress:\n  - {}\n",
+        "\n  egress:\n  # No egress was seen. This rule allows nothing, and denies the rest by being there.\n  - {}\n",
+    ),
+];
 
 fn yaml(found: &Suggestion) -> Result<String> {
     if found.proposals.is_empty() {
@@ -110,7 +147,11 @@ fn yaml(found: &Suggestion) -> Result<String> {
         for note in &proposal.notes {
             text.push_str(&format!("# Note: {}.\n", note.escape_debug()));
         }
-        text.push_str(&serde_yaml_ng::to_string(&proposal.policy)?);
+        let mut object = serde_yaml_ng::to_string(&proposal.policy)?;
+        for (rule, explained) in EMPTY_RULES {
+            object = object.replace(rule, explained);
+        }
+        text.push_str(&object);
     }
     Ok(text)
 }

@@ -152,10 +152,10 @@ fn within(network: &IpNet, address: Option<&str>) -> bool {
         .is_some_and(|address| network.contains(&address))
 }
 
-/// `NAMESPACE/PREFIX`, `NAMESPACE/`, `/PREFIX` in every namespace, `PREFIX` in `default`.
+/// `NAMESPACE/PREFIX`, `NAMESPACE/`, `/PREFIX` in every namespace, `/` for all of them (as `hubble
+/// observe -A` asks), `PREFIX` in `default`.
 fn full_name(text: &str) -> Result<(String, String), String> {
     match text.split_once('/') {
-        Some(("", "")) => Err("is empty".to_owned()),
         Some((namespace, prefix)) => Ok((namespace.to_owned(), prefix.to_owned())),
         None if text.is_empty() => Err("is empty".to_owned()),
         None => Ok(("default".to_owned(), text.to_owned())),

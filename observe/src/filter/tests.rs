@@ -73,6 +73,11 @@ fn each_field_matches_its_own() {
         ),
         (
             &plain,
+            json!({"source_pod": ["/"]}),
+            json!({"destination_pod": ["/"]}),
+        ),
+        (
+            &plain,
             json!({"source_pod": ["/sl"]}),
             json!({"destination_pod": ["default/"]}),
         ),

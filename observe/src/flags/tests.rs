@@ -106,7 +106,12 @@ fn words_that_mean_nothing_are_refused_by_their_names() {
     for (name, value, said) in [
         ("from-ip", "x", "source_ip"),
         ("port", "http", "source_port"),
-        ("verdict", "MAYBE", "verdict MAYBE: is no verdict"),
+        (
+            "verdict",
+            "DENIED",
+            "verdict DENIED: is no verdict; there are FORWARDED, DROPPED, AUDIT, ",
+        ),
+        ("type", "http", "there are policy-verdict, drop, l7, "),
         ("verdicts", "DROPPED", "verdicts DROPPED: is not known"),
         ("type", "trace:nowhere", "no such subtype"),
         ("http-path", "(", "http_path"),

@@ -9,6 +9,11 @@ use crate::{
     record::event_type as kinds,
 };
 
+/// The values of `verdict`.
+pub const VERDICTS: &str = "FORWARDED, DROPPED, AUDIT, REDIRECTED, ERROR, TRACED, TRANSLATED";
+/// Those of `type`.
+pub const TYPES: &str = "policy-verdict, drop, l7, trace[:to-endpoint], capture, trace-sock";
+
 pub fn text(list: &mut Vec<String>, value: &str) -> Result<(), String> {
     list.push(value.to_owned());
     Ok(())
@@ -70,7 +75,7 @@ pub fn event_type(filter: &mut FlowFilter, value: &str) -> Result<(), String> {
         "policy-verdict" => kinds::POLICY_VERDICT,
         "trace-sock" => 7,
         "l7" => kinds::L7,
-        other => return Err(format!("there is no type {other:?}")),
+        other => return Err(format!("there is no type {other:?}; there are {TYPES}")),
     };
     let sub_type = match point {
         None => None,
@@ -92,7 +97,8 @@ pub fn event_type(filter: &mut FlowFilter, value: &str) -> Result<(), String> {
 
 pub fn verdict(filter: &mut FlowFilter, value: &str) -> Result<(), String> {
     let verdict = Verdict::from_str_name(&value.to_ascii_uppercase());
-    filter.verdict.push(verdict.ok_or("is no verdict")?.into());
+    let verdict = verdict.ok_or_else(|| format!("is no verdict; there are {VERDICTS}"))?;
+    filter.verdict.push(verdict.into());
     Ok(())
 }
 

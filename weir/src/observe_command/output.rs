@@ -17,6 +17,7 @@ pub enum Form {
     /// One line a flow
     Compact,
     /// Aligned columns
+    #[value(alias = "tab")]
     Table,
     /// One field a line
     Dict,

@@ -21,6 +21,11 @@ pub fn repository() -> PathBuf {
 
 /// `weir ARGS`, with a blank between two arguments; `'` keeps blanks together.
 pub fn weir(line: &str) -> Ran {
+    weir_with(&[], line)
+}
+
+/// The same with these variables of the environment.
+pub fn weir_with(variables: &[(&str, &str)], line: &str) -> Ran {
     let mut args: Vec<String> = Vec::new();
     for (index, part) in line.split('\'').enumerate() {
         match index % 2 {
@@ -30,6 +35,7 @@ pub fn weir(line: &str) -> Ran {
     }
     let output = Command::new(env!("CARGO_BIN_EXE_weir"))
         .args(args)
+        .envs(variables.iter().copied())
         .current_dir(repository())
         .output()
         .expect("the binary runs");

@@ -1,6 +1,6 @@
 //! `weir observe`: flags are words, in the order of the command line.
 
-use crate::common::weir;
+use crate::common::{weir, weir_with};
 
 fn filters(line: &str) -> String {
     let ran = weir(&format!("observe --print-raw-filters {line}"));
@@ -43,10 +43,88 @@ fn what_means_nothing_is_refused_with_its_flag() {
     for (line, said) in [
         ("--verdict MAYBE", "--verdict MAYBE: is no verdict"),
         ("--not --to-port http", "destination_port"),
+        ("--verdict DENIED", "there are FORWARDED, DROPPED, AUDIT, "),
         ("--since yesterday", "\"yesterday\": is neither a time"),
     ] {
         let ran = weir(&format!("observe {line}"));
         assert_ne!(ran.code, 0, "{line}");
         assert!(ran.err.contains(said), "{line}: {}", ran.err);
     }
+}
+
+const RECORD: &str = "docs/examples/flows.jsonl";
+
+#[test]
+fn what_the_command_line_says_wins_over_the_environment() {
+    let server = [("HUBBLE_SERVER", "unix:///nowhere")];
+    for (line, said) in [
+        ("observe", "no observer answers at unix:///nowhere"),
+        ("observe --lab no-such-lab", "no-such-lab"),
+        ("observe --name no-such-instance", "no-such-instance"),
+        ("observe --server unix:///elsewhere", "unix:///elsewhere"),
+        ("suggest", "no observer answers at unix:///nowhere"),
+        ("suggest --lab no-such-lab", "no-such-lab"),
+        ("ui --lab no-such-lab", "no-such-lab"),
+    ] {
+        let ran = weir_with(&server, line);
+        assert_eq!(ran.code, 1, "{line}: {}", ran.err);
+        assert!(ran.err.contains(said), "{line}: {}", ran.err);
+    }
+    for line in [
+        format!("observe --input-file {RECORD} --last 1"),
+        format!("suggest --flows {RECORD}"),
+    ] {
+        let ran = weir_with(&server, &line);
+        assert_eq!(ran.code, 0, "{line}: {}", ran.err);
+    }
+    let both = weir("observe --lab a --server b");
+    assert_eq!(both.code, 2, "{}", both.err);
+    let empty = weir_with(&[("HUBBLE_SERVER", "")], "observe --name no-such-instance");
+    assert!(empty.err.contains("no-such-instance"), "{}", empty.err);
+}
+
+#[test]
+fn what_hubbles_client_takes_is_taken() {
+    for line in [
+        "observe flows",
+        "observe -o tab",
+        "observe --since 2026-11-29",
+        "observe -A",
+        r#"observe --allowlist '{"source_pod":["/"]}'"#,
+    ] {
+        let ran = weir(&format!("{line} --input-file {RECORD}"));
+        assert_eq!(ran.code, 0, "{line}: {}", ran.err);
+    }
+    let masked = weir(&format!(
+        "observe -o json --field-mask verdict,source.pod_name --input-file {RECORD} --last 1"
+    ));
+    let flow = &masked.json()["flow"];
+    let fields: Vec<_> = flow.as_object().expect("a flow").keys().collect();
+    assert_eq!(fields, ["source", "verdict"]);
+}
+
+#[test]
+fn what_hubbles_client_takes_and_weir_has_not_is_refused_by_its_name() {
+    for (line, said) in [
+        ("-P", "--server localhost:4245"),
+        ("--tls-ca-cert-files a,b --server x:1", "is one file"),
+        ("--tls-ca-cert-files a", "--server says which"),
+        ("--field-mask verdict", "only -o json can show"),
+        ("agent-events", "tell of flows only"),
+        ("debug-events", "tell of flows only"),
+        ("nothing", "is not known"),
+    ] {
+        let ran = weir(&format!("observe {line}"));
+        assert_ne!(ran.code, 0, "{line}");
+        assert!(ran.err.contains(said), "{line}: {}", ran.err);
+    }
+    let mask = weir(&format!(
+        "observe -o json --field-mask port --input-file {RECORD}"
+    ));
+    assert_eq!(mask.code, 1);
+    assert!(
+        mask.err.contains("a flow has no field \"port\""),
+        "{}",
+        mask.err
+    );
 }

@@ -27,6 +27,7 @@ fn the_proposal_is_good_and_changes_nothing_of_what_passed() {
         "lint -f {file} -f {LAB}/sleep.yaml -f {LAB}/httpbin.yaml"
     ));
     assert_eq!(lint.code, 0, "{}{}", lint.out, lint.err);
+    assert!(lint.out.contains("nothing found"), "{}", lint.out);
     let empty = folder.path().join("empty");
     fs::create_dir(&empty).expect("a folder");
     let diff = weir(&format!(
@@ -57,4 +58,12 @@ fn without_manifests_the_flows_tell_the_labels() {
     let bad = weir("suggest --flows README.md");
     assert_eq!(bad.code, 1);
     assert!(bad.err.contains("README.md:1: not a flow"), "{}", bad.err);
+}
+
+#[test]
+fn a_rule_that_allows_nothing_is_explained() {
+    let ran = weir(&format!("suggest --flows {FLOWS}"));
+    let explained = "  egress:\n  # No egress was seen. This rule allows nothing, and denies the \
+                     rest by being there.\n  - {}\n";
+    assert!(ran.out.contains(explained), "{}", ran.out);
 }
