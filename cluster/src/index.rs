@@ -16,7 +16,7 @@ pub struct Options {
     /// Give pods and services without an address one of each family, always the same for the
     /// same objects.
     pub assign_addresses: bool,
-    /// Make the pods of Deployments, ReplicaSets, StatefulSets and DaemonSets.
+    /// Make the pods of Deployments, ReplicaSets, StatefulSets, DaemonSets, Jobs and CronJobs.
     pub expand_workloads: bool,
     /// The cluster's own name.
     pub cluster: ClusterName,

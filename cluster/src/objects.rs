@@ -130,7 +130,10 @@ fn kind_of(name: &str) -> Option<(Kind, &'static str)> {
         "Service" => (Kind::Service, "v1"),
         "EndpointSlice" => (Kind::EndpointSlice, "discovery.k8s.io/v1"),
         "Endpoints" => (Kind::Endpoints, "v1"),
-        other => (Kind::Workload(WorkloadKind::named(other)?), "apps/v1"),
+        other => {
+            let kind = WorkloadKind::named(other)?;
+            (Kind::Workload(kind), kind.group())
+        }
     })
 }
 

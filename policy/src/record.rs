@@ -53,13 +53,14 @@ pub struct Seen {
 }
 
 /// Labels that differ between pods of one workload, or from one version of it to the next.
-const VOLATILE: [&str; 6] = [
+const VOLATILE: [&str; 7] = [
     "pod-template-hash",
     "controller-revision-hash",
     "pod-template-generation",
     "statefulset.kubernetes.io/pod-name",
     "apps.kubernetes.io/pod-index",
     "batch.kubernetes.io/controller-uid",
+    "controller-uid",
 ];
 
 /// The labels that all pods of a workload share.

@@ -266,6 +266,35 @@ fn workloads_become_pods_on_demand() {
 }
 
 #[test]
+fn jobs_and_cronjobs_become_pods_like_other_workloads() {
+    let template = "template: {metadata: {labels: {app: seed}}, spec: {serviceAccountName: robot}}";
+    let text = format!("
+{{apiVersion: batch/v1, kind: Job, metadata: {{name: seed}}, spec: {{parallelism: 2, {template}}}}}
+---
+{{apiVersion: batch/v1, kind: Job, metadata: {{name: done}}, spec: {{{template}}}, status: {{completionTime: '2026-11-29T00:00:00Z'}}}}
+---
+{{apiVersion: batch/v1, kind: CronJob, metadata: {{name: nightly, namespace: x}}, spec: {{jobTemplate: {{spec: {{{template}}}}}}}}}
+---
+{{apiVersion: batch/v1, kind: Job, metadata: {{name: nightly-1, namespace: x, ownerReferences: [{{kind: CronJob}}]}}, spec: {{{template}}}}}
+");
+    let options = Options {
+        expand_workloads: true,
+        ..Options::default()
+    };
+    let (made, _) = world(&text, &options);
+    assert_eq!(
+        names(&made),
+        ["default/seed-0", "default/seed-1", "x/nightly-0"]
+    );
+    let pod = |index: usize| &made.pods[index];
+    assert_eq!(pod(0).labels["app"], "seed");
+    assert_eq!(pod(0).labels["batch.kubernetes.io/job-name"], "seed");
+    assert_eq!(pod(2).service_account, "robot");
+    assert_eq!(pod(2).labels.get("job-name"), None);
+    assert_eq!(names(&world(&text, &Options::default()).0), [] as [&str; 0]);
+}
+
+#[test]
 fn only_change_is_change() {
     let mut index = Index::default();
     let document = yaml::documents(PODS, Path::new("f")).unwrap().remove(0);
