@@ -8,6 +8,7 @@ mod context;
 mod dns;
 mod http;
 mod ignore;
+mod isolation;
 mod peers;
 mod ports;
 pub mod registry;
@@ -98,6 +99,7 @@ pub fn lint(input: &Input<'_>) -> Vec<Finding> {
                 compiled: &compiled,
             };
             structure::check(&context, &mut report);
+            isolation::check(&context, &mut report);
             peers::check(&context, &mut report);
             ports::check(&context, &mut report);
             dns::check(&context, &mut report);

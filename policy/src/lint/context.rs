@@ -111,6 +111,23 @@ impl<'a> Context<'a> {
             .collect()
     }
 
+    /// The parts of all policies: this one's and those of its neighbours.
+    pub fn specs(&self) -> impl Iterator<Item = &'a PolicySpec> {
+        let policies = self.world().policies.iter().chain([self.policy]);
+        policies.flat_map(|policy| &policy.specs)
+    }
+
+    /// Whether something denies by default in a direction, for pods that a part selects.
+    pub fn denies_by_default(&self, spec: &PolicySpec, direction: Direction) -> bool {
+        let pods = self.selected(&spec.subject);
+        let selects = |other: &PolicySpec| {
+            let mut pods = pods.iter();
+            pods.any(|pod| matches(self.world(), &other.subject, pod))
+        };
+        let isolates = |spec: &PolicySpec| spec.section(direction).isolates;
+        isolates(spec) || self.specs().any(|other| isolates(other) && selects(other))
+    }
+
     /// Pods that policies can select.
     pub fn pods(&self) -> impl Iterator<Item = &'a Pod> {
         self.world().pods.iter().filter(|pod| !pod.host_network)

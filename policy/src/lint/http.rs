@@ -14,9 +14,13 @@ pub(super) fn check(context: &Context<'_>, report: &mut Report) {
     bodies(context, report);
     for rule in context.rules() {
         let entries = rule.rule.http().unwrap_or_default();
+        // With `enableDefaultDeny: false` what no rule matches may pass all the same.
+        let denies = context.denies_by_default(rule.spec, rule.direction);
         for entry in entries {
-            path(entry, report);
-            method(entry, entries, report);
+            path(entry, denies, report);
+            if denies {
+                method(entry, entries, report);
+            }
             case(entry, report);
         }
     }
@@ -37,7 +41,8 @@ fn bodies(context: &Context<'_>, report: &mut Report) {
     }
 }
 
-fn path(entry: &HttpRule, report: &mut Report) {
+/// `denies`: whether what does not match is denied.
+fn path(entry: &HttpRule, denies: bool, report: &mut Report) {
     let Some(path) = &entry.path else {
         return;
     };
@@ -57,12 +62,14 @@ fn path(entry: &HttpRule, report: &mut Report) {
             format!("write `{path}.*` for everything below it"),
         );
     } else if is_plain(path) {
-        report.add(
-            &PATH_WITHOUT_QUERY,
-            field,
-            format!("the path includes the query string: `{path}?x=1` is denied"),
-            format!("write `{path}(\\?.*)?` if queries are to pass"),
-        );
+        if denies {
+            report.add(
+                &PATH_WITHOUT_QUERY,
+                field,
+                format!("the path includes the query string: `{path}?x=1` is denied"),
+                format!("write `{path}(\\?.*)?` if queries are to pass"),
+            );
+        }
     } else if path.starts_with("^/") && path.ends_with('$') || path.starts_with('/') {
         // A pattern that someone has thought about.
     } else if !matches_some_path(path) {

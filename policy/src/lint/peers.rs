@@ -4,8 +4,11 @@ use serde_json::Value;
 
 use super::{
     Report,
-    context::{Context, RuleIn, count},
-    registry::{CROSS_NAMESPACE, IP_BLOCK_OVER_PODS, MATCHES_NOTHING, NO_NAMESPACE, OR_NOT_AND},
+    context::{Context, RuleIn, count, matches},
+    registry::{
+        CROSS_NAMESPACE, HOST_NETWORK, IP_BLOCK_OVER_PODS, MATCHES_NOTHING, NO_NAMESPACE,
+        OR_NOT_AND,
+    },
 };
 use crate::model::{Key, NamespaceScope, Peer, Pod, PodSelector, PolicyKind, Selector};
 
@@ -13,7 +16,14 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 pub(super) fn check(context: &Context<'_>, report: &mut Report) {
     for (index, spec) in context.policy.specs.iter().enumerate() {
-        if context.knows(&spec.subject) && context.selected(&spec.subject).is_empty() {
+        if host_network(context, &spec.subject) {
+            report.add(
+                &HOST_NETWORK,
+                subject_field(context, index),
+                "matches host-network pods only, which no policy selects: they are not isolated",
+                "limit them where they run: a policy sees the node's traffic, not theirs",
+            );
+        } else if context.knows(&spec.subject) && context.selected(&spec.subject).is_empty() {
             report.add(
                 &MATCHES_NOTHING,
                 subject_field(context, index),
@@ -61,6 +71,20 @@ fn pods(context: &Context<'_>, field: &str, selector: &PodSelector, report: &mut
     if !context.selected(selector).is_empty() {
         return;
     }
+    if host_network(context, selector) {
+        report.add(
+            &HOST_NETWORK,
+            field,
+            "matches host-network pods only: their traffic is their node's, which no pod selector means",
+            match context.policy.object.kind {
+                PolicyKind::NetworkPolicy => {
+                    "name the nodes by `ipBlock`, or by entity in a CiliumNetworkPolicy"
+                }
+                _ => "name the nodes by entity: `host` and `remote-node`",
+            },
+        );
+        return;
+    }
     let elsewhere = elsewhere(context, selector);
     if let Some(first) = elsewhere.first() {
         let own = &context.policy.object.namespace;
@@ -93,6 +117,13 @@ fn pods(context: &Context<'_>, field: &str, selector: &PodSelector, report: &mut
             "compare it with the pods' labels and namespaces",
         );
     }
+}
+
+/// Whether a selector's labels are those of host-network pods, and of no others.
+fn host_network(context: &Context<'_>, selector: &PodSelector) -> bool {
+    let world = context.world();
+    let mut hosts = world.pods.iter().filter(|pod| pod.host_network);
+    context.selected(selector).is_empty() && hosts.any(|pod| matches(world, selector, pod))
 }
 
 /// Pods of other namespaces that a selector of the policy's own would match.

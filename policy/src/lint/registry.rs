@@ -82,6 +82,10 @@ lints! {
         "A method is written in lower case, and methods are upper case: it matches no request.";
     BODY_ON_GET "W019" "body-on-get" Warning
         "The annotation weir.dev/get-body lets GET and its like have a body, which a server that does not read it takes for the next request.";
+    DENY_ALONE "W020" "deny-alone" Warning
+        "Deny rules alone isolate the pods that they are about, so everything else is denied, too.";
+    HOST_NETWORK "W021" "host-network" Warning
+        "A selector matches host-network pods only, which policies neither select nor match.";
 }
 
 // === impl Severity ===
