@@ -9,9 +9,12 @@ mod dns;
 mod http;
 mod ignore;
 mod isolation;
+mod names;
+mod namespaces;
 mod peers;
 mod ports;
 pub mod registry;
+mod services;
 mod shadow;
 mod structure;
 #[cfg(test)]
@@ -40,6 +43,8 @@ pub struct Input<'a> {
     pub policies: Vec<&'a Value>,
     /// Pod addresses that are real; those of `world` may have been made up.
     pub pod_addresses: BTreeSet<IpAddr>,
+    /// Addresses of services that are real, likewise.
+    pub service_addresses: BTreeSet<IpAddr>,
 }
 
 /// A mistake.
@@ -102,7 +107,9 @@ pub fn lint(input: &Input<'_>) -> Vec<Finding> {
             isolation::check(&context, &mut report);
             peers::check(&context, &mut report);
             ports::check(&context, &mut report);
+            services::check(&context, &mut report);
             dns::check(&context, &mut report);
+            names::check(&context, &mut report);
             http::check(&context, &mut report);
             shadow::check(&context, &mut report);
         }

@@ -4,6 +4,7 @@ mod sarif;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -19,6 +20,7 @@ use weir_cluster::{
 };
 use weir_policy::{
     lint::{Finding, Input, LINTS, Lint, Severity, lint},
+    model::Service,
     objects,
 };
 
@@ -98,8 +100,10 @@ impl LintCommand {
             .iter()
             .filter(|document| objects::kind_of(&document.value).is_some())
             .collect();
+        let (pod_addresses, service_addresses) = real_addresses(&self.files);
         let findings = lint(&Input {
-            pod_addresses: real_addresses(&self.files),
+            pod_addresses,
+            service_addresses,
             world: reading.world,
             policies: policies.iter().map(|document| &document.value).collect(),
         });
@@ -132,8 +136,8 @@ impl FailOn {
     }
 }
 
-/// Pod addresses as the manifests give them, without those that are made up.
-fn real_addresses(files: &[PathBuf]) -> BTreeSet<std::net::IpAddr> {
+/// Addresses of pods and of services as the manifests give them, without those that are made up.
+fn real_addresses(files: &[PathBuf]) -> (BTreeSet<IpAddr>, BTreeSet<IpAddr>) {
     let options = Options {
         assign_addresses: false,
         expand_workloads: false,
@@ -143,7 +147,8 @@ fn real_addresses(files: &[PathBuf]) -> BTreeSet<std::net::IpAddr> {
         .read()
         .world;
     let pods = world.pods.into_iter().filter(|pod| !pod.host_network);
-    pods.flat_map(|pod| pod.addresses).collect()
+    let services = world.services.iter().flat_map(Service::fronts).collect();
+    (pods.flat_map(|pod| pod.addresses).collect(), services)
 }
 
 /// What is wrong and no finding: pods, services, objects that stand twice.

@@ -158,10 +158,13 @@ fn findings(object: &Value) -> Vec<String> {
         policies: vec![object],
         ..Input::default()
     };
-    let of_its_own = |finding: &Finding| {
-        // Another policy, which is not seen here, may allow DNS.
-        finding.id != registry::NO_DNS.id
-    };
+    // Another policy, which is not seen here, may allow what this one does not: DNS, or the rest.
+    let neighbours = [
+        registry::NO_DNS.id,
+        registry::DENY_ALONE.id,
+        registry::NEVER_LEARNT.id,
+    ];
+    let of_its_own = |finding: &Finding| !neighbours.contains(&finding.id);
     lint(&input)
         .into_iter()
         .filter(of_its_own)

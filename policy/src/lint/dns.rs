@@ -1,14 +1,15 @@
 //! Egress that is limited and leaves DNS out.
 
+mod servers;
+
 use super::{
     Report,
     context::{Context, matches},
     registry::NO_DNS,
 };
-use crate::model::{
-    Action, Entity, L7, Labels, Peer, Peers, Pod, Policy, PolicySpec, Port, Protocol, Rule, World,
-    selector::Subject,
-};
+use crate::model::{Action, L7, Pod, Policy, PolicySpec, Port, Protocol, Rule};
+
+use servers::{Reach, SERVERS, Servers};
 
 pub(super) fn check(context: &Context<'_>, report: &mut Report) {
     for spec in &context.policy.specs {
@@ -38,14 +39,16 @@ pub(super) fn check(context: &Context<'_>, report: &mut Report) {
             format!(
                 "egress of {lacking} is limited, and no policy allows DNS: names do not resolve"
             ),
-            "allow UDP and TCP port 53 to the pods `k8s-app: kube-dns` of namespace `kube-system`",
+            "allow UDP and TCP port 53 to the pods `k8s-app: kube-dns` of namespace `kube-system` \
+             (OpenShift: port 5353 of namespace `openshift-dns`); they have no prefix, and rules \
+             never see the service's address",
         );
     }
 }
 
 fn section_allows(context: &Context<'_>, spec: &PolicySpec) -> bool {
     let mut rules = spec.egress.rules.iter();
-    rules.any(|rule| allows_dns(context.world(), rule))
+    rules.any(|rule| allows_dns(context, rule))
 }
 
 /// Whether any policy of the world lets this pod ask.
@@ -62,61 +65,32 @@ fn pod_allows(context: &Context<'_>, pod: &Pod) -> bool {
     world.policies.iter().chain(own).any(selecting)
 }
 
-fn allows_dns(world: &World, rule: &Rule) -> bool {
+fn allows_dns(context: &Context<'_>, rule: &Rule) -> bool {
     if rule.action != Action::Allow || !matches!(rule.l7, None | Some(L7::Dns(_))) {
         return false;
     }
-    let explicit = rule.ports.iter().any(|port| {
-        port.protocol == Protocol::Udp
-            && match &port.port {
-                Port::All => false,
-                Port::Range(first, last) => (*first..=*last).contains(&53),
-                Port::Named(name) => name.contains("dns") || name.contains("domain"),
-            }
-    });
-    if explicit {
-        return true;
-    }
-    let every_port = rule.ports.is_empty()
-        || rule
-            .ports
-            .iter()
-            .any(|port| port.protocol == Protocol::Udp && port.port == Port::All);
-    every_port && reaches_dns(world, &rule.peers)
+    SERVERS.iter().any(|servers| {
+        let reach = opens(rule, servers);
+        reach.is_some_and(|reach| servers.among(context, &rule.peers, reach))
+    })
 }
 
-/// Whether the cluster's DNS is among the peers: the pods of that label, or where the manifests
-/// have none, those that a cluster has.
-fn reaches_dns(world: &World, peers: &Peers) -> bool {
-    let Peers::OneOf(peers) = peers else {
-        return true;
+/// Whether the rule opens the servers' port, and how it says so.
+fn opens(rule: &Rule, servers: &Servers) -> Option<Reach> {
+    let udp = || {
+        rule.ports
+            .iter()
+            .filter(|port| port.protocol == Protocol::Udp)
     };
-    let is_dns = |pod: &&Pod| {
-        pod.labels
-            .get("k8s-app")
-            .is_some_and(|app| app == "kube-dns")
-    };
-    let servers: Vec<&Pod> = world.pods.iter().filter(is_dns).collect();
-    let label = |key: &str, value: &str| Labels::from([(key.to_owned(), value.to_owned())]);
-    let labels = label("k8s-app", "kube-dns");
-    let namespace_labels = label("kubernetes.io/metadata.name", "kube-system");
-    let usual = Subject {
-        namespace: "kube-system",
-        namespace_labels: &namespace_labels,
-        labels: &labels,
-        service_account: "coredns",
-        cluster: world.cluster.as_str(),
-    };
-    peers.iter().any(|peer| {
-        if let Peer::Pods(selector) = peer {
-            return match servers.as_slice() {
-                [] => selector.matches(usual),
-                servers => servers.iter().any(|pod| matches(world, selector, pod)),
-            };
-        }
-        if let Peer::Cidr { cidr, .. } = peer {
-            return cidr.prefix_len() == 0;
-        }
-        matches!(peer, Peer::Entity(Entity::All | Entity::Cluster))
-    })
+    let named = udp().any(|port| match &port.port {
+        Port::All => false,
+        Port::Range(first, last) => (*first..=*last).contains(&servers.port),
+        Port::Named(name) => name.contains("dns") || name.contains("domain"),
+    });
+    let every = rule.ports.is_empty() || udp().any(|port| port.port == Port::All);
+    match (named, every) {
+        (true, _) => Some(Reach::Port),
+        (false, true) => Some(Reach::Everything),
+        (false, false) => None,
+    }
 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{
     Report,
     context::{Context, RuleIn, count, matches},
+    namespaces::{self, NAME_LABEL},
     registry::{
         CROSS_NAMESPACE, HOST_NETWORK, IP_BLOCK_OVER_PODS, MATCHES_NOTHING, NO_NAMESPACE,
         OR_NOT_AND,
@@ -12,21 +13,23 @@ use super::{
 };
 use crate::model::{Key, NamespaceScope, Peer, Pod, PodSelector, PolicyKind, Selector};
 
-const NAME_LABEL: &str = "kubernetes.io/metadata.name";
-
 pub(super) fn check(context: &Context<'_>, report: &mut Report) {
     for (index, spec) in context.policy.specs.iter().enumerate() {
+        let field = subject_field(context, index);
+        if namespaces::check(context, &field, &spec.subject, report) {
+            continue;
+        }
         if host_network(context, &spec.subject) {
             report.add(
                 &HOST_NETWORK,
-                subject_field(context, index),
+                field,
                 "matches host-network pods only, which no policy selects: they are not isolated",
                 "limit them where they run: a policy sees the node's traffic, not theirs",
             );
         } else if context.knows(&spec.subject) && context.selected(&spec.subject).is_empty() {
             report.add(
                 &MATCHES_NOTHING,
-                subject_field(context, index),
+                field,
                 "selects no pod of the manifests",
                 "compare it with the pods' labels and namespace",
             );
@@ -57,6 +60,9 @@ fn subject_field(context: &Context<'_>, index: usize) -> String {
 }
 
 fn pods(context: &Context<'_>, field: &str, selector: &PodSelector, report: &mut Report) {
+    if namespaces::check(context, field, selector, report) {
+        return;
+    }
     if let NamespaceScope::Matching(wanted) = &selector.namespaces
         && no_namespace(context, wanted)
     {
@@ -64,7 +70,10 @@ fn pods(context: &Context<'_>, field: &str, selector: &PodSelector, report: &mut
             &NO_NAMESPACE,
             format!("{field}.namespaceSelector"),
             "matches no namespace of the manifests",
-            format!("label the namespace, or use the label that each has: `{NAME_LABEL}: NAME`"),
+            format!(
+                "label the namespace, or use the label that each has: `{NAME_LABEL}: {}`",
+                meant(context, wanted).unwrap_or("NAME")
+            ),
         );
         return;
     }
@@ -151,6 +160,13 @@ fn no_namespace(context: &Context<'_>, wanted: &Selector) -> bool {
         && !namespaces
             .values()
             .any(|namespace| wanted.matches_labels(&namespace.labels))
+}
+
+/// The namespace of which a selector has the name, under another key.
+fn meant<'a>(context: &Context<'a>, wanted: &Selector) -> Option<&'a str> {
+    let mut values = wanted.requirements().flat_map(|one| &one.values);
+    let names = &context.world().namespaces;
+    values.find_map(|value| names.get_key_value(value).map(|(name, _)| name.as_str()))
 }
 
 /// `- namespaceSelector` and `- podSelector`, where one `-` is most often meant.

@@ -139,7 +139,7 @@ fn behind(context: &Context<'_>, destinations: &[&Pod], number: u16) -> Option<(
 }
 
 /// The field of a port as it is written.
-fn field(context: &Context<'_>, rule: RuleIn<'_>, shown: &str) -> String {
+pub(super) fn field(context: &Context<'_>, rule: RuleIn<'_>, shown: &str) -> String {
     let list = format!("{}.ports", rule.rule.place);
     let items = context.at(&list).and_then(Value::as_array);
     let is = |item: &Value| match item.get("port") {

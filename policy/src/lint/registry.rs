@@ -86,6 +86,14 @@ lints! {
         "Deny rules alone isolate the pods that they are about, so everything else is denied, too.";
     HOST_NETWORK "W021" "host-network" Warning
         "A selector matches host-network pods only, which policies neither select nor match.";
+    NEVER_LEARNT "W022" "never-learnt" Warning
+        "A name of toFQDNs is never learnt: no DNS rule lets it be asked for, or it is of the cluster itself.";
+    APISERVER_PORT "W023" "apiserver-port" Warning
+        "A rule for kube-apiserver has the port of its service in place of the API server's own.";
+    SERVICE_ADDRESS "W024" "service-address" Warning
+        "A prefix is the address of a service, and rules are asked about what is behind it.";
+    NAMESPACE_KEY "W025" "namespace-key" Warning
+        "A key looks like the label of a namespace's name and is not.";
 }
 
 // === impl Severity ===

@@ -1,5 +1,8 @@
 //! One policy with each mistake and one without it, and the registry against both.
 
+mod dns;
+mod names;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -22,10 +25,13 @@ fn findings(mut sample: Sample, value: &Value) -> Vec<Finding> {
     }
     let pods = sample.world.pods.iter();
     let pod_addresses = pods.flat_map(|pod| pod.addresses.clone()).collect();
+    let services = sample.world.services.iter();
+    let service_addresses = services.flat_map(|of| of.addresses.clone()).collect();
     lint(&Input {
         world: sample.world,
         policies: vec![value],
         pod_addresses,
+        service_addresses,
     })
 }
 
@@ -281,7 +287,57 @@ fn cases() -> Vec<(&'static str, &'static str, Value, Value)> {
             ingress(json!([{"podSelector": {"matchLabels": {"app": "agent"}}}])),
             ingress(json!([sleep_pods])),
         ),
+        (
+            "W022",
+            "spec.egress[0].toFQDNs[0]",
+            names(json!({})),
+            names(json!({"rules": {"dns": [{"matchPattern": "*.example.com"}]}})),
+        ),
+        (
+            "W023",
+            "spec.egress[0].toPorts[0].ports[0].port",
+            apiserver(json!([{"port": "443", "protocol": "TCP"}])),
+            apiserver(json!([{"port": "443"}, {"port": "6443"}])),
+        ),
+        (
+            "W024",
+            "spec.egress[0].to[0]",
+            egress(json!([{"to": [{"ipBlock": {"cidr": "10.96.0.7/32"}}]}])),
+            egress(json!([{"to": [{"ipBlock": {"cidr": "192.0.2.7/32"}}]}])),
+        ),
+        (
+            "W025",
+            "spec.ingress[0].from[0]",
+            ingress(
+                json!([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.nmae": "sleep"}}}]),
+            ),
+            ingress(
+                json!([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "sleep"}}}]),
+            ),
+        ),
     ]
+}
+
+/// `api.example.com`, with DNS that is allowed so.
+fn names(mut dns: Value) -> Value {
+    dns["ports"] = json!([{"port": "53", "protocol": "ANY"}]);
+    cilium_policy(
+        "p",
+        json!({"endpointSelector": {"matchLabels": {"app": "sleep"}}, "egress": [
+            {"toFQDNs": [{"matchName": "api.example.com"}]},
+            {"toEndpoints": [{"matchLabels": {
+                "k8s-app": "kube-dns", "io.kubernetes.pod.namespace": "kube-system"}}],
+             "toPorts": [dns]},
+        ]}),
+    )
+}
+
+fn apiserver(ports: Value) -> Value {
+    cilium_policy(
+        "p",
+        json!({"endpointSelector": {"matchLabels": {"app": "sleep"}}, "egress": [
+            {"toEntities": ["kube-apiserver"], "toPorts": [{"ports": ports}]}]}),
+    )
 }
 
 fn deny(default: Value) -> Value {

@@ -103,3 +103,35 @@ fn what_is_nested_without_end_is_refused_with_its_line() {
         assert!(ran.err.contains(told), "{open}: {}", ran.err);
     }
 }
+
+/// A CronJob and a service, with the address in `clusterIP`; the policy is about both.
+fn nightly(address: &str) -> String {
+    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata:\n  name: p\nspec:\n  \
+                  podSelector:\n    matchLabels: {app: nightly}\n  policyTypes: [Egress]\n  egress:\n  \
+                  - to:\n    - ipBlock: {cidr: 10.96.0.1/32}\n    - namespaceSelector: {}\n";
+    format!(
+        "{policy}---\napiVersion: batch/v1\nkind: CronJob\nmetadata: {{name: nightly}}\nspec:\n  \
+         jobTemplate: {{spec: {{template: {{metadata: {{labels: {{app: nightly}}}}}}}}}}\n\
+         ---\napiVersion: v1\nkind: Service\nmetadata: {{name: web}}\nspec:\n  \
+         {address}\n  selector: {{app: nightly}}\n  ports: [{{port: 80}}]\n"
+    )
+}
+
+#[test]
+fn a_cronjob_is_a_workload_and_a_made_up_address_is_no_services() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("all.yaml");
+    for (address, expected) in [
+        ("clusterIP: 10.96.0.1", vec!["W024"]),
+        ("type: ClusterIP", vec![]),
+    ] {
+        fs::write(&file, nightly(address)).expect("written");
+        let found = weir(&format!("lint -f {} -o json", file.display())).json();
+        let list = found.as_array().expect("a list");
+        let ids: Vec<_> = list
+            .iter()
+            .map(|f| f["id"].as_str().expect("an id"))
+            .collect();
+        assert_eq!(ids, expected, "{found}");
+    }
+}

@@ -231,8 +231,20 @@ fn mistakes_are_warnings_and_neighbours_are_not_guessed() {
         "metadata": {"name": "out", "namespace": "shop"},
         "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": [{"port": 443}]}]},
     });
-    // Another policy may allow DNS.
-    assert!(webhook.response(request("CREATE", &egress, &Value::Null))["warnings"].is_null());
+    let cilium = |egress: Value| {
+        let mut spec = json!({"endpointSelector": {}});
+        let sections = egress.as_object().expect("sections").clone();
+        spec.as_object_mut().expect("a map").extend(sections);
+        json!({"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
+               "metadata": {"name": "out", "namespace": "shop"}, "spec": spec})
+    };
+    let deny = cilium(json!({"egressDeny": [{"toEntities": ["world"]}]}));
+    let names = cilium(json!({"egress": [{"toFQDNs": [{"matchName": "api.example.com"}]}]}));
+    // Another policy may allow DNS, have the DNS rules, and allow what this one does not deny.
+    for policy in [egress, deny, names] {
+        let answer = webhook.response(request("CREATE", &policy, &Value::Null));
+        assert!(answer["warnings"].is_null(), "{answer}");
+    }
 }
 
 #[test]
