@@ -199,7 +199,17 @@ fn family(service: &Service, from: &str) -> Option<IpAddr> {
 fn is_workload(word: &str) -> bool {
     matches!(
         word,
-        "deploy" | "deployment" | "sts" | "statefulset" | "ds" | "daemonset" | "rs" | "replicaset"
+        "deploy"
+            | "deployment"
+            | "sts"
+            | "statefulset"
+            | "ds"
+            | "daemonset"
+            | "rs"
+            | "replicaset"
+            | "job"
+            | "cj"
+            | "cronjob"
     )
 }
 

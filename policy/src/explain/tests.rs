@@ -197,6 +197,19 @@ fn a_prefix_without_the_pods_opens_no_node_port() {
 }
 
 #[test]
+fn a_pod_is_named_by_whatever_makes_it() {
+    for kind in ["deploy", "sts", "ds", "rs", "job", "cj", "cronjob"] {
+        let flow = json!({"from": format!("{kind}/sleep"), "to": format!("default/{kind}/httpbin"),
+                          "protocol": "TCP", "port": 80});
+        assert_eq!(
+            explain(&Sample::workshop(), flow).verdict,
+            Outcome::Allow,
+            "{kind}"
+        );
+    }
+}
+
+#[test]
 fn an_address_of_pods_without_a_pod_is_told_as_that() {
     let mut sample = Sample::workshop().policy(&cilium_policy(
         "world",

@@ -236,6 +236,30 @@ fn nodes_and_the_api_server_are_entities_and_never_prefixes() {
 }
 
 #[test]
+fn a_host_network_pod_is_its_node() {
+    let mut sample =
+        Sample::default()
+            .pod("shop/web-0", "app=web", &[80])
+            .pod("shop/agent-0", "app=agent", &[]);
+    let agent = sample.world.pods.last_mut().expect("a pod");
+    agent.host_network = true;
+    agent.addresses = vec!["172.18.0.9".parse().expect("an address")];
+    let world = sample.world;
+    let flow = ("shop/agent-0", "shop/web-0", Protocol::Tcp, 80, None);
+    let list = [recorded(&world, &flow)];
+    let found = suggest(&list, &world, &Options::default());
+    let [web] = found.proposals.as_slice() else {
+        panic!("one proposal: {found:?}");
+    };
+    let nodes = &web.policy["spec"]["ingress"][0]["fromEntities"];
+    assert_eq!(nodes, &json!(["host", "remote-node"]));
+    let mut new = world.clone();
+    new.policies = vec![policy(&web.policy)];
+    let changed = diff::recorded(&world, &new, &list);
+    assert_eq!((changed.judged, changed.changes), (1, Vec::new()));
+}
+
+#[test]
 fn what_lint_would_say_is_told_and_not_said_again() {
     let world = world();
     let flow = ("front/old-0", "shop/web-0", Protocol::Tcp, 81, None);
@@ -279,7 +303,7 @@ fn flow() -> impl Strategy<Value = Tuple> {
 fn flow_of(ends: Vec<&'static str>) -> impl Strategy<Value = Tuple> {
     let kind = prop_oneof![
         3 => select(vec![80u16, 443]).prop_map(|port| (Protocol::Tcp, port, None)),
-        3 => select(vec!["/", "/users/7", "/a.b?x=1", "/a//b", "/x/../y", "/v/%2e%2e/z"])
+        3 => select(vec!["/", "/users/7", "/a.b?x=1", "/a//b", "/x/../y", "/v/%2e%2e/z", "/a%2fb", "/a;v=1/b", "/ü"])
             .prop_map(|path| (Protocol::Tcp, 80, Some(path))),
         1 => Just((Protocol::Udp, 53, None)),
         1 => Just((Protocol::Icmp, 0, None)),
