@@ -13,7 +13,9 @@ use crate::{
 pub(super) fn check(context: &Context<'_>, report: &mut Report) {
     bodies(context, report);
     for rule in context.rules() {
-        let entries = rule.rule.http().unwrap_or_default();
+        let Some(entries) = rule.rule.http() else {
+            continue;
+        };
         // With `enableDefaultDeny: false` what no rule matches may pass all the same.
         let denies = context.denies_by_default(rule.spec, rule.direction);
         for entry in entries {
