@@ -42,6 +42,9 @@ pub struct Diff {
     /// Policies that differ and select no pod of both worlds, as `Kind/NAMESPACE/NAME`: what they
     /// change is not known.
     pub not_asked: Vec<String>,
+    /// Rules that differ and some of whose peers are pods that not both worlds have, as
+    /// `FIELD of Kind/NAMESPACE/NAME`: what they change for these is not known.
+    pub peers_not_asked: Vec<String>,
 }
 
 /// What changes for some clients of one destination.
@@ -135,10 +138,12 @@ pub fn diff(old: &World, new: &World) -> Diff {
             })
         })
         .collect();
+    let unasked = unasked::unasked(old, new, &ends.both);
     Diff {
         questions,
         changes,
-        not_asked: unasked::unasked(old, new, &ends.both),
+        not_asked: unasked.policies,
+        peers_not_asked: unasked.rules,
         only_in_old: std::mem::take(&mut ends.only_old),
         only_in_new: std::mem::take(&mut ends.only_new),
     }

@@ -94,6 +94,12 @@ impl DiffCommand {
                     bail!("{}", unknown.trim_end());
                 }
                 eprint!("{unknown}");
+                for rule in &found.peers_not_asked {
+                    eprintln!(
+                        "what {rule} changes is not known in full: not both manifests have the \
+                         workloads of all its peers"
+                    );
+                }
                 self.emit(&found, &of_pairs(&found))?;
                 !found.is_empty()
             }

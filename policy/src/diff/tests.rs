@@ -73,6 +73,26 @@ fn policies_that_select_no_pod_of_both_worlds_are_named() {
 }
 
 #[test]
+fn rules_whose_peers_are_in_neither_world_are_named() {
+    let from = |apps: &[&str]| {
+        let peers = apps
+            .iter()
+            .map(|app| json!({"from": [{"podSelector": {"matchLabels": {"app": app}}}]}));
+        let spec = json!({"podSelector": {"matchLabels": {"app": "httpbin"}}, "ingress": peers.collect::<Vec<_>>()});
+        Sample::workshop().policy(&network_policy("p", spec)).world
+    };
+    let found = diff(&from(&["sleep"]), &from(&["web", "sleep"]));
+    assert_eq!(
+        found.peers_not_asked,
+        ["spec.ingress[0] of NetworkPolicy/default/p"]
+    );
+    assert!(found.is_empty() && found.not_asked.is_empty());
+    // A rule that only stands elsewhere is the same one.
+    let found = diff(&from(&["web", "sleep"]), &from(&["sleep", "web"]));
+    assert_eq!(found.peers_not_asked, [""; 0]);
+}
+
+#[test]
 fn requests_that_the_policies_mention_are_asked_for() {
     let with = |http| Sample::workshop().policy(&headers_policy(http)).world;
     let old =

@@ -1,15 +1,31 @@
-//! Policies that differ and select no pod of both worlds: nothing can be said of what they change.
+//! What differs and could not be asked about, because no pod of both worlds is concerned: policies
+//! that select none, and rules whose peers are none.
 
 use std::collections::BTreeSet;
 
 use super::ends::End;
 use crate::{
     compile::subject,
-    model::{Labels, Pod, Policy, World},
+    model::{Direction, Labels, Peer, Peers, Pod, PodSelector, Policy, Rule, World},
 };
 
-/// Their objects, as `Kind/NAMESPACE/NAME`, sorted.
-pub(super) fn unasked(old: &World, new: &World, ends: &[End]) -> Vec<String> {
+/// What could not be asked about, each sorted.
+#[derive(Debug, Default)]
+pub(super) struct Unasked {
+    /// `Kind/NAMESPACE/NAME` of policies.
+    pub policies: Vec<String>,
+    /// `FIELD of Kind/NAMESPACE/NAME` of rules of others.
+    pub rules: Vec<String>,
+}
+
+/// A world with those of its pods that the other has, too: one of each group.
+struct Side<'a> {
+    world: &'a World,
+    other: &'a World,
+    pods: Vec<&'a Pod>,
+}
+
+pub(super) fn unasked(old: &World, new: &World, ends: &[End]) -> Unasked {
     let groups = ends.iter().filter(|end| !end.outside);
     let (olds, news): (Vec<&Pod>, Vec<&Pod>) = groups
         .filter_map(|end| {
@@ -17,32 +33,96 @@ pub(super) fn unasked(old: &World, new: &World, ends: &[End]) -> Vec<String> {
             Some((pod(old, before)?, pod(new, after)?))
         })
         .unzip();
-    let differ = differing(old, new).chain(differing(new, old));
+    let sides = [
+        Side {
+            world: old,
+            other: new,
+            pods: olds,
+        },
+        Side {
+            world: new,
+            other: old,
+            pods: news,
+        },
+    ];
+    let differ = sides.iter().flat_map(Side::differing);
     let objects: BTreeSet<String> = differ.map(|policy| policy.object.to_string()).collect();
-    let asked = |world: &World, pods: &[&Pod], object: &str| {
-        let mut policies = world.policies.iter();
-        policies.any(|policy| policy.object.to_string() == *object && selects(world, policy, pods))
-    };
-    objects
+    let (asked, policies): (BTreeSet<String>, BTreeSet<String>) = objects
         .into_iter()
-        .filter(|object| !asked(old, &olds, object) && !asked(new, &news, object))
-        .collect()
-}
-
-/// The policies of one world that the other has not, or not as they are.
-fn differing<'a>(one: &'a World, other: &World) -> impl Iterator<Item = &'a Policy> {
-    let policies = one.policies.iter();
-    policies.filter(|policy| !other.policies.contains(policy))
+        .partition(|object| sides.iter().any(|side| side.asks_about(object)));
+    let rules: BTreeSet<String> = sides
+        .iter()
+        .flat_map(|side| side.rules_without_peers(&asked))
+        .collect();
+    Unasked {
+        policies: policies.into_iter().collect(),
+        rules: rules.into_iter().collect(),
+    }
 }
 
 fn pod<'a>(world: &'a World, name: &str) -> Option<&'a Pod> {
     world.pods.iter().find(|pod| pod.id() == *name)
 }
 
-fn selects(world: &World, policy: &Policy, pods: &[&Pod]) -> bool {
-    let no_labels = Labels::new();
-    policy.specs.iter().any(|spec| {
-        let mut pods = pods.iter();
-        pods.any(|pod| spec.subject.matches(subject(world, pod, &no_labels)))
-    })
+// === impl Side ===
+
+impl<'a> Side<'a> {
+    /// The policies that the other has not, or not as they are.
+    fn differing(&self) -> impl Iterator<Item = &'a Policy> {
+        let policies = self.world.policies.iter();
+        let other = self.other;
+        policies.filter(|policy| !other.policies.contains(policy))
+    }
+
+    fn has(&self, selector: &PodSelector) -> bool {
+        let no_labels = Labels::new();
+        let mut pods = self.pods.iter();
+        pods.any(|pod| selector.matches(subject(self.world, pod, &no_labels)))
+    }
+
+    fn asks_about(&self, object: &str) -> bool {
+        let mut policies = self.world.policies.iter();
+        policies.any(|policy| {
+            let mut specs = policy.specs.iter();
+            policy.object.to_string() == *object && specs.any(|spec| self.has(&spec.subject))
+        })
+    }
+
+    /// Rules of these policies that the other has not, and whose peers are pods that are not there.
+    fn rules_without_peers(&self, asked: &BTreeSet<String>) -> Vec<String> {
+        let mut found = Vec::new();
+        for policy in self.differing() {
+            let object = policy.object.to_string();
+            let mut others = self.other.policies.iter();
+            let other = others.find(|other| other.object == policy.object);
+            let there: Vec<Rule> = other.into_iter().flat_map(rules).map(placeless).collect();
+            let new = rules(policy).filter(|rule| !there.contains(&placeless(rule)));
+            let lone = new.filter(|rule| match &rule.peers {
+                Peers::Any => false,
+                Peers::OneOf(peers) => peers.iter().any(|peer| match peer {
+                    Peer::Pods(selector) => !self.has(selector),
+                    _ => false,
+                }),
+            });
+            if asked.contains(&object) {
+                found.extend(lone.map(|rule| format!("{} of {object}", rule.place)));
+            }
+        }
+        found
+    }
+}
+
+fn rules(policy: &Policy) -> impl Iterator<Item = &Rule> {
+    let sections = policy.specs.iter();
+    sections
+        .flat_map(|spec| Direction::BOTH.map(|direction| &spec.section(direction).rules))
+        .flatten()
+}
+
+/// A rule wherever it stands.
+fn placeless(rule: &Rule) -> Rule {
+    Rule {
+        place: String::new(),
+        ..rule.clone()
+    }
 }

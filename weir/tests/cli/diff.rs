@@ -90,6 +90,18 @@ fn without_the_workloads_it_is_an_error_that_names_what_is_missing() {
 }
 
 #[test]
+fn rules_whose_peers_are_missing_are_told() {
+    let ran = weir(&format!(
+        "diff --with {LAB}/httpbin.yaml -f {LAB}/policies/allow-ingress-to-httpbin.yaml \
+         -f {LAB}/policies/allow-get-headers.yaml"
+    ));
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let told = "what spec.ingress[0].toPorts[0] of CiliumNetworkPolicy/default/allow-get-headers \
+                changes is not known in full";
+    assert!(ran.err.contains(told), "{}", ran.err);
+}
+
+#[test]
 fn errors_and_changes_exit_apart() {
     assert_eq!(diff("").code, 0);
     assert_eq!(diff("--exit-code").code, 1);
