@@ -104,9 +104,9 @@ pub struct CleanupCommand {
 
 impl AgentCommand {
     pub fn run(self) -> Result<()> {
+        let instance = Instance::new(&self.name)?;
         require_root("weir agent")?;
         weir_gate::descriptors::raise()?;
-        let instance = Instance::new(&self.name)?;
         let pins = Pins::new(instance.clone(), self.map_size.into_iter().collect());
         let node = match self.node {
             Some(node) => node,
@@ -162,8 +162,8 @@ impl AgentCommand {
 
 impl CleanupCommand {
     pub fn run(self) -> Result<()> {
-        require_root("weir cleanup")?;
         let instance = Instance::new(&self.name)?;
+        require_root("weir cleanup")?;
         Redirector::remove(&Pins::new(instance, MapSizes::default()))?;
         if self.hold {
             eprintln!("nothing of instance {} is left on this node", self.name);
