@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use weir_gate::lines::Lines;
+use weir_policy::record::{self, Recorded};
 
 use crate::{
     api::observer::{GetFlowsRequest, GetFlowsResponse, get_flows_response::ResponseTypes},
@@ -72,6 +73,15 @@ pub fn read(
     Ok(found.into())
 }
 
+/// The flow of an answer as policy looks at it, read as of a line of a record; `None` for what says
+/// nothing to policy.
+///
+/// # Errors
+/// The answer is no flow.
+pub fn told(answer: &GetFlowsResponse) -> Result<Option<Recorded>, record::RecordError> {
+    record::read(&json::to_value(answer).to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,5 +142,20 @@ mod tests {
         let error = read(lines, &GetFlowsRequest::default());
         let error = error.expect_err("no answer").to_string();
         assert!(error.starts_with("x:6: not a"), "{error}");
+    }
+
+    #[test]
+    fn what_an_observer_answers_is_read_like_a_line() {
+        let line = r#"{"flow":{"verdict":"FORWARDED","is_reply":false,"Type":"L3_L4",
+            "IP":{"source":"172.18.0.2","destination":"10.244.0.8"},
+            "l4":{"TCP":{"source_port":40000,"destination_port":80,"flags":{"SYN":true}}},
+            "source":{"identity":1,"labels":["reserved:host"]},
+            "destination":{"namespace":"default","pod_name":"web-0","labels":["k8s:app=web"]}}}"#;
+        let answer = json::read_line(line).expect("an answer");
+        let flow = told(&answer).expect("a line");
+        assert!(flow.is_some());
+        assert_eq!(flow, record::read(line).expect("a line"));
+        let lost = json::read_line(r#"{"lost_events":{"num_events_lost":"3"}}"#);
+        assert_eq!(told(&lost.expect("an answer")).expect("a line"), None);
     }
 }

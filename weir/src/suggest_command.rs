@@ -4,13 +4,10 @@ use std::{io, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use weir_observe::{
-    api::observer::{GetFlowsRequest, GetFlowsResponse},
-    json,
-};
+use weir_observe::{api::observer::GetFlowsRequest, recorded};
 use weir_policy::{
     model::{Direction, World},
-    record::{self, Recorded},
+    record::Recorded,
     suggest::{Options, Suggestion, suggest},
 };
 
@@ -107,7 +104,7 @@ impl SuggestCommand {
         if self.flows.is_empty() {
             let source = self.live.source()?;
             source.read(GetFlowsRequest::default(), |answer| {
-                flows.extend(of_answer(&answer)?);
+                flows.extend(recorded::told(&answer).map_err(io::Error::other)?);
                 Ok(true)
             })?;
             return Ok(flows);
@@ -117,12 +114,6 @@ impl SuggestCommand {
         }
         Ok(flows)
     }
-}
-
-/// The flow of an observer's answer, as of a line of a file; `None` for what says nothing to policy.
-fn of_answer(answer: &GetFlowsResponse) -> io::Result<Option<Recorded>> {
-    let line = json::to_value(answer).to_string();
-    record::read(&line).map_err(io::Error::other)
 }
 
 /// A rule without peers and ports, which allows nothing: a Cilium policy isolates a direction by it.
@@ -160,24 +151,4 @@ fn yaml(found: &Suggestion) -> Result<String> {
         text.push_str(&object);
     }
     Ok(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_an_observer_answers_is_read_like_a_line_of_a_file() {
-        let line = r#"{"flow":{"verdict":"FORWARDED","is_reply":false,"Type":"L3_L4",
-            "IP":{"source":"172.18.0.2","destination":"10.244.0.8"},
-            "l4":{"TCP":{"source_port":40000,"destination_port":80,"flags":{"SYN":true}}},
-            "source":{"identity":1,"labels":["reserved:host"]},
-            "destination":{"namespace":"default","pod_name":"web-0","labels":["k8s:app=web"]}}}"#;
-        let answer = json::read_line(line).expect("an answer");
-        let read = of_answer(&answer).expect("a line");
-        assert!(read.is_some());
-        assert_eq!(read, record::read(line).expect("a line"));
-        let lost = json::read_line(r#"{"lost_events":{"num_events_lost":"3"}}"#);
-        assert_eq!(of_answer(&lost.expect("an answer")).expect("a line"), None);
-    }
 }
