@@ -1,6 +1,7 @@
 //! One policy with each mistake and one without it, and the registry against both.
 
 mod dns;
+mod isolation;
 mod names;
 
 use std::collections::BTreeSet;
@@ -354,59 +355,6 @@ fn workshop() -> Sample {
     let last = sample.world.pods.last_mut().expect("a pod");
     last.host_network = true;
     sample
-}
-
-#[test]
-fn host_network_pods_are_told_as_such_and_not_as_missing() {
-    let selected = network_policy(
-        "p",
-        json!({"podSelector": {"matchLabels": {"app": "agent"}}}),
-    );
-    let field = |text: &str| text.to_owned();
-    assert_eq!(
-        found(workshop(), &selected),
-        [("W021", field("spec.podSelector"))]
-    );
-    let both = json!([{"podSelector": {"matchExpressions": [
-        {"key": "app", "operator": "In", "values": ["agent", "sleep"]}]}}]);
-    assert_eq!(found(workshop(), &ingress(both)), []);
-}
-
-#[test]
-fn deny_rules_isolate_nothing_where_another_policy_allows() {
-    let all = cilium_policy(
-        "all",
-        json!({"endpointSelector": {}, "egress": [{"toEntities": ["all"]}]}),
-    );
-    assert_eq!(found(Sample::workshop().policy(&all), &deny(json!({}))), []);
-    let [finding] = &findings(Sample::workshop(), &deny(json!({})))[..] else {
-        panic!("one finding");
-    };
-    assert!(
-        finding
-            .why
-            .contains("no rule allows egress of default/sleep-0"),
-        "{finding:?}"
-    );
-    assert!(
-        finding.fix.contains("enableDefaultDeny: {egress: false}"),
-        "{finding:?}"
-    );
-}
-
-#[test]
-fn what_is_not_denied_by_default_is_not_called_denied() {
-    let mut value = headers_policy(json!([{"method": "GET", "path": "/headers"}]));
-    assert_eq!(found(Sample::workshop(), &value).len(), 2);
-    value["spec"]["enableDefaultDeny"] = json!({"ingress": false});
-    let ids = |sample: Sample| -> Vec<_> {
-        let found = found(sample, &value);
-        found.into_iter().map(|(id, _)| id).collect()
-    };
-    assert_eq!(ids(Sample::workshop()), ["W013"]);
-    // Another policy denies by default.
-    let deny = network_policy("deny", json!({"podSelector": {}}));
-    assert_eq!(ids(Sample::workshop().policy(&deny)), ["W015", "W016"]);
 }
 
 #[test]
