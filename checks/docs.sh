@@ -1,6 +1,7 @@
 #!/bin/bash
 # Runs the commands of the README and of docs/ that are marked as runnable (```sh runnable), each
 # page in a shell of its own, in order, with `weir` in PATH. A page's last lab is always taken down.
+# What a page says behind them that they print, each line of it must be in what they printed.
 . "$(dirname "$0")/../scripts/env.sh"
 
 need_lab "checking the documentation's commands"
@@ -19,6 +20,13 @@ for page in README.md $(find docs bench -name '*.md' | sort); do
         rm -f "$script.out"
         fail "$page: its commands do not work as written"
     fi
+    awk '/^```sh/ { ran = /runnable/ } /^```$/ { if (shows) { shows = inside = !inside; next } }
+        ran && /prints:$/ { shows = 1 } inside' "$page" | while read -r line; do
+        grep -qF -- "$line" "$script.out" || {
+            cat "$script.out" >&2
+            fail "$page: nothing printed this: $line"
+        }
+    done
     rm -f "$script.out"
     weir lab down --name docs >/dev/null
 done
