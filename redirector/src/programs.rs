@@ -346,22 +346,3 @@ fn update_link(path: &Path, program: RawFd) -> io::Result<()> {
     update.words[0] = u64::from(link.as_raw_fd() as u32) | u64::from(program as u32) << 32;
     bpf(BPF_LINK_UPDATE, &update).map(|_| ())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernel_takes_all_programs() {
-        let name = format!("test-load-{}", std::process::id());
-        let instance = weir_link::Instance::new(&name).expect("name");
-        let pins = Pins::new(instance, crate::MapSizes::default());
-        pins.prepare().expect("root and bpffs");
-        let loaded = Programs::load(&pins);
-        if let Err(ProgramsError::Program { program, source }) = &loaded {
-            panic!("{program}: {}", with_causes(source));
-        }
-        loaded.expect("all programs load");
-        pins.remove().expect("pins go");
-    }
-}

@@ -1,11 +1,12 @@
-//! What the proxy's verdict on a request costs, by what its rules look like.
+//! What a verdict on a request costs, the proxy's and `weir simulate`'s, by what the rules look like.
 
 use std::{hint::black_box, time::Instant};
 
 use weir_policy::{
     http::Request,
     l7::{Judge as _, L7Table, RequestFlow},
-    model::{Direction, Protocol},
+    model::{Direction, Protocol, World},
+    verdict::{Outcome, Simulator},
 };
 
 use super::{Node, RULES, apart, told, world};
@@ -35,6 +36,15 @@ pub fn verdicts(node: &mut Node) {
         let times = RULES.map(|rules| verdict(node, rules, path, &asked(rules - 1)));
         told(what, &times);
     }
+    for (what, asked) in [
+        ("simulate, allowed", "/api/v1/things/res0?page=2"),
+        ("  denied", "/api/v1/things/other"),
+    ] {
+        told(
+            what,
+            &RULES.map(|rules| simulated(&world(rules, pattern), asked)),
+        );
+    }
 }
 
 /// Paths that begin alike, of whole segments.
@@ -45,6 +55,22 @@ fn route(number: usize) -> String {
 /// Paths that begin alike, of anything.
 fn pattern(number: usize) -> String {
     format!("/api/v[0-9]/[a-z]+/res{number}(\\?.*)?")
+}
+
+/// Nanoseconds of a flow that `weir simulate` reads as a line of JSON.
+fn simulated(world: &World, path: &str) -> f64 {
+    let [from, to] = [1, 0].map(|pod| world.pods[pod].id());
+    let line = format!(
+        r#"{{"from":"{from}","to":"{to}","protocol":"TCP","port":80,"http":{{"path":"{path}"}}}}"#
+    );
+    let mut simulator = Simulator::new(world);
+    let expected = match path.ends_with("other") {
+        true => Outcome::HttpDeny,
+        false => Outcome::Allow,
+    };
+    let told = simulator.judge_line(&line).expect("a flow");
+    assert_eq!(told.verdict, expected, "{line}");
+    best(|| black_box(simulator.judge_line(black_box(&line))).is_ok())
 }
 
 /// Nanoseconds of a verdict.
@@ -70,12 +96,17 @@ fn verdict(node: &mut Node, rules: usize, path: fn(usize) -> String, asked: &str
     };
     let allowed = !asked.ends_with("other");
     assert_eq!(table.judge(flow, &request).allowed, allowed, "{asked}");
-    let best = (0..10).map(|_| {
+    best(|| table.judge(flow, black_box(&request)).allowed)
+}
+
+/// Nanoseconds of one of many runs.
+fn best(mut run: impl FnMut() -> bool) -> f64 {
+    let times = (0..10).map(|_| {
         let start = Instant::now();
         for _ in 0..REQUESTS {
-            black_box(table.judge(flow, black_box(&request)).allowed);
+            black_box(run());
         }
         start.elapsed().as_nanos() as f64 / f64::from(REQUESTS)
     });
-    best.fold(f64::MAX, f64::min)
+    times.fold(f64::MAX, f64::min)
 }
