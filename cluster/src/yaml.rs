@@ -3,6 +3,7 @@
 mod compose;
 mod lenient;
 mod lines;
+mod merge;
 mod scalar;
 
 use std::path::{Path, PathBuf};

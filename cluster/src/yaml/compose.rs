@@ -5,14 +5,15 @@
 //! to its text ("billion laughs"); and nothing here calls itself deeper than [`DEEPEST`].
 //!
 //! Scalars are those of YAML 1.2's core schema, with `0b` numbers beside it; a key that stands twice
-//! is refused, because a map would keep one and forget the other.
+//! is refused, because a map would keep one and forget the other. Merge keys (`<<`) are YAML 1.1's,
+//! as `kubectl` has them.
 
 use std::{borrow::Cow, collections::HashMap};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 use serde_json::{Map, Value};
 
-use super::scalar;
+use super::{merge, scalar};
 
 /// Maps and lists in one another. Objects of Kubernetes have some twenty.
 pub const DEEPEST: usize = 64;
@@ -32,6 +33,8 @@ pub struct Copies(usize);
 pub struct Fault {
     /// Line of the text, counted from 1.
     pub line: usize,
+    /// The field's path, of a fault that is of a field.
+    pub field: Option<String>,
     /// What it is.
     pub reason: String,
     /// The text breaks the grammar, as this parser reads it; else it breaks a bound or says a thing
@@ -57,7 +60,7 @@ pub fn value(text: &str, copies: &mut Copies) -> Result<Value, Fault> {
         anchors: HashMap::new(),
         copies,
     };
-    let value = composer.document()?;
+    let value = composer.document().map_err(Fault::named)?;
     Ok(value.value)
 }
 
@@ -74,6 +77,8 @@ struct Composer<'t, 'c> {
 struct Node {
     value: Value,
     cost: usize,
+    /// Maps and lists in one another, its own included.
+    depth: usize,
 }
 
 impl<'t> Composer<'t, '_> {
@@ -89,11 +94,13 @@ impl<'t> Composer<'t, '_> {
                     // The scanner's own bound, of brackets only.
                     "recursion limit exceeded" => Fault {
                         line,
+                        field: None,
                         reason: too_deep(),
                         syntax: false,
                     },
                     info => Fault {
                         line,
+                        field: None,
                         reason: info.to_owned(),
                         syntax: true,
                     },
@@ -110,6 +117,7 @@ impl<'t> Composer<'t, '_> {
     fn fault(&self, reason: impl Into<String>) -> Fault {
         Fault {
             line: self.line,
+            field: None,
             reason: reason.into(),
             syntax: false,
         }
@@ -133,6 +141,7 @@ impl<'t> Composer<'t, '_> {
         Ok(found.unwrap_or(Node {
             value: Value::Null,
             cost: NODE,
+            depth: 0,
         }))
     }
 
@@ -143,10 +152,11 @@ impl<'t> Composer<'t, '_> {
             return Err(self.fault(too_deep()));
         }
         let (anchor, node) = match event {
-            Event::Alias(anchor) => return self.alias(anchor),
+            Event::Alias(anchor) => return self.alias(anchor, depth),
             Event::Scalar(text, style, anchor, tag) => {
                 let node = Node {
                     cost: NODE + text.len(),
+                    depth: 0,
                     value: self.scalar(text, style, tag.as_deref())?,
                 };
                 (anchor, node)
@@ -168,13 +178,15 @@ impl<'t> Composer<'t, '_> {
 
     fn sequence(&mut self, depth: usize) -> Result<Node, Fault> {
         let mut items = Vec::new();
-        let mut cost = NODE;
+        let (mut cost, mut deepest) = (NODE, 0);
         loop {
             match self.next()? {
                 Event::SequenceEnd => break,
                 event => {
-                    let item = self.node(event, depth + 1)?;
+                    let item = self.node(event, depth + 1);
+                    let item = item.map_err(|fault| fault.under(&format!("[{}]", items.len())))?;
                     cost += item.cost;
+                    deepest = deepest.max(item.depth);
                     items.push(item.value);
                 }
             }
@@ -182,27 +194,33 @@ impl<'t> Composer<'t, '_> {
         Ok(Node {
             value: Value::Array(items),
             cost,
+            depth: 1 + deepest,
         })
     }
 
     fn mapping(&mut self, depth: usize) -> Result<Node, Fault> {
         let mut map = Map::new();
-        let mut cost = NODE;
+        let mut merged = None;
+        let (mut cost, mut deepest) = (NODE, 0);
         loop {
-            let key = match self.next()? {
+            let event = match self.next()? {
                 Event::MappingEnd => break,
-                event => {
-                    let key = self.node(event, depth + 1)?;
-                    cost += key.cost;
-                    match key.value {
-                        Value::String(key) => key,
-                        Value::Bool(key) => key.to_string(),
-                        Value::Number(key) => key.to_string(),
-                        _ => return Err(self.fault("a key must be text")),
-                    }
-                }
+                event => event,
             };
-            if map.contains_key(&key) {
+            let merges = is_merge(&event);
+            let key = self.node(event, depth + 1)?;
+            cost += key.cost;
+            let key = match key.value {
+                Value::String(key) => key,
+                Value::Bool(key) => key.to_string(),
+                Value::Number(key) => key.to_string(),
+                _ => return Err(self.fault("a key must be text")),
+            };
+            let known = match merges {
+                true => merged.is_some(),
+                false => map.contains_key(&key),
+            };
+            if known {
                 let key: String = key.chars().take(80).collect();
                 return Err(self.fault(format!(
                     "duplicate entry with key \"{}\"",
@@ -210,21 +228,42 @@ impl<'t> Composer<'t, '_> {
                 )));
             }
             let event = self.next()?;
-            let value = self.node(event, depth + 1)?;
+            let line = self.line;
+            let value = self.node(event, depth + 1);
+            let value = value.map_err(|fault| fault.under(&key))?;
             cost += value.cost;
-            map.insert(key, value.value);
+            deepest = deepest.max(value.depth);
+            if merges {
+                merged = Some((line, value.value));
+            } else {
+                map.insert(key, value.value);
+            }
+        }
+        if let Some((line, from)) = merged {
+            // Last: its own keys win, wherever the merge stands among them.
+            merge::into(&mut map, from).map_err(|reason| Fault {
+                line,
+                field: Some(merge::KEY.to_owned()),
+                reason,
+                syntax: false,
+            })?;
         }
         Ok(Node {
             value: Value::Object(map),
             cost,
+            depth: 1 + deepest,
         })
     }
 
-    fn alias(&mut self, anchor: usize) -> Result<Node, Fault> {
+    fn alias(&mut self, anchor: usize, depth: usize) -> Result<Node, Fault> {
         // An anchor is known when its node is whole: none holds itself.
-        let Some(cost) = self.anchors.get(&anchor).map(|node| node.cost) else {
+        let named = self.anchors.get(&anchor);
+        let Some((cost, deep)) = named.map(|node| (node.cost, node.depth)) else {
             return Err(self.fault("an alias stands inside what it names"));
         };
+        if depth + deep > DEEPEST {
+            return Err(self.fault(too_deep()));
+        }
         self.spend(cost)?;
         let node = self.anchors.get(&anchor).cloned();
         node.ok_or_else(|| self.fault("an alias of nothing"))
@@ -267,6 +306,18 @@ impl<'t> Composer<'t, '_> {
     }
 }
 
+/// Only a plain `<<` merges: in quotes it is a key like any other.
+fn is_merge(key: &Event<'_>) -> bool {
+    match key {
+        Event::Scalar(text, style, _, tag) => {
+            let tag = tag.as_deref();
+            let merge = |tag: &Tag| tag.is_yaml_core_schema() && tag.suffix == "merge";
+            text == merge::KEY && tag.map_or(*style == ScalarStyle::Plain, merge)
+        }
+        _ => false,
+    }
+}
+
 /// Why a value of more than [`DEEPEST`] is refused.
 pub fn too_deep() -> String {
     format!("is nested too deeply: at most {DEEPEST} maps and lists in one another")
@@ -279,6 +330,7 @@ fn tagged(node: Node, tag: Option<&Tag>) -> Node {
         Some(tag) if !tag.is_yaml_core_schema() && !tag.suffix.is_empty() => Node {
             value: wrapped(node.value, tag),
             cost: node.cost + NODE,
+            depth: node.depth + 1,
         },
         _ => node,
     }
@@ -286,4 +338,22 @@ fn tagged(node: Node, tag: Option<&Tag>) -> Node {
 
 fn wrapped(value: Value, tag: &Tag) -> Value {
     Value::Object(Map::from_iter([(format!("!{}", tag.suffix), value)]))
+}
+
+// === impl Fault ===
+
+impl Fault {
+    /// The same, told from what is around it.
+    fn under(mut self, step: &str) -> Self {
+        let field = self.field.take().map(|field| merge::under(step, &field));
+        Self { field, ..self }
+    }
+
+    /// With the field's path before the reason.
+    fn named(mut self) -> Self {
+        if let Some(field) = &self.field {
+            self.reason = format!("{field}: {}", self.reason);
+        }
+        self
+    }
 }

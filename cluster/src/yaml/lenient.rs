@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::compose::DEEPEST;
+use super::{compose::DEEPEST, merge};
 
 /// Most brackets that open times bytes of the text: what reading costs at most, in steps.
 const COSTLIEST: usize = 50_000_000;
@@ -23,7 +23,8 @@ pub fn value(text: &str) -> Option<Value> {
     // By way of the YAML value: it refuses a key that stands twice.
     let value: serde_yaml_ng::Value = serde_yaml_ng::from_str(text).ok()?;
     let value = serde_json::to_value(value).ok()?;
-    (depth(&value) <= DEEPEST).then_some(value)
+    // Quotes are gone: whether a `<<` merges is not known, so the strict reading's word stands.
+    (depth(&value) <= DEEPEST && !merge::left_in(&value)).then_some(value)
 }
 
 /// Maps and lists in one another. The parser's own bound of 128 ends the recursion.

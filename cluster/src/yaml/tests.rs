@@ -164,3 +164,80 @@ fn aliases_that_copy_without_end_are_refused() {
     let own = refused("a: &a [*a]\n".to_owned());
     assert!(own.reason.contains("inside what it names"), "{own}");
 }
+
+#[test]
+fn merge_keys_take_over_what_the_map_does_not_say() {
+    for (text, expected) in [
+        (
+            "a: &a {x: 1, y: {z: 2}}\nb: {x: 3, <<: *a}\n",
+            json!({"x": 3, "y": {"z": 2}}),
+        ),
+        ("a: &a {x: 1}\nb:\n  <<: *a\n  x: 3\n", json!({"x": 3})),
+        (
+            "a: [&a {x: 1}, &b {x: 2, y: 2}]\nb: {<<: [*a, *b]}\n",
+            json!({"x": 1, "y": 2}),
+        ),
+        ("b: {<<: {x: 1}, y: 2}\n", json!({"x": 1, "y": 2})),
+        ("b: {!!merge <<: {x: 1}}\n", json!({"x": 1})),
+        // A merge of what is merged itself.
+        (
+            "a: &a {x: 1}\nc: &c {<<: *a, y: 2}\nb: {<<: *c}\n",
+            json!({"x": 1, "y": 2}),
+        ),
+        ("b: {\"<<\": {x: 1}}\n", json!({"<<": {"x": 1}})),
+    ] {
+        assert_eq!(read(text)[0].0["b"], expected, "{text}");
+    }
+}
+
+#[test]
+fn a_merge_that_cannot_be_is_refused_with_its_field() {
+    for (merged, what) in [
+        ("x", "text"),
+        ("7", "a number"),
+        ("[[]]", "a list in the list"),
+    ] {
+        let text = format!("kind: Pod\nspec:\n  list:\n  - <<: {merged}\n    a: 1\n");
+        assert_eq!(
+            refused(text).to_string(),
+            format!(
+                "f.yaml:4: spec.list[0].<<: merges a map (`<<: *name`) or a list of maps \
+                 (`<<: [*a, *b]`), not {what}"
+            )
+        );
+    }
+    let twice = refused("a: &a {x: 1}\nb:\n  <<: *a\n  <<: *a\n".to_owned());
+    assert!(
+        twice
+            .to_string()
+            .contains(r#"duplicate entry with key "<<""#),
+        "{twice}"
+    );
+    // What only the lenient reading takes is not taken with a merge.
+    refused("a:\n  b: {<<: {x: 1}}\n  args: [\n    x\n]\n".to_owned());
+}
+
+#[test]
+fn merges_are_held_to_the_bounds_of_aliases() {
+    let list = |item: &str, times: usize| vec![item; times].join(", ");
+    let keys: Vec<String> = (0..2_000).map(|n| format!("k{n}: x")).collect();
+    let wide = format!(
+        "a: &a {{{}}}\nb: {{<<: [{}]}}\n",
+        keys.join(", "),
+        list("*a", 2_000)
+    );
+    let error = refused(wide);
+    assert!(error.reason.contains("copy more"), "{error}");
+    for step in ["[*aN]", "{x: *aN}", "{<<: {x: *aN}}"] {
+        let mut nested = "a0: &a0 [x]\n".to_owned();
+        for level in 1..70 {
+            let inner = step.replace("*aN", &format!("*a{}", level - 1));
+            nested += &format!("a{level}: &a{level} {inner}\n");
+        }
+        let error = refused(nested);
+        assert!(
+            error.reason.contains("nested too deeply"),
+            "{step}: {error}"
+        );
+    }
+}
