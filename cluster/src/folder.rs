@@ -22,6 +22,7 @@ use crate::{
     index::{Index, Options},
     objects::{Converted, Object, ObjectKey, convert},
     reading::{Reading, SourceProblem},
+    yaml::Document,
 };
 
 mod files;
@@ -39,6 +40,7 @@ pub struct FolderSource {
     options: Options,
     files: Files,
     last_good: BTreeMap<ObjectKey, Object>,
+    documents: Vec<Document>,
 }
 
 impl FolderSource {
@@ -49,7 +51,19 @@ impl FolderSource {
             options,
             files: Files::default(),
             last_good: BTreeMap::new(),
+            documents: Vec::new(),
         }
+    }
+
+    /// Reads everything again with other options, but for standard input.
+    pub fn read_as(&mut self, options: Options) -> Reading {
+        self.options = options;
+        self.read()
+    }
+
+    /// What the last reading read, whether or not it was understood.
+    pub fn documents(&self) -> &[Document] {
+        &self.documents
     }
 
     /// Reads everything again.
@@ -59,17 +73,17 @@ impl FolderSource {
         let mut places: BTreeMap<ObjectKey, String> = BTreeMap::new();
         let mut ignored = BTreeSet::new();
         let mut good = BTreeMap::new();
-        for document in documents {
+        for document in &documents {
             let (mut key, object, faults) = match convert(&document.value) {
                 Converted::Ignored { kind } => {
                     if names_a_policy(&kind) {
-                        problems.push(SourceProblem::of(&document, not_enforced(&kind)));
+                        problems.push(SourceProblem::of(document, not_enforced(&kind)));
                     }
                     ignored.insert(kind);
                     continue;
                 }
                 Converted::Alien { problem } => {
-                    problems.push(SourceProblem::of(&document, problem));
+                    problems.push(SourceProblem::of(document, problem));
                     continue;
                 }
                 Converted::Good {
@@ -89,7 +103,7 @@ impl FolderSource {
             }
             if let Some(first) = places.get(&key) {
                 problems.push(SourceProblem {
-                    place: document.place,
+                    place: document.place.clone(),
                     object: key.to_string(),
                     field: String::new(),
                     reason: format!("stands here again: the one at {first} is used"),
@@ -101,7 +115,7 @@ impl FolderSource {
             problems.extend(
                 faults
                     .into_iter()
-                    .map(|problem| SourceProblem::of(&document, problem)),
+                    .map(|problem| SourceProblem::of(document, problem)),
             );
             let in_force = match object {
                 Ok(object) => {
@@ -121,6 +135,7 @@ impl FolderSource {
             }
         }
         self.last_good = good;
+        self.documents = documents;
         if !ignored.is_empty() {
             tracing::debug!(kinds = ?ignored, "kinds that say nothing to policy");
         }

@@ -25,5 +25,5 @@ pub mod yaml;
 pub use folder::{Changes, FolderSource};
 pub use index::{Index, Options};
 pub use objects::{Converted, Kind, Object, ObjectKey, PodPlacement, convert};
-pub use reading::{Reading, SourceProblem};
+pub use reading::{Reading, SourceProblem, Unread};
 pub use yaml::Document;

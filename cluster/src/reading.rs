@@ -1,6 +1,11 @@
 //! What a source says at one moment: the world, where its pods sit, and what is wrong with it.
 
-use weir_policy::model::{Problem, World};
+use std::fmt;
+
+use weir_policy::{
+    model::{Problem, World},
+    objects::unrendered,
+};
 
 use crate::{objects::PodPlacement, yaml::Document};
 
@@ -30,6 +35,10 @@ pub struct SourceProblem {
     pub fatal: bool,
 }
 
+/// Files or folders of which nothing could be read, and how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unread(pub usize);
+
 // === impl Reading ===
 
 impl Reading {
@@ -37,17 +46,32 @@ impl Reading {
     pub fn fatal(&self) -> impl Iterator<Item = &SourceProblem> {
         self.problems.iter().filter(|problem| problem.fatal)
     }
+
+    /// Fails where something was not read, for readers that read once and say what the rest says.
+    ///
+    /// # Errors
+    /// [`Unread`]; each is among the problems with its place.
+    pub fn whole(&self) -> Result<(), Unread> {
+        match self.fatal().count() {
+            0 => Ok(()),
+            files => Err(Unread(files)),
+        }
+    }
 }
 
 // === impl SourceProblem ===
 
 impl SourceProblem {
     pub(crate) fn of(document: &Document, problem: Problem) -> Self {
+        let reason = match unrendered(&problem.reason) {
+            Some(hint) => format!("{}; {hint}", problem.reason),
+            None => problem.reason,
+        };
         Self {
             place: document.place.clone(),
             object: problem.object,
             field: problem.field,
-            reason: problem.reason,
+            reason,
             fatal: false,
         }
     }
@@ -59,5 +83,21 @@ impl SourceProblem {
             .map(String::as_str)
             .collect::<Vec<_>>()
             .join(": ")
+    }
+}
+
+// === impl Unread ===
+
+impl std::error::Error for Unread {}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("1 file was not read: what is said is without it"),
+            files => write!(
+                f,
+                "{files} files were not read: what is said is without them"
+            ),
+        }
     }
 }

@@ -88,12 +88,9 @@ pub fn lint(input: &Input<'_>) -> Vec<Finding> {
             found: Vec::new(),
         };
         for problem in problems {
-            report.add(
-                &registry::REFUSED,
-                problem.field,
-                problem.reason,
-                "correct it: as it is, this part is left out or denies",
-            );
+            let fix = objects::unrendered(&problem.reason)
+                .unwrap_or("correct it: as it is, this part is left out or denies");
+            report.add(&registry::REFUSED, problem.field, problem.reason, fix);
         }
         let ignored = ignore::read(value, &mut report);
         if let Some(policy) = policy {

@@ -23,10 +23,12 @@ mod labels;
 mod network_policy;
 pub mod pattern;
 mod ports;
+mod template;
 #[cfg(test)]
 mod tests;
 
 use field::{Fault, Field, quoted};
+pub use template::unrendered;
 
 /// The annotation that says whether a policy is in force (`enforce`) or only reports what it
 /// would deny (`audit`).

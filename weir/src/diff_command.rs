@@ -75,12 +75,13 @@ impl DiffCommand {
         let side = |path: &PathBuf| {
             let mut paths = vec![path.clone()];
             paths.extend(self.with.iter().cloned());
-            manifests::world(&paths, &self.cluster)
+            manifests::reading(&paths, &self.cluster)
         };
-        let (old, new) = (side(old)?, side(new)?);
+        let (before, after) = (side(old)?, side(new)?);
+        let (old, new) = (&before.world, &after.world);
         let changed = match &self.flows {
             Some(path) => {
-                let found = recorded(&old, &new, &read_flows(path)?);
+                let found = recorded(old, new, &read_flows(path)?);
                 if found.judged == 0 {
                     bail!("{}", none_judged(&found, path).trim_end());
                 }
@@ -88,7 +89,7 @@ impl DiffCommand {
                 !found.changes.is_empty()
             }
             None => {
-                let found = diff(&old, &new);
+                let found = diff(old, new);
                 let unknown = not_asked(&found);
                 if found.is_empty() && !found.not_asked.is_empty() {
                     bail!("{}", unknown.trim_end());
@@ -104,6 +105,8 @@ impl DiffCommand {
                 !found.is_empty()
             }
         };
+        before.whole()?;
+        after.whole()?;
         Ok(match self.exit_code && changed {
             true => ExitCode::from(CHANGED),
             false => ExitCode::SUCCESS,

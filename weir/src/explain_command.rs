@@ -79,18 +79,21 @@ enum ProtocolName {
 impl ExplainCommand {
     pub fn run(self) -> Result<ExitCode> {
         let flow = self.flow()?;
+        let mut whole = Ok(());
         let explanation: Explanation = match (&self.name, &self.lab) {
             (Some(name), _) => ask::of_instance(name, Explain(flow))?,
             (None, Some(lab)) => ask::of_lab(lab, Explain(flow))?,
             (None, None) => {
-                let world = manifests::world(&self.files, &self.cluster)?;
-                Explainer::new(&world).explain(&flow)?
+                let reading = manifests::reading(&self.files, &self.cluster)?;
+                whole = reading.whole();
+                Explainer::new(&reading.world).explain(&flow)?
             }
         };
         match self.output {
             Output::Json => screen::emit_json(&explanation)?,
             Output::Text => screen::emit(&show::lines(&explanation).join("\n"))?,
         }
+        whole?;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -14,7 +14,6 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use weir_cluster::{
     FolderSource, SourceProblem,
-    folder::read_documents,
     index::Options,
     yaml::{Document, Place, Places},
 };
@@ -94,13 +93,15 @@ impl LintCommand {
         if self.files.iter().any(|path| path == Path::new("-")) {
             bail!("`-` cannot be linted: findings name files and lines; give a file");
         }
-        let reading = manifests::reading(&self.files, &self.cluster)?;
-        let documents = read_documents(&self.files).unwrap_or_default();
+        let mut source = manifests::source(&self.files, &self.cluster)?;
+        let reading = source.read();
+        let whole = reading.whole();
+        let (pod_addresses, service_addresses) = real_addresses(&mut source);
+        let documents = source.documents();
         let policies: Vec<&Document> = documents
             .iter()
             .filter(|document| objects::kind_of(&document.value).is_some())
             .collect();
-        let (pod_addresses, service_addresses) = real_addresses(&self.files);
         let findings = lint(&Input {
             pod_addresses,
             service_addresses,
@@ -118,6 +119,7 @@ impl LintCommand {
             Form::Json => screen::emit_json(&findings)?,
             Form::Sarif => screen::emit_json(&sarif::log(&findings))?,
         }
+        whole?;
         let fails = findings
             .iter()
             .any(|placed| self.fail_on.counts(placed.finding.severity));
@@ -137,15 +139,8 @@ impl FailOn {
 }
 
 /// Addresses of pods and of services as the manifests give them, without those that are made up.
-fn real_addresses(files: &[PathBuf]) -> (BTreeSet<IpAddr>, BTreeSet<IpAddr>) {
-    let options = Options {
-        assign_addresses: false,
-        expand_workloads: false,
-        ..Options::default()
-    };
-    let world = FolderSource::new(files.iter().cloned(), options)
-        .read()
-        .world;
+fn real_addresses(source: &mut FolderSource) -> (BTreeSet<IpAddr>, BTreeSet<IpAddr>) {
+    let world = source.read_as(Options::default()).world;
     let pods = world.pods.into_iter().filter(|pod| !pod.host_network);
     let services = world.services.iter().flat_map(Service::fronts).collect();
     (pods.flat_map(|pod| pod.addresses).collect(), services)

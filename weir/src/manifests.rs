@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use weir_cluster::{FolderSource, Reading, index::Options};
-use weir_policy::model::{ClusterName, World};
+use weir_cluster::{FolderSource, Reading, folder::STDIN, index::Options};
+use weir_policy::model::ClusterName;
 
 /// The cluster's own name, which selectors may ask for.
 #[derive(Debug, Clone, Args)]
@@ -26,26 +26,22 @@ impl Named {
     }
 }
 
-/// Reads files and folders; what is not in force as written goes to standard error.
-pub fn world(paths: &[PathBuf], cluster: &Named) -> Result<World> {
-    let reading = reading(paths, cluster)?;
+/// Reads files and folders; what is not in force as written, and what was not read, goes to standard
+/// error. Whoever says something about the world ends with [`Reading::whole`].
+pub fn reading(paths: &[PathBuf], cluster: &Named) -> Result<Reading> {
+    let reading = source(paths, cluster)?.read();
     for problem in &reading.problems {
         eprintln!("{problem}");
     }
-    Ok(reading.world)
+    Ok(reading)
 }
 
-/// Reads files and folders.
-pub fn reading(paths: &[PathBuf], cluster: &Named) -> Result<Reading> {
+/// Files and folders to be read.
+pub fn source(paths: &[PathBuf], cluster: &Named) -> Result<FolderSource> {
     for path in paths {
-        if path != Path::new("-") && !path.exists() {
+        if path != Path::new(STDIN) && !path.exists() {
             bail!("{}: no such file or folder", path.display());
         }
     }
-    let reading = FolderSource::new(paths.iter().cloned(), cluster.played()).read();
-    let fatal: Vec<String> = reading.fatal().map(ToString::to_string).collect();
-    if !fatal.is_empty() {
-        bail!("the manifests cannot be read:\n  {}", fatal.join("\n  "));
-    }
-    Ok(reading)
+    Ok(FolderSource::new(paths.iter().cloned(), cluster.played()))
 }

@@ -6,14 +6,13 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use weir_cluster::FolderSource;
 use weir_gate::lines::Lines;
 use weir_policy::verdict::Simulator;
 
-use crate::manifests::Named;
+use crate::manifests::{self, Named};
 
 const EXAMPLES: &str = r#"Examples:
   weir simulate -f manifests/ --flows flows.jsonl
@@ -37,18 +36,7 @@ pub struct SimulateCommand {
 
 impl SimulateCommand {
     pub fn run(self) -> Result<ExitCode> {
-        for path in &self.files {
-            if path.as_os_str() != "-" && !path.exists() {
-                bail!("{}: no such file or folder", path.display());
-            }
-        }
-        let reading = FolderSource::new(self.files, self.cluster.played()).read();
-        for problem in &reading.problems {
-            eprintln!("{problem}");
-        }
-        if reading.problems.iter().any(|problem| problem.fatal) {
-            bail!("the manifests cannot be read");
-        }
+        let reading = manifests::reading(&self.files, &self.cluster)?;
         let mut lines = Lines::open(&self.flows)?;
         let mut out = BufWriter::new(io::stdout().lock());
         let mut simulator = Simulator::new(&reading.world);
@@ -60,6 +48,7 @@ impl SimulateCommand {
             writeln!(out, "{answer}")?;
         }
         out.flush()?;
+        reading.whole()?;
         Ok(ExitCode::SUCCESS)
     }
 }

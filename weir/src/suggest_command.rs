@@ -4,9 +4,10 @@ use std::{io, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use weir_cluster::Reading;
 use weir_observe::{api::observer::GetFlowsRequest, recorded};
 use weir_policy::{
-    model::{Direction, World},
+    model::Direction,
     record::Recorded,
     suggest::{Options, Suggestion, suggest},
 };
@@ -74,9 +75,9 @@ enum Form {
 
 impl SuggestCommand {
     pub fn run(self) -> Result<ExitCode> {
-        let world = match self.files.is_empty() {
-            true => World::default(),
-            false => manifests::world(&self.files, &self.cluster)?,
+        let reading = match self.files.is_empty() {
+            true => Reading::default(),
+            false => manifests::reading(&self.files, &self.cluster)?,
         };
         let flows = self.seen()?;
         let options = Options {
@@ -87,7 +88,7 @@ impl SuggestCommand {
             namespaces: self.namespaces,
             denied_too: self.allow_denied,
         };
-        let found = suggest(&flows, &world, &options);
+        let found = suggest(&flows, &reading.world, &options);
         for text in &found.left_out {
             eprintln!("left out: {text}");
         }
@@ -95,6 +96,7 @@ impl SuggestCommand {
             Form::Json => screen::emit_json(&found)?,
             Form::Yaml => screen::emit(&yaml(&found)?)?,
         }
+        reading.whole()?;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde::Serialize;
 use weir_cluster::{
+    Reading,
     folder::read_documents,
     yaml::{Places, place_of},
 };
@@ -84,6 +85,9 @@ impl TestCommand {
             Output::Json => screen::emit_json(&ran)?,
             Output::Text => screen::emit(&text(&ran)?)?,
         }
+        for reading in worlds.values() {
+            reading.whole()?;
+        }
         let failed = ran
             .iter()
             .flat_map(|ran| &ran.tests)
@@ -93,7 +97,7 @@ impl TestCommand {
 }
 
 /// Worlds by their manifests: files of tests often share them.
-type Worlds = BTreeMap<Vec<PathBuf>, weir_policy::model::World>;
+type Worlds = BTreeMap<Vec<PathBuf>, Reading>;
 
 fn run(file: &Path, cluster: &Named, worlds: &mut Worlds) -> Result<Ran> {
     let documents = read_documents(&[file.to_owned()]).map_err(|problems| {
@@ -114,11 +118,11 @@ fn run(file: &Path, cluster: &Named, worlds: &mut Worlds) -> Result<Ran> {
         .map(|path| folder.join(path))
         .collect();
     if !worlds.contains_key(&paths) {
-        let world = manifests::world(&paths, cluster)
+        let reading = manifests::reading(&paths, cluster)
             .with_context(|| format!("{}: manifests", file.display()))?;
-        worlds.insert(paths.clone(), world);
+        worlds.insert(paths.clone(), reading);
     }
-    let results = worlds.get(&paths).map(|world| suite.run(world));
+    let results = worlds.get(&paths).map(|reading| suite.run(&reading.world));
     let tests = results.unwrap_or_default().into_iter().enumerate();
     let mut places = Places::default();
     Ok(Ran {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde_json::Value;
+use weir_policy::objects::unrendered;
 
 use super::SourceProblem;
 use crate::yaml::{self, Document, YamlError};
@@ -159,7 +160,7 @@ impl State {
                     self.good = Some(documents);
                 }
             }
-            Err(error) => self.problem = Some(yaml_problem(&error, self.good.is_none())),
+            Err(error) => self.problem = Some(yaml_problem(&error, &text, self.good.is_none())),
         }
         self.text = text;
     }
@@ -261,7 +262,8 @@ fn bounded(reader: impl Read) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::Error::other("is no UTF-8 text"))
 }
 
-fn yaml_problem(error: &YamlError, fatal: bool) -> SourceProblem {
+fn yaml_problem(error: &YamlError, text: &str, fatal: bool) -> SourceProblem {
+    let hint = unrendered(around(text, error.line)).map(|hint| format!("; {hint}"));
     let kept = if fatal {
         ""
     } else {
@@ -271,9 +273,29 @@ fn yaml_problem(error: &YamlError, fatal: bool) -> SourceProblem {
         place: format!("{}:{}", error.file.display(), error.line),
         object: String::new(),
         field: String::new(),
-        reason: format!("is not YAML: {}{kept}", error.reason),
+        reason: format!(
+            "is not YAML: {}{}{kept}",
+            error.reason,
+            hint.unwrap_or_default()
+        ),
         fatal,
     }
+}
+
+/// What may be to blame for what breaks on a line: of a template all of it, else the line and the one
+/// before, for scripts in manifests are full of `${…}` that breaks nothing.
+fn around(text: &str, line: usize) -> &str {
+    if text.contains("{{") {
+        return text;
+    }
+    let mut lines = text.split_inclusive('\n');
+    let before: usize = lines
+        .by_ref()
+        .take(line.saturating_sub(2))
+        .map(str::len)
+        .sum();
+    let here: usize = lines.take(2.min(line)).map(str::len).sum();
+    text.get(before..before + here).unwrap_or("")
 }
 
 fn file_problem(file: &Path, reason: String, fatal: bool) -> SourceProblem {

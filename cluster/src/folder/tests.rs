@@ -170,6 +170,47 @@ fn a_file_that_never_was_yaml_is_fatal() {
 }
 
 #[test]
+fn what_is_not_rendered_says_how_and_takes_nothing_from_the_others() {
+    const HELM: &str = "; render the Helm template first: `helm template … | weir lint -f -`";
+    const VARIABLES: &str = "; put the variables in first: `envsubst < FILE | weir lint -f -`";
+    let template = "kind: Pod\nmetadata:\n  name: {{ .Release.Name }}\n";
+    let script = "kind: Pod\na: echo ${HOME}\nb: 1\nc: 1\nd: [\n";
+    for (text, end) in [
+        (template, HELM),
+        ("a: {b: ${VAR}}\n", VARIABLES),
+        (&format!("{script}]]"), "]"),
+    ] {
+        let mut folder = Folder::new();
+        folder.write("a.yaml", text);
+        folder.write("b.yaml", &policy("b", "{}"));
+        let problems = folder.problems();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].starts_with("a.yaml:"), "{problems:?}");
+        assert!(problems[0].contains(": is not YAML: "), "{problems:?}");
+        assert_eq!(
+            problems[0].contains("first: "),
+            end.len() > 1,
+            "{problems:?}"
+        );
+        assert!(end.len() == 1 || problems[0].ends_with(end), "{problems:?}");
+        let reading = folder.read();
+        assert_eq!(policies(&reading), ["NetworkPolicy/default/b"]);
+        assert_eq!(
+            reading.whole().unwrap_err().to_string(),
+            "1 file was not read: what is said is without it"
+        );
+        assert_eq!(folder.source.documents().len(), 1);
+    }
+    let mut folder = Folder::new();
+    folder.write("a.yaml", &POD.replace("10.0.0.1", "\"${ADDRESS}\""));
+    folder.write("b.yaml", &policy("\"{{ .x }}\"", "{}"));
+    let problems = folder.problems();
+    assert!(problems[0].ends_with(VARIABLES), "{problems:?}");
+    assert!(problems[1].ends_with(HELM), "{problems:?}");
+    assert_eq!(folder.read().whole(), Ok(()));
+}
+
+#[test]
 fn a_file_that_would_be_read_for_ever_takes_nothing_from_the_others() {
     let deep = "[".repeat(100_000);
     let laughs = "a: &a [x, x, x, x]\n".to_owned()

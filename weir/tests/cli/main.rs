@@ -9,6 +9,7 @@ mod gates;
 mod instance;
 mod lint;
 mod logging;
+mod manifests;
 mod observe;
 mod suggest;
 mod unit;

@@ -196,7 +196,7 @@ fn manifests_that_cannot_be_read_are_refused() {
         "{message}"
     );
     assert!(
-        message.ends_with("weir: the manifests cannot be read"),
+        message.ends_with("weir: 1 file was not read: what is said is without it"),
         "{message}"
     );
     let message = one_message(&weir(&[

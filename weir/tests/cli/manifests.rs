@@ -1,0 +1,114 @@
+//! Manifests as people keep them: with templates and mistakes among them.
+
+use std::{fs, path::Path};
+
+use tempfile::TempDir;
+
+use crate::common::{Ran, weir};
+
+const PODS: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {app: a}}\n---\n\
+                    apiVersion: v1\nkind: Pod\nmetadata: {name: b, labels: {app: b}}\n";
+const POLICY: &str = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata:\n  name: p\n\
+                      spec:\n  podSelector:\n    matchLabels: {app: none}\n  ingress: [{}]\n";
+const HELM: &str = "kind: Pod\nmetadata:\n  name: {{ .Release.Name }}\n";
+
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, text) in files {
+        let file = folder.path().join(name);
+        fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+        fs::write(file, text).expect("written");
+    }
+    folder
+}
+
+fn ids(ran: &Ran) -> Vec<String> {
+    let found = ran.json();
+    let list = found.as_array().expect("a list");
+    let id = |finding: &serde_json::Value| {
+        let file = Path::new(finding["file"].as_str().expect("a file"));
+        let file = file.file_name().expect("a name").display();
+        format!(
+            "{} {file}:{}",
+            finding["id"].as_str().expect("an id"),
+            finding["line"]
+        )
+    };
+    list.iter().map(id).collect()
+}
+
+#[test]
+fn one_template_takes_no_finding_from_the_rest() {
+    let folder = folder(&[("a.yaml", PODS), ("helm.yaml", HELM), ("p.yaml", POLICY)]);
+    let ran = weir(&format!(
+        "lint -f {} -o json --fail-on never",
+        folder.path().display()
+    ));
+    assert_eq!(ids(&ran), ["W003 p.yaml:6"]);
+    assert_eq!(ran.code, 1);
+    for part in [
+        "helm.yaml:3: is not YAML: ",
+        "; render the Helm template first: `helm template … | weir lint -f -`",
+        "weir: 1 file was not read: what is said is without it",
+    ] {
+        assert!(ran.err.contains(part), "{part}: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_variable_where_a_field_cannot_have_it_is_told_with_how_to_put_it_in() {
+    let policy = POLICY.replace("[{}]", "[{ports: [{port: \"${PORT}\"}]}]");
+    let folder = folder(&[("a.yaml", PODS), ("p.yaml", &policy)]);
+    let ran = weir(&format!("lint -f {}", folder.path().display()));
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.contains("p.yaml:8  error  W001"), "{}", ran.out);
+    let fix = "fix: put the variables in first: `envsubst < FILE | weir lint -f -`";
+    assert!(ran.out.contains(fix), "{}", ran.out);
+}
+
+#[test]
+fn every_command_says_what_the_rest_says_and_fails_for_what_it_did_not_read() {
+    let deny = POLICY
+        .replace("{app: none}", "{app: b}")
+        .replace("[{}]", "[]");
+    let suite = "manifests: [.]\ntests:\n- {name: n, from: default/a, to: default/b, port: 80, expect: deny}\n";
+    let flows = r#"{"from":"default/a","to":"default/b","protocol":"TCP","port":80}"#;
+    let folder = folder(&[
+        ("in/a.yaml", PODS),
+        ("in/p.yaml", &deny),
+        ("in/helm.yaml", HELM),
+        ("none/a.yaml", PODS),
+        ("in.suite", &suite.replace("[.]", "[in]")),
+        ("flows.jsonl", flows),
+    ]);
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let ends = "--from default/a --to default/b --port 80";
+    for (line, said, code) in [
+        (format!("explain -f {} {ends}", at("in")), "deny", 1),
+        (
+            format!("simulate -f {} --flows {}", at("in"), at("flows.jsonl")),
+            "deny",
+            1,
+        ),
+        (format!("test {}", at("in.suite")), "1 test ok", 1),
+        (
+            format!("diff -f {} -f {} --exit-code", at("none"), at("in")),
+            "allow -> deny",
+            2,
+        ),
+    ] {
+        let ran = weir(&line);
+        assert_eq!(ran.code, code, "{line}: {}", ran.err);
+        assert!(ran.out.contains(said), "{line}: {}", ran.out);
+        assert!(
+            ran.err.contains("helm.yaml:3: is not YAML: "),
+            "{line}: {}",
+            ran.err
+        );
+        let end = "weir: 1 file was not read: what is said is without it\n";
+        assert!(ran.err.ends_with(end), "{line}: {}", ran.err);
+        fs::rename(at("in/helm.yaml"), at("helm")).expect("moved");
+        assert_eq!(weir(&line).code, if code == 2 { 1 } else { 0 }, "{line}");
+        fs::rename(at("helm"), at("in/helm.yaml")).expect("moved");
+    }
+}
