@@ -22,7 +22,7 @@ use crate::{
     index::{Index, Options},
     objects::{Converted, Object, ObjectKey, convert},
     reading::{Reading, SourceProblem},
-    yaml::Document,
+    yaml::{Document, Places},
 };
 
 mod files;
@@ -64,6 +64,15 @@ impl FolderSource {
     /// What the last reading read, whether or not it was understood.
     pub fn documents(&self) -> &[Document] {
         &self.documents
+    }
+
+    /// The places of what [`Self::documents`] has: of standard input, too.
+    pub fn places(&self) -> Places {
+        let mut places = Places::default();
+        if let Some(text) = self.files.standard_input() {
+            places.hold(STDIN, text);
+        }
+        places
     }
 
     /// Reads everything again.

@@ -5,7 +5,7 @@ mod sarif;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -29,8 +29,9 @@ use crate::{
 };
 
 const EXAMPLES: &str = "Examples:
-  weir lint -f manifests/
-  weir lint -f manifests/ --fail-on warning
+  weir lint manifests/
+  weir lint pods.yaml policies/ --fail-on warning
+  helm template chart | weir lint -f -              # a place is then -:LINE
   weir lint -f manifests/ -o sarif > weir.sarif     # for a code host
   weir lint --list                                  # what is looked for
 
@@ -41,9 +42,12 @@ To silence a lint in one policy: annotation `weir.dev/lint-ignore: W009,path-wit
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct LintCommand {
-    /// Manifests: files or folders, with the pods or workloads that the policies are about
+    /// Manifests: files or folders, with the pods or workloads that the policies are about; `-` is
+    /// standard input
+    #[arg(value_name = "PATH", required_unless_present_any = ["list", "files"])]
+    paths: Vec<PathBuf>,
+    /// The same
     #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1..)]
-    #[arg(required_unless_present = "list")]
     files: Vec<PathBuf>,
     #[command(flatten)]
     cluster: Named,
@@ -90,10 +94,8 @@ impl LintCommand {
         if self.list {
             return list(self.output);
         }
-        if self.files.iter().any(|path| path == Path::new("-")) {
-            bail!("`-` cannot be linted: findings name files and lines; give a file");
-        }
-        let mut source = manifests::source(&self.files, &self.cluster)?;
+        let paths = [self.paths, self.files].concat();
+        let mut source = manifests::source(&paths, &self.cluster)?;
         let reading = source.read();
         let whole = reading.whole();
         let (pod_addresses, service_addresses) = real_addresses(&mut source);
@@ -109,7 +111,7 @@ impl LintCommand {
             policies: policies.iter().map(|document| &document.value).collect(),
         });
         tell_others(&reading.problems, &findings);
-        let mut places = Places::default();
+        let mut places = source.places();
         let findings: Vec<Placed> = findings
             .into_iter()
             .map(|finding| placed(finding, &policies, &mut places))

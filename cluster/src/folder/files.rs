@@ -98,6 +98,12 @@ impl Files {
         (documents, problems)
     }
 
+    /// What standard input said, where it was read.
+    pub(super) fn standard_input(&self) -> Option<&str> {
+        let state = self.states.get(Path::new(STDIN));
+        state.map(|state| state.text.as_str())
+    }
+
     fn beneath(&self, place: &Path) -> impl Iterator<Item = PathBuf> {
         self.states
             .keys()

@@ -40,6 +40,11 @@ pub fn place_of(document: &Document, field: &str) -> Option<Place> {
 }
 
 impl Places {
+    /// The text of a file that cannot be read again.
+    pub fn hold(&mut self, file: impl Into<PathBuf>, text: &str) {
+        self.files.insert(file.into(), all_lines(text));
+    }
+
     /// Where a field of a document stands: the field's own line where the file can be read again
     /// and has it, else that of the nearest field around it, else the document's.
     pub fn of(&mut self, document: &Document, field: &str) -> Option<Place> {

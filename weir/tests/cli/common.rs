@@ -1,6 +1,7 @@
 //! Runs the real binary in the repository's folder.
 
 use std::{
+    io::{Seek as _, Write as _},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -26,6 +27,18 @@ pub fn weir(line: &str) -> Ran {
 
 /// The same with these variables of the environment.
 pub fn weir_with(variables: &[(&str, &str)], line: &str) -> Ran {
+    run(command(line).envs(variables.iter().copied()))
+}
+
+/// The same with this standard input.
+pub fn weir_fed(input: &str, line: &str) -> Ran {
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(input.as_bytes()).expect("written");
+    file.rewind().expect("from its start");
+    run(command(line).stdin(file))
+}
+
+fn command(line: &str) -> Command {
     let mut args: Vec<String> = Vec::new();
     for (index, part) in line.split('\'').enumerate() {
         match index % 2 {
@@ -33,12 +46,13 @@ pub fn weir_with(variables: &[(&str, &str)], line: &str) -> Ran {
             _ => args.push(part.to_owned()),
         }
     }
-    let output = Command::new(env!("CARGO_BIN_EXE_weir"))
-        .args(args)
-        .envs(variables.iter().copied())
-        .current_dir(repository())
-        .output()
-        .expect("the binary runs");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command.args(args).current_dir(repository());
+    command
+}
+
+fn run(command: &mut Command) -> Ran {
+    let output = command.output().expect("the binary runs");
     Ran {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),

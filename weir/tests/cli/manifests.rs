@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use tempfile::TempDir;
 
-use crate::common::{Ran, weir};
+use crate::common::{Ran, weir, weir_fed};
 
 const PODS: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {app: a}}\n---\n\
                     apiVersion: v1\nkind: Pod\nmetadata: {name: b, labels: {app: b}}\n";
@@ -111,4 +111,36 @@ fn every_command_says_what_the_rest_says_and_fails_for_what_it_did_not_read() {
         assert_eq!(weir(&line).code, if code == 2 { 1 } else { 0 }, "{line}");
         fs::rename(at("helm"), at("in/helm.yaml")).expect("moved");
     }
+}
+
+#[test]
+fn standard_input_is_linted_with_its_lines() {
+    let text = format!("{PODS}---\n{POLICY}");
+    for line in ["lint -f - -o json", "lint - -o json"] {
+        let ran = weir_fed(&text, line);
+        assert_eq!(ids(&ran), ["W003 -:14"], "{}", ran.err);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
+    // With files beside it, and what is wrong with it.
+    let folder = folder(&[("a.yaml", PODS)]);
+    let line = format!("lint -f - -f {} -o json", folder.path().display());
+    assert_eq!(ids(&weir_fed(POLICY, &line)), ["W003 -:6"]);
+    let ran = weir_fed(HELM, &line);
+    assert!(ran.err.starts_with("-:3: is not YAML: "), "{}", ran.err);
+    assert_eq!((ran.code, ran.out.trim()), (1, "[]"));
+}
+
+#[test]
+fn lint_takes_paths_with_and_without_a_flag() {
+    let folder = folder(&[("a/a.yaml", PODS), ("p.yaml", POLICY)]);
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    for line in [
+        format!("lint {} {} -o json", at("a"), at("p.yaml")),
+        format!("lint {} -o json -f {}", at("a"), at("p.yaml")),
+        format!("lint -o json {}", at("")),
+    ] {
+        assert_eq!(ids(&weir(&line)), ["W003 p.yaml:6"], "{line}");
+    }
+    let nothing = weir("lint");
+    assert_eq!(nothing.code, 2, "{}", nothing.err);
 }
