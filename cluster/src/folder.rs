@@ -26,18 +26,22 @@ use crate::{
 };
 
 mod files;
+mod kustomize;
+mod offline;
 mod watch;
 
 pub use files::{STDIN, read_documents, read_text};
 pub use watch::{Changes, WatchError};
 
 use files::Files;
+use offline::Offline;
 
 /// Reads objects from files, again and again.
 #[derive(Debug)]
 pub struct FolderSource {
     paths: Vec<PathBuf>,
     options: Options,
+    offline: Option<Offline>,
     files: Files,
     last_good: BTreeMap<ObjectKey, Object>,
     documents: Vec<Document>,
@@ -49,9 +53,20 @@ impl FolderSource {
         Self {
             paths: paths.into_iter().collect(),
             options,
+            offline: None,
             files: Files::default(),
             last_good: BTreeMap::new(),
             documents: Vec::new(),
+        }
+    }
+
+    /// For commands without a cluster: objects that name no namespace have this one, or that of their
+    /// kustomization; what belongs to kustomize and Helm is known by its name.
+    #[must_use]
+    pub fn offline(self, namespace: String) -> Self {
+        Self {
+            offline: Some(Offline::new(namespace)),
+            ..self
         }
     }
 
@@ -77,7 +92,11 @@ impl FolderSource {
 
     /// Reads everything again.
     pub fn read(&mut self) -> Reading {
-        let (documents, mut problems) = self.files.read(&self.paths);
+        let (read, mut problems) = self.files.read(&self.paths);
+        let documents = match &self.offline {
+            Some(offline) => offline.filled(read, &mut problems),
+            None => read.into_iter().map(|(_, document)| document).collect(),
+        };
         let mut index = Index::default();
         let mut places: BTreeMap<ObjectKey, String> = BTreeMap::new();
         let mut ignored = BTreeSet::new();

@@ -137,6 +137,16 @@ fn kind_of(name: &str) -> Option<(Kind, &'static str)> {
     })
 }
 
+/// Whether an object is of a kind that is read and has a namespace.
+pub(crate) fn namespaced(value: &Value) -> bool {
+    if let Some(kind) = policies::kind_of(value) {
+        return !kind.is_cluster_wide();
+    }
+    let name = value.get("kind").and_then(Value::as_str);
+    let kind = name.and_then(kind_of).map(|(kind, _)| kind);
+    kind.is_some_and(|kind| !matches!(kind, Kind::Namespace | Kind::Node))
+}
+
 fn policy(kind: PolicyKind, value: &Value) -> Converted {
     let reference = policies::reference(kind, value);
     let key = ObjectKey {

@@ -28,6 +28,7 @@ mod template;
 mod tests;
 
 use field::{Fault, Field, quoted};
+pub use labels::dns_label;
 pub use template::unrendered;
 
 /// The annotation that says whether a policy is in force (`enforce`) or only reports what it

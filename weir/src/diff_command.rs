@@ -17,7 +17,7 @@ use weir_policy::{
 
 use crate::{
     logging,
-    manifests::{self, Named},
+    manifests::{self, Played},
     message,
     screen::{self, Output, aside, bad, bold, doubtful, good},
 };
@@ -43,7 +43,7 @@ pub struct DiffCommand {
     #[arg(long, value_name = "PATH", num_args = 1..)]
     with: Vec<PathBuf>,
     #[command(flatten)]
-    cluster: Named,
+    played: Played,
     /// Recorded flows (`hubble observe -o jsonpb`); `-` is standard input
     #[arg(long, value_name = "FILE")]
     flows: Option<PathBuf>,
@@ -75,7 +75,7 @@ impl DiffCommand {
         let side = |path: &PathBuf| {
             let mut paths = vec![path.clone()];
             paths.extend(self.with.iter().cloned());
-            manifests::reading(&paths, &self.cluster)
+            manifests::reading(&paths, &self.played)
         };
         let (before, after) = (side(old)?, side(new)?);
         let (old, new) = (&before.world, &after.world);

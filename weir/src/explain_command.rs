@@ -15,7 +15,7 @@ use weir_policy::{
 
 use crate::{
     ask,
-    manifests::{self, Named},
+    manifests::{self, Played},
     screen::{self, Output},
 };
 
@@ -38,7 +38,7 @@ pub struct ExplainCommand {
     #[arg(required_unless_present_any = ["name", "lab"], conflicts_with_all = ["name", "lab"])]
     files: Vec<PathBuf>,
     #[command(flatten)]
-    cluster: Named,
+    played: Played,
     /// Ask the running agent of this instance
     #[arg(long, value_name = "INSTANCE", conflicts_with = "lab")]
     name: Option<String>,
@@ -84,7 +84,7 @@ impl ExplainCommand {
             (Some(name), _) => ask::of_instance(name, Explain(flow))?,
             (None, Some(lab)) => ask::of_lab(lab, Explain(flow))?,
             (None, None) => {
-                let reading = manifests::reading(&self.files, &self.cluster)?;
+                let reading = manifests::reading(&self.files, &self.played)?;
                 whole = reading.whole();
                 Explainer::new(&reading.world).explain(&flow)?
             }

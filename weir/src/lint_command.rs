@@ -24,7 +24,7 @@ use weir_policy::{
 };
 
 use crate::{
-    manifests::{self, Named},
+    manifests::{self, Played},
     screen::{self, aside, bad, bold, doubtful, good},
 };
 
@@ -32,6 +32,7 @@ const EXAMPLES: &str = "Examples:
   weir lint manifests/
   weir lint pods.yaml policies/ --fail-on warning
   helm template chart | weir lint -f -              # a place is then -:LINE
+  weir lint base/ --namespace shop                  # of objects that name none
   weir lint -f manifests/ -o sarif > weir.sarif     # for a code host
   weir lint --list                                  # what is looked for
 
@@ -50,7 +51,7 @@ pub struct LintCommand {
     #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1..)]
     files: Vec<PathBuf>,
     #[command(flatten)]
-    cluster: Named,
+    played: Played,
     /// The least severity that makes the command fail
     #[arg(long, value_enum, default_value_t = FailOn::Error, value_name = "SEVERITY")]
     fail_on: FailOn,
@@ -95,7 +96,7 @@ impl LintCommand {
             return list(self.output);
         }
         let paths = [self.paths, self.files].concat();
-        let mut source = manifests::source(&paths, &self.cluster)?;
+        let mut source = manifests::source(&paths, &self.played)?;
         let reading = source.read();
         let whole = reading.whole();
         let (pod_addresses, service_addresses) = real_addresses(&mut source);

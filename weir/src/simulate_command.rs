@@ -12,7 +12,7 @@ use serde_json::json;
 use weir_gate::lines::Lines;
 use weir_policy::verdict::Simulator;
 
-use crate::manifests::{self, Named};
+use crate::manifests::{self, Played};
 
 const EXAMPLES: &str = r#"Examples:
   weir simulate -f manifests/ --flows flows.jsonl
@@ -28,7 +28,7 @@ pub struct SimulateCommand {
     #[arg(short = 'f', long = "file", required = true, value_name = "PATH", num_args = 1..)]
     files: Vec<PathBuf>,
     #[command(flatten)]
-    cluster: Named,
+    played: Played,
     /// Flows, one JSON object a line; `-` is standard input
     #[arg(long, value_name = "FILE")]
     flows: PathBuf,
@@ -36,7 +36,7 @@ pub struct SimulateCommand {
 
 impl SimulateCommand {
     pub fn run(self) -> Result<ExitCode> {
-        let reading = manifests::reading(&self.files, &self.cluster)?;
+        let reading = manifests::reading(&self.files, &self.played)?;
         let mut lines = Lines::open(&self.flows)?;
         let mut out = BufWriter::new(io::stdout().lock());
         let mut simulator = Simulator::new(&reading.world);

@@ -77,7 +77,7 @@ impl SuggestCommand {
     pub fn run(self) -> Result<ExitCode> {
         let reading = match self.files.is_empty() {
             true => Reading::default(),
-            false => manifests::reading(&self.files, &self.cluster)?,
+            false => manifests::reading(&self.files, &self.cluster.clone().played())?,
         };
         let flows = self.seen()?;
         let options = Options {

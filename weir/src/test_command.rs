@@ -20,7 +20,7 @@ use weir_policy::unit::{CaseResult, Suite};
 
 use crate::{
     explain_command::show,
-    manifests::{self, Named},
+    manifests::{self, Played},
     screen::{self, Output, bad, bold, good},
 };
 
@@ -47,7 +47,7 @@ pub struct TestCommand {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
-    cluster: Named,
+    played: Played,
     /// Write a JUnit report
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -75,7 +75,7 @@ impl TestCommand {
         let mut worlds = BTreeMap::new();
         let mut ran = Vec::new();
         for file in &self.files {
-            ran.push(run(file, &self.cluster, &mut worlds)?);
+            ran.push(run(file, &self.played, &mut worlds)?);
         }
         if let Some(path) = &self.junit {
             std::fs::write(path, junit::report(&ran)?)
@@ -99,7 +99,7 @@ impl TestCommand {
 /// Worlds by their manifests: files of tests often share them.
 type Worlds = BTreeMap<Vec<PathBuf>, Reading>;
 
-fn run(file: &Path, cluster: &Named, worlds: &mut Worlds) -> Result<Ran> {
+fn run(file: &Path, played: &Played, worlds: &mut Worlds) -> Result<Ran> {
     let documents = read_documents(&[file.to_owned()]).map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}", problems.join("; "))
@@ -118,7 +118,7 @@ fn run(file: &Path, cluster: &Named, worlds: &mut Worlds) -> Result<Ran> {
         .map(|path| folder.join(path))
         .collect();
     if !worlds.contains_key(&paths) {
-        let reading = manifests::reading(&paths, cluster)
+        let reading = manifests::reading(&paths, played)
             .with_context(|| format!("{}: manifests", file.display()))?;
         worlds.insert(paths.clone(), reading);
     }

@@ -31,7 +31,10 @@ const BEING_WRITTEN: Duration = Duration::from_millis(20);
 pub fn read_documents(paths: &[PathBuf]) -> Result<Vec<Document>, Vec<SourceProblem>> {
     let (documents, problems) = Files::default().read(paths);
     if problems.is_empty() {
-        Ok(documents)
+        Ok(documents
+            .into_iter()
+            .map(|(_, document)| document)
+            .collect())
     } else {
         Err(problems)
     }
@@ -56,8 +59,11 @@ struct State {
 }
 
 impl Files {
-    /// Reads all files. Of those that are broken, the last good content.
-    pub(super) fn read(&mut self, paths: &[PathBuf]) -> (Vec<Document>, Vec<SourceProblem>) {
+    /// Reads all files: each document with its file. Of files that are broken, the last good content.
+    pub(super) fn read(
+        &mut self,
+        paths: &[PathBuf],
+    ) -> (Vec<(PathBuf, Document)>, Vec<SourceProblem>) {
         let mut problems = Vec::new();
         let mut order: Vec<PathBuf> = Vec::new();
         let mut kept = BTreeSet::new();
@@ -89,12 +95,13 @@ impl Files {
         } else {
             self.states.retain(|file, _| seen.contains(file));
         }
-        let documents = order
-            .iter()
-            .filter_map(|file| self.states.get(file))
-            .flat_map(|state| state.good.as_ref().unwrap_or(&state.partial))
-            .cloned()
-            .collect();
+        let mut documents = Vec::new();
+        for file in order {
+            let state = self.states.get(&file);
+            let said = state.map(|state| state.good.as_ref().unwrap_or(&state.partial));
+            let said = said.into_iter().flatten().cloned();
+            documents.extend(said.map(|document| (file.clone(), document)));
+        }
         (documents, problems)
     }
 

@@ -121,7 +121,10 @@ pub(super) fn subdomain(name: &str) -> Result<(), String> {
 }
 
 /// The name of a namespace.
-pub(super) fn dns_label(name: &str) -> Result<(), String> {
+///
+/// # Errors
+/// What it would have to be.
+pub fn dns_label(name: &str) -> Result<(), String> {
     is_dns_label(name).then_some(()).ok_or_else(|| {
         format!(
             "{} is not a namespace: at most 63 lower-case letters, digits and `-`, \

@@ -144,3 +144,71 @@ fn lint_takes_paths_with_and_without_a_flag() {
     let nothing = weir("lint");
     assert_eq!(nothing.code, 2, "{}", nothing.err);
 }
+
+#[test]
+fn the_namespace_of_objects_that_name_none_is_an_option_of_every_command() {
+    let deny = POLICY
+        .replace("{app: none}", "{app: b}")
+        .replace("[{}]", "[]");
+    let suite =
+        "manifests: [in]\ntests:\n- {name: n, from: shop/a, to: shop/b, port: 80, expect: deny}\n";
+    let folder = folder(&[
+        ("in/a.yaml", PODS),
+        ("in/p.yaml", &deny),
+        ("none/a.yaml", PODS),
+        ("in.suite", suite),
+        (
+            "flows.jsonl",
+            r#"{"from":"shop/a","to":"shop/b","protocol":"TCP","port":80}"#,
+        ),
+    ]);
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let ends = "--from shop/a --to shop/b --port 80";
+    for (line, said) in [
+        (format!("lint {}", at("none")), "nothing found"),
+        (format!("explain -f {} {ends}", at("in")), "deny"),
+        (
+            format!("simulate -f {} --flows {}", at("in"), at("flows.jsonl")),
+            r#""verdict":"deny""#,
+        ),
+        (format!("test {}", at("in.suite")), "1 test ok"),
+        (
+            format!("diff -f {} -f {}", at("none"), at("in")),
+            "shop/app=b",
+        ),
+    ] {
+        let ran = weir(&format!("{line} --namespace shop"));
+        assert_eq!(ran.code, 0, "{line}: {}{}", ran.out, ran.err);
+        assert!(ran.out.contains(said), "{line}: {}", ran.out);
+        if !line.starts_with("lint") {
+            let ran = weir(&line);
+            assert!(
+                ran.code != 0 || !ran.out.contains(said),
+                "{line}: {}",
+                ran.out
+            );
+        }
+    }
+    let wrong = weir(&format!("lint {} --namespace Shop", at("in")));
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.err.contains("is not a namespace"), "{}", wrong.err);
+}
+
+#[test]
+fn a_folder_of_kustomize_is_read_with_its_namespace_and_a_note() {
+    let kustomization = "namespace: shop\nresources: [a.yaml, p.yaml]\n";
+    let folder = folder(&[
+        ("kustomization.yaml", kustomization),
+        ("a.yaml", PODS),
+        ("p.yaml", POLICY),
+    ]);
+    let path = folder.path().display();
+    let ran = weir(&format!("lint {path} -o json"));
+    assert_eq!(ids(&ran), ["W003 p.yaml:6"]);
+    assert_eq!(ran.json()[0]["object"], "NetworkPolicy/shop/p");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let note =
+        "kustomization.yaml:1: Weir does not run kustomize: of this only `namespace: shop` is";
+    assert!(ran.err.contains(note), "{}", ran.err);
+    assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
+}
