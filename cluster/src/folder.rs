@@ -61,7 +61,8 @@ impl FolderSource {
     }
 
     /// For commands without a cluster: objects that name no namespace have this one, or that of their
-    /// kustomization; what belongs to kustomize and Helm is known by its name.
+    /// kustomization; names are made up where there is a `generateName` only; what belongs to
+    /// kustomize and Helm is known by its name.
     #[must_use]
     pub fn offline(self, namespace: String) -> Self {
         Self {

@@ -223,6 +223,10 @@ fn typed<T: DeserializeOwned>(
     build: impl FnOnce(&ObjectKey, T) -> Result<Object, Fault>,
 ) -> Converted {
     let key = key(kind, value);
+    let generated = value.pointer("/metadata/generateName").is_some();
+    if key.name.is_empty() && generated {
+        return bad(key, "metadata.name", policies::NO_NAME.to_owned());
+    }
     if let Err(reason) = named(&key) {
         return bad(key, "metadata.name", reason);
     }

@@ -39,6 +39,10 @@ pub const MODE: &str = "weir.dev/mode";
 /// GET, HEAD, DELETE, OPTIONS and TRACE. Without it they are refused.
 pub const GET_BODY: &str = "weir.dev/get-body";
 
+/// Why a `generateName` is no name where an object is enforced as it stands.
+pub const NO_NAME: &str = "is missing: only an API server makes one of `generateName`, and an object is known \
+                           by its name when it changes; write a name";
+
 /// The namespace of an object that names none.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
@@ -280,6 +284,9 @@ fn head(kind: PolicyKind, root: &Field<'_>) -> Result<(), Fault> {
     }
     let metadata = object.field("metadata").object()?;
     let name = metadata.field("name");
+    if name.value.is_null() && metadata.get("generateName").is_some() {
+        return Err(name.fault(NO_NAME));
+    }
     labels::subdomain(name.text()?).map_err(|reason| name.fault(reason))?;
     if let Some(namespace) = metadata.get("namespace") {
         labels::dns_label(namespace.text()?).map_err(|reason| namespace.fault(reason))?;

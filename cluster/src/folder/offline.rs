@@ -4,7 +4,7 @@
 //! An agent reads without this: what it enforces has the name and the namespace that is written.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -17,6 +17,8 @@ use super::{
 };
 use crate::{objects::namespaced, yaml::Document};
 
+/// What stands for the end of a name that a cluster makes up of `generateName`.
+const MADE_UP: &str = "generated";
 const CHART: &str = "Chart.yaml";
 
 /// What objects get that do not say it.
@@ -25,13 +27,16 @@ pub struct Offline {
     namespace: String,
 }
 
+/// How often names were made up of the same, by kind and namespace.
+type MadeUp = BTreeMap<(String, String, String), usize>;
+
 impl Offline {
     /// With the namespace of objects that name none.
     pub fn new(namespace: String) -> Self {
         Self { namespace }
     }
 
-    /// The documents that are objects, with namespaces.
+    /// The documents that are objects, with namespaces and names.
     pub fn filled(
         &self,
         read: Vec<(PathBuf, Document)>,
@@ -40,6 +45,7 @@ impl Offline {
         let kustomizations = Kustomizations::of(&read, problems);
         let given = kustomizations.namespaces();
         let mut doubtful = BTreeSet::new();
+        let mut made_up = MadeUp::new();
         let mut filled = Vec::new();
         for (file, mut document) in read {
             if no_object(&file, &document.value) {
@@ -54,6 +60,7 @@ impl Offline {
             {
                 problems.push(doubt(&document, names));
             }
+            name(&mut document.value, &mut made_up);
             filled.push(document);
         }
         filled
@@ -77,6 +84,13 @@ fn of_chart(file: &Path) -> bool {
     known && file.with_file_name(CHART).is_file()
 }
 
+fn metadata<'v>(value: &'v Value, name: &str) -> &'v str {
+    let text = value
+        .get("metadata")
+        .and_then(|metadata| metadata.get(name));
+    text.and_then(Value::as_str).unwrap_or("")
+}
+
 /// Whether a field of the metadata says nothing; what is of a wrong type is left to be told.
 fn silent(value: &Value, name: &str) -> bool {
     let field = value
@@ -98,6 +112,25 @@ fn space(value: &mut Value, namespace: &str) -> bool {
         say(value, "namespace", namespace);
     }
     nameless
+}
+
+/// Gives an object that has a `generateName` only a name for it.
+fn name(value: &mut Value, made_up: &mut MadeUp) {
+    let begins = metadata(value, "generateName").to_owned();
+    if begins.is_empty() || !silent(value, "name") {
+        return;
+    }
+    let kind = value.get("kind").and_then(Value::as_str).unwrap_or("");
+    let space = metadata(value, "namespace").to_owned();
+    let times = made_up
+        .entry((kind.to_owned(), space, begins.clone()))
+        .or_default();
+    *times += 1;
+    let name = match *times {
+        1 => format!("{begins}{MADE_UP}"),
+        number => format!("{begins}{MADE_UP}-{number}"),
+    };
+    say(value, "name", &name);
 }
 
 fn doubt(document: &Document, names: &BTreeSet<&str>) -> SourceProblem {

@@ -168,3 +168,47 @@ fn files_of_a_chart_and_of_kustomize_are_no_objects_by_their_names() {
     // An agent is told of all that it does not enforce.
     assert!(folder.read(&[""], None).1.len() > 3);
 }
+
+#[test]
+fn an_object_with_a_generated_name_has_a_name_to_be_told_by() {
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {generateName: job-, name: null}}\n";
+    let named = "{apiVersion: v1, kind: Pod, metadata: {generateName: job-, name: job-x1}}\n";
+    let elsewhere = pod.replace("name: null", "namespace: other");
+    let policy = POLICY.replace("name: p", "generateName: p-");
+    let all = [pod, pod, named, &elsewhere, &policy, &policy].join("---\n");
+    let folder = Folder::of(&[("a.yaml", &all)]);
+    let (objects, problems) = folder.read(&[""], Some("default"));
+    let expected = [
+        "default/job-generated",
+        "default/job-generated-2",
+        "default/job-x1",
+        "other/job-generated",
+        "NetworkPolicy/default/p-generated",
+        "NetworkPolicy/default/p-generated-2",
+    ];
+    assert_eq!(objects, expected);
+    assert_eq!(problems, Vec::<String>::new());
+}
+
+#[test]
+fn what_an_agent_reads_needs_a_name_and_is_told_why() {
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {generateName: job-}}\n";
+    let policy = POLICY.replace("name: p", "generateName: p-");
+    let folder = Folder::of(&[("a.yaml", pod), ("p.yaml", &policy)]);
+    let (objects, problems) = folder.read(&[""], None);
+    assert_eq!(objects.len(), 1, "the stand-in of the policy: {objects:?}");
+    for (told, of) in problems
+        .iter()
+        .zip(["a.yaml:1: Pod/", "p.yaml:1: NetworkPolicy/"])
+    {
+        assert!(told.starts_with(of), "{told}");
+        assert!(
+            told.ends_with(
+                "metadata.name: is missing: only an API server makes one of `generateName`, and an \
+             object is known by its name when it changes; write a name"
+            ),
+            "{told}"
+        );
+    }
+    assert_eq!(problems.len(), 2);
+}
