@@ -118,7 +118,7 @@ impl LintCommand {
             .map(|finding| placed(finding, &policies, &mut places))
             .collect();
         match self.output {
-            Form::Text => screen::emit(&show(&findings, policies.len()))?,
+            Form::Text => screen::emit(&show(&findings, policies.len(), whole.is_ok()))?,
             Form::Json => screen::emit_json(&findings)?,
             Form::Sarif => screen::emit_json(&sarif::log(&findings))?,
         }
@@ -176,7 +176,8 @@ fn placed(finding: Finding, policies: &[&Document], places: &mut Places) -> Plac
     }
 }
 
-fn show(findings: &[Placed], policies: usize) -> String {
+/// `whole`: nothing was left unread, so that finding nothing is good.
+fn show(findings: &[Placed], policies: usize, whole: bool) -> String {
     let mut text = String::new();
     let mut counts: BTreeMap<Severity, usize> = BTreeMap::new();
     for placed in findings {
@@ -199,7 +200,10 @@ fn show(findings: &[Placed], policies: usize) -> String {
         n => format!("{n} policies"),
     };
     if findings.is_empty() {
-        return good(format!("{policies}: nothing found"));
+        return match whole {
+            true => good(format!("{policies}: nothing found")),
+            false => doubtful(format!("{policies}: nothing found in what was read")),
+        };
     }
     let counts: Vec<String> = counts
         .iter()

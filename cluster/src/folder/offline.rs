@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::Value;
-use weir_policy::objects::DEFAULT_NAMESPACE;
+use weir_policy::objects::{DEFAULT_NAMESPACE, kind_of};
 
 use super::{
     SourceProblem,
@@ -74,7 +74,9 @@ fn no_object(file: &Path, value: &Value) -> bool {
         let text = value.get(name).and_then(Value::as_str);
         text.is_some_and(|text| !text.is_empty())
     };
-    !(says("apiVersion") && says("kind")) && (is_kustomization(file) || of_chart(file))
+    // A policy that lacks its version is a policy, whose mistake is told.
+    let object = says("apiVersion") && says("kind") || kind_of(value).is_some();
+    !object && (is_kustomization(file) || of_chart(file))
 }
 
 fn of_chart(file: &Path) -> bool {

@@ -56,6 +56,14 @@ fn one_template_takes_no_finding_from_the_rest() {
 }
 
 #[test]
+fn to_have_read_nothing_is_not_to_have_found_nothing() {
+    let folder = folder(&[("helm.yaml", HELM)]);
+    let ran = weir(&format!("lint {}", folder.path().display()));
+    let said = "0 policies: nothing found in what was read\n";
+    assert_eq!((ran.code, ran.out.as_str()), (1, said));
+}
+
+#[test]
 fn a_variable_where_a_field_cannot_have_it_is_told_with_how_to_put_it_in() {
     let policy = POLICY.replace("[{}]", "[{ports: [{port: \"${PORT}\"}]}]");
     let folder = folder(&[("a.yaml", PODS), ("p.yaml", &policy)]);

@@ -165,6 +165,11 @@ fn files_of_a_chart_and_of_kustomize_are_no_objects_by_their_names() {
         problems[0].starts_with("values.yaml:1: kind: is missing"),
         "no chart's: {problems:?}"
     );
+    let unversioned = POLICY.replace("apiVersion: networking.k8s.io/v1\n", "");
+    let hidden = Folder::of(&[("kustomization.yaml", &unversioned)]);
+    let (objects, problems) = hidden.read(&[""], Some("default"));
+    assert_eq!(objects, ["NetworkPolicy/default/p"], "its stand-in");
+    assert!(problems[1].contains("apiVersion: must be"), "{problems:?}");
     // An agent is told of all that it does not enforce.
     assert!(folder.read(&[""], None).1.len() > 3);
 }
