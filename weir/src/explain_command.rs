@@ -23,10 +23,11 @@ const EXAMPLES: &str = "Examples:
   weir explain -f manifests/ --from default/sleep --to default/httpbin --port 80
   weir explain -f manifests/ --from deploy/sleep --to svc/httpbin --port 8000 --http 'GET /headers?x=1'
   weir explain -f manifests/ --from sleep/visitor --to 192.0.2.7 --port 53 --protocol udp -o json
+  helm template chart | weir explain -f - --namespace shop --from shop/web --to shop/db --port 5432
   weir explain --name weir --from default/sleep --to default/httpbin --port 80   # a running agent
 
 An end is NAMESPACE/POD, NAMESPACE/WORKLOAD, deploy/NAME, svc/NAME (destination only) or an address;
-the namespace is `default` where none is written.
+the namespace is `default` where none is written, whatever --namespace says of the manifests.
 ";
 
 /// Say which verdict a flow gets, which rule decided, and which rule came nearest to allowing it.
