@@ -108,6 +108,9 @@ impl FolderSource {
                     if names_a_policy(&kind) {
                         problems.push(SourceProblem::of(document, not_enforced(&kind)));
                     }
+                    if self.offline.is_none() && kind.starts_with(kustomize::GROUP) {
+                        problems.push(SourceProblem::of(document, kustomize::not_applied()));
+                    }
                     ignored.insert(kind);
                     continue;
                 }

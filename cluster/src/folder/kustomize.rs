@@ -14,6 +14,9 @@ use crate::yaml::Document;
 
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
+/// The API group of its objects.
+pub const GROUP: &str = "kustomize.config.k8s.io/";
+
 /// The kustomizations among the files, by their folders.
 #[derive(Debug, Default)]
 pub struct Kustomizations(BTreeMap<PathBuf, Kustomization>);
@@ -29,6 +32,17 @@ struct Kustomization {
 pub fn is_kustomization(file: &Path) -> bool {
     let name = file.file_name().and_then(|name| name.to_str());
     name.is_some_and(|name| NAMES.contains(&name))
+}
+
+/// What a reader tells that does nothing of what a kustomization says.
+pub fn not_applied() -> Problem {
+    Problem {
+        object: String::new(),
+        field: String::new(),
+        reason: "Weir does not run kustomize: nothing of this is applied; render it first: \
+                 `kubectl kustomize`"
+            .to_owned(),
+    }
 }
 
 /// A path without `.` and, as far as it is written, without `..`.
