@@ -182,7 +182,7 @@ async fn flow(agent: &mut AgentEnd) -> L7Record {
 fn table(revision: u64, enforced: &[&str]) -> L7Table {
     serde_json::from_value(serde_json::json!({
         "revision": revision, "addresses": [], "ports": [], "rules": [],
-        "endpoints": [{"index": 7, "name": "a/b", "set": 0, "enforced": enforced}],
+        "endpoints": [{"index": 7, "pod": "a/b", "set": 0, "enforced": enforced}],
     }))
     .unwrap()
 }
