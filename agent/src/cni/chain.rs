@@ -48,6 +48,20 @@ pub enum Insertion {
     Nothing,
 }
 
+/// How often a configuration is read again that changes while it is read.
+const TRIES: u32 = 8;
+
+/// A configuration that is to be written.
+struct Plan {
+    /// What the runtime uses.
+    file: PathBuf,
+    /// What it said.
+    based_on: Value,
+    /// What is written: the same file, or one that comes before it.
+    target: PathBuf,
+    wanted: Value,
+}
+
 impl Chain {
     /// Installs the program, then keeps the plugin in the configuration until the task is dropped.
     pub async fn keep(self) -> Result<()> {
@@ -83,11 +97,28 @@ impl Chain {
 
     /// Puts the plugin into the configuration that runtimes use, where it is not there.
     pub fn insert(&self) -> Result<Insertion> {
+        for _ in 0..TRIES {
+            let Some(plan) = self.plan()? else {
+                self.drop_ours(None)?;
+                return Ok(Insertion::Nothing);
+            };
+            if let Some(done) = self.carry_out(plan)? {
+                return Ok(done);
+            }
+        }
+        bail!(
+            "{}: somebody writes the configuration again and again",
+            self.configs.display()
+        )
+    }
+
+    /// What is to be written; nothing where there is no configuration yet.
+    fn plan(&self) -> Result<Option<Plan>> {
         let Some(file) = self.first()? else {
-            self.drop_ours(None)?;
-            return Ok(Insertion::Nothing);
+            return Ok(None);
         };
         let config = read(&file)?;
+        let based_on = config.clone();
         let (target, list) = match config.get("plugins").is_some_and(Value::is_array) {
             true => (file.clone(), config),
             false => (self.configs.join(OURS), self.list_of(&file, config)?),
@@ -102,20 +133,34 @@ impl Chain {
                 file.display()
             );
         }
-        self.drop_ours(Some(&target))?;
         let mut wanted = list;
         if let Some(plugins) = wanted.get_mut("plugins").and_then(Value::as_array_mut) {
             plugins.retain(|plugin| plugin.get("type").is_none_or(|of| of != NAME));
             plugins.push(self.entry());
         }
-        if read(&target).is_ok_and(|there| there == wanted) {
-            return Ok(Insertion::Kept);
+        Ok(Some(Plan {
+            file,
+            based_on,
+            target,
+            wanted,
+        }))
+    }
+
+    /// Writes it; nothing where the configuration is another one by now: its owner may write it at any
+    /// moment, and is not to lose that.
+    fn carry_out(&self, plan: Plan) -> Result<Option<Insertion>> {
+        self.drop_ours(Some(&plan.target))?;
+        if read(&plan.target).is_ok_and(|there| there == plan.wanted) {
+            return Ok(Some(Insertion::Kept));
         }
-        let mode = fs::metadata(&file).map_or(0o600, |metadata| metadata.permissions().mode());
-        let text = serde_json::to_vec_pretty(&wanted)?;
-        replace(&target, &text, mode)
-            .with_context(|| format!("cannot write {}", target.display()))?;
-        Ok(Insertion::Inserted(target))
+        let mode = fs::metadata(&plan.file).map_or(0o600, |metadata| metadata.permissions().mode());
+        let text = serde_json::to_vec_pretty(&plan.wanted)?;
+        if read(&plan.file).ok().as_ref() != Some(&plan.based_on) {
+            return Ok(None);
+        }
+        replace(&plan.target, &text, mode)
+            .with_context(|| format!("cannot write {}", plan.target.display()))?;
+        Ok(Some(Insertion::Inserted(plan.target)))
     }
 
     /// Takes the plugin out of every configuration, and the program away.

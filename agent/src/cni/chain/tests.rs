@@ -43,6 +43,18 @@ fn list(plugin: &str) -> Value {
 }
 
 #[test]
+fn what_its_owner_writes_meanwhile_is_not_written_over() {
+    let node = Node::new();
+    node.write("10-net.conflist", &list("ptp"));
+    let plan = node.chain.plan().unwrap().unwrap();
+    node.write("10-net.conflist", &list("bridge"));
+    assert_eq!(node.chain.carry_out(plan).unwrap(), None);
+    assert_eq!(node.types("10-net.conflist"), ["bridge"]);
+    node.chain.insert().unwrap();
+    assert_eq!(node.types("10-net.conflist"), ["bridge", NAME]);
+}
+
+#[test]
 fn the_plugin_is_the_last_of_the_first_list() {
     let node = Node::new();
     assert_eq!(node.chain.insert().unwrap(), Insertion::Nothing);
