@@ -69,7 +69,7 @@ fn simulated(world: &World, path: &str) -> f64 {
         false => Outcome::Allow,
     };
     let told = simulator.judge_line(&line).expect("a flow");
-    assert_eq!(told.verdict, expected, "{line}");
+    assert_eq!(told.ingress.verdict, expected, "{line}: {told:?}");
     best(|| black_box(simulator.judge_line(black_box(&line))).is_ok())
 }
 
