@@ -18,7 +18,7 @@ step "building the tests"
 cargo build --quiet --locked --workspace --all-targets
 
 # The image is built beside checks that mostly wait, behind everything else. Optimised for size and
-# linked without optimisation: less time than a release (eleven minutes of one core), the same program.
+# linked without optimisation: eleven minutes of one core, the same program.
 step "building the image in the background"
 mkdir -p target
 CARGO_PROFILE_IMAGE_LTO=off CARGO_PROFILE_IMAGE_OPT_LEVEL=s \

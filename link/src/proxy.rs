@@ -30,7 +30,7 @@ pub use agent::{AgentEnd, Event, EventKind, ProxyId};
 pub use counters::{Counters, CountersSnapshot};
 pub use message::{Hello, Learned, ListenerInfo, PROTOCOL};
 pub use record::{
-    Application, Disposition, DnsRecord, HttpRecord, HttpVersion, L7Record, Recorded, cut,
+    Application, Disposition, DnsRecord, HttpRecord, HttpVersion, L7Record, Recorded, cut, is_cut,
 };
 pub use refusal::Refusal;
 pub use trust::{Trusted, USER};

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use weir_link::proxy::is_cut;
+
 use crate::api::flow::HttpHeader;
 
 /// What a value is replaced by.
@@ -64,8 +66,20 @@ impl Redaction {
     }
 
     /// A sentence about a request, which may tell its path. Other readings of a path end in the same
-    /// query.
+    /// query. They may be shorter and told whole where the path was cut, with a query that it has no
+    /// more: then nothing stays from the first question mark to the end of the last text in quotes.
     pub fn sentence(&self, told: &str, path: &str) -> String {
+        if self.query && is_cut(path) {
+            let start = told.find('?').and_then(|at| told.split_at_checked(at));
+            let end = |rest: &str| {
+                rest.rfind('`')
+                    .and_then(|at| rest.get(at..).map(str::to_owned))
+            };
+            return match start {
+                Some((start, rest)) => format!("{start}{}", end(rest).unwrap_or_default()),
+                None => told.to_owned(),
+            };
+        }
         match path.split_once('?') {
             Some((_, query)) if self.query && !query.is_empty() => {
                 told.replace(&format!("?{query}"), "")
@@ -152,5 +166,22 @@ mod tests {
             ..Redaction::default()
         };
         assert_eq!(values(&every), [REDACTED, REDACTED, "c"]);
+    }
+
+    #[test]
+    fn a_query_is_left_out_of_sentences_where_the_path_was_cut() {
+        let redaction = Redaction {
+            query: true,
+            ..Redaction::default()
+        };
+        // Decoded, it is short enough to be told whole.
+        let sent = format!("/{}?key=secret`x", "%2561".repeat(220));
+        let told = "a server may take the path for `/aaa?key=secret`x`, and then: no rule";
+        let kept = redaction.sentence(told, &weir_link::proxy::cut(&sent));
+        assert_eq!(
+            kept,
+            "a server may take the path for `/aaa`, and then: no rule"
+        );
+        assert_eq!(redaction.sentence(told, "/aaa?key=secret`x"), kept);
     }
 }

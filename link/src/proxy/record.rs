@@ -121,6 +121,13 @@ pub struct DnsRecord {
 
 /// The most bytes of a text of the client's in a record.
 const TEXT: usize = 1024;
+/// What stands where it was cut.
+const CUT: &str = "… (";
+
+/// Whether a text was cut, which no client can write: it is no ASCII, and targets are.
+pub fn is_cut(text: &str) -> bool {
+    text.len() > TEXT && text.contains(CUT)
+}
 
 /// A text of the client's as records have it: one that is longer than a kilobyte is cut, and its length
 /// and a hash tell it from others that begin alike.
@@ -132,7 +139,7 @@ pub fn cut(text: &str) -> String {
     text.hash(&mut hash);
     let start = text.get(..text.floor_char_boundary(TEXT));
     format!(
-        "{}… ({} bytes, {:016x})",
+        "{}{CUT}{} bytes, {:016x})",
         start.unwrap_or_default(),
         text.len(),
         hash.finish()
