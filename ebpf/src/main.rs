@@ -12,12 +12,13 @@
 //! and the steering on the private link of each direction. What cannot be judged is dropped.
 #![no_std]
 #![no_main]
-#![feature(core_intrinsics)]
+#![feature(core_intrinsics, asm_experimental_arch)]
 #![allow(
     internal_features,
     reason = "BPF's atomic addition is an intrinsic only"
 )]
 
+mod http;
 mod learnt;
 mod link;
 mod maps;
@@ -47,6 +48,24 @@ pub fn from_pod(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn to_pod(ctx: TcContext) -> i32 {
     pod::handle::<false>(&ctx)
+}
+
+/// Called by `to_pod`: what the client of a judged connection sends.
+#[classifier]
+pub fn judge_client(ctx: TcContext) -> i32 {
+    http::handle::<false>(&ctx)
+}
+
+/// Called by `from_pod`: what its server sends.
+#[classifier]
+pub fn judge_server(ctx: TcContext) -> i32 {
+    http::handle::<true>(&ctx)
+}
+
+/// Run by who takes a judged connection over; attached nowhere.
+#[classifier]
+pub fn set_state(ctx: TcContext) -> i32 {
+    http::set_state(&ctx)
 }
 
 /// tcx ingress of the private link inside the proxy's network namespace.

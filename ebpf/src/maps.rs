@@ -1,19 +1,24 @@
 //! Maps. All are pinned by name; the loader sets sizes from its configuration.
 
 use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     macros::map,
-    maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf, SockMap},
+    maps::{Array, HashMap, LpmTrie, PerCpuArray, ProgramArray, RingBuf, SockMap},
 };
 use weir_abi::{
     Address,
     conntrack::{Connection, ConnectionKey, MOST_SLOTS, Share, SlotKey},
-    counter, listener,
+    counter,
+    http::{Change, Stream, TABLES as TABLE_BYTES, Taken},
+    listener,
     policy::{AddressValue, Config, Endpoint, PolicyKey, PolicyValue},
     service::{Backend, BackendKey, Service, ServiceKey},
 };
 
-use crate::packet::Packet;
+use crate::{
+    http::{Budget, Bytes},
+    packet::Packet,
+};
 
 /// What one run of a program works on: too much for the 512 bytes of stack. A run is not
 /// interrupted by another one on its CPU, so one for each CPU is enough.
@@ -33,6 +38,8 @@ pub struct Scratch {
     pub datagram: ConnectionKey,
     /// A header as it stands in the packet.
     pub header: [u8; 40],
+    /// The table by which a new connection is judged.
+    pub table: u32,
 }
 
 /// How many drops this CPU has told of lately.
@@ -134,3 +141,44 @@ pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::pinned(counter::COUNT, 0);
 /// New verdicts.
 #[map]
 pub static EVENTS: RingBuf = RingBuf::pinned(1 << 20, 0);
+
+/// The programs that judge requests, by whether they handle what the pod sends; empty where the
+/// kernel cannot run them.
+#[map]
+pub static JUDGES: ProgramArray = ProgramArray::pinned(2, 0);
+
+/// Judged connections: see [`weir_abi::http`].
+#[map]
+pub static STREAMS: HashMap<ConnectionKey, Stream> = HashMap::pinned(262_144, BPF_F_NO_PREALLOC);
+
+/// The tables that request lines are judged by; user space writes them through a mapping.
+#[map]
+pub static TABLES: Array<[u32; TABLE_BYTES / 4]> = Array::pinned(1, BPF_F_MMAPABLE);
+
+/// Connections to be taken over, and what their clients sent.
+#[map]
+pub static TAKEN: RingBuf = RingBuf::pinned(4 << 20, 0);
+
+/// Requests that passed.
+#[map]
+pub static REQUESTS: RingBuf = RingBuf::pinned(4 << 20, 0);
+
+/// How many connections each endpoint handed out, by its index.
+#[map]
+pub static BUDGETS: Array<Budget> = Array::pinned(MOST_SLOTS, 0);
+
+/// See [`Bytes`]. This and the next ones are not pinned: nothing in them outlives a run.
+#[map]
+pub static BYTES: PerCpuArray<Bytes> = PerCpuArray::with_max_entries(1, 0);
+
+/// A new entry of `STREAMS`.
+#[map]
+pub static FRESH: PerCpuArray<Stream> = PerCpuArray::with_max_entries(1, 0);
+
+/// What is told of a connection that is taken over.
+#[map]
+pub static NOTE: PerCpuArray<Taken> = PerCpuArray::with_max_entries(1, 0);
+
+/// What `set_state` was asked.
+#[map]
+pub static CHANGE: PerCpuArray<Change> = PerCpuArray::with_max_entries(1, 0);

@@ -15,6 +15,7 @@ use weir_abi::{
 };
 
 use crate::{
+    http,
     maps::{Beside, CONFIG, CONNTRACK, SHARES, SLOTS},
     tell,
 };
@@ -144,6 +145,7 @@ pub extern "C" fn take_slot(endpoint: u64, now: u64) -> u64 {
     {
         // SAFETY: as above.
         let key = unsafe { &*key };
+        http::forget(key);
         let _ = CONNTRACK.remove(key);
     }
     best as u64

@@ -19,6 +19,8 @@ pub struct Judged {
     pub verdict: u8,
     pub policy: u32,
     pub class: u32,
+    /// Of `REDIRECT`: the table by which requests may be judged here; 0: none.
+    pub table: u32,
 }
 
 impl Judged {
@@ -27,6 +29,7 @@ impl Judged {
         verdict: verdict::ALLOW,
         policy: 0,
         class: 0,
+        table: 0,
     };
 }
 
@@ -89,6 +92,10 @@ pub fn judge(
     let key = PolicyKey::new(endpoint.set, judged.class, direction, protocol, port);
     if let Some(value) = POLICY.get(Key::new(PREFIX_PORT, key)) {
         judged.policy = value.policy;
+        if value.verdict == verdict::REDIRECT {
+            // In words; see `weir_abi::policy::PolicyValue::table`.
+            judged.table = value.table << 6;
+        }
         judged.verdict = match value.verdict {
             verdict::ALLOW => verdict::ALLOW,
             verdict::AUDIT => verdict::AUDIT,

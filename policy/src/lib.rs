@@ -22,6 +22,7 @@
     )
 )]
 
+pub mod automaton;
 pub mod compile;
 pub mod diff;
 pub mod explain;

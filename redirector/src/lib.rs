@@ -22,6 +22,7 @@ mod redirector;
 mod shares;
 mod sizes;
 mod sync;
+mod tables;
 #[cfg(feature = "testing")]
 pub mod testing;
 

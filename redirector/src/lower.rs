@@ -1,6 +1,10 @@
 //! A snapshot as map entries. Pure, so that it can be compared with the engine packet by packet.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
 
 use ipnet::IpNet;
 use weir_abi::{
@@ -55,13 +59,17 @@ pub struct ServiceEntry {
 }
 
 /// Lowers a snapshot. `place` says where an endpoint is; those without a place on this node are left
-/// out.
+/// out. `table` says where the table of a decision by some rules of a set stands, in units of 64
+/// words; 0: there is none.
 pub fn lower(
     snapshot: &Snapshot,
     services: &[Service],
     place: impl Fn(&PodName) -> Option<Placement>,
+    table: impl FnMut(&DirectionSet, &[usize]) -> u32,
 ) -> Desired {
     let mut desired = Desired::default();
+    let mut known = HashMap::new();
+    let table = RefCell::new(table);
     let mut owners: BTreeMap<IpAddr, u16> = BTreeMap::new();
     let mut sets = Vec::new();
     for endpoint in &snapshot.endpoints {
@@ -104,7 +112,14 @@ pub fn lower(
             Direction::Egress => direction::EGRESS,
         };
         let base = PolicyKey::new(on.set, on.class, direction, 0, 0);
-        policy_entries(on.side, &on.segments, base, &mut desired.policy);
+        // Many classes have the rules of a set: a list is looked up once.
+        let known = RefCell::new(&mut known);
+        let table = |decided: &[usize]| {
+            let key = (on.set, on.direction, decided.to_vec());
+            let found = || table.borrow_mut()(on.side, decided);
+            *known.borrow_mut().entry(key).or_insert_with(found)
+        };
+        policy_entries(on.side, &on.segments, base, table, &mut desired.policy);
     }
     for (prefix, entry) in &snapshot.addresses {
         // One that two have is nobody's: else a pod that claims it would be taken for its owner, and
@@ -153,6 +168,7 @@ fn policy_entries(
     side: &DirectionSet,
     segments: &[Segment],
     base: PolicyKey,
+    table: impl Fn(&[usize]) -> u32,
     entries: &mut BTreeMap<PolicyPrefix, PolicyValue>,
 ) {
     let value = |segment: &Segment| PolicyValue {
@@ -175,6 +191,10 @@ fn policy_entries(
                 side.auditing.first().filter(|_| audited).map(|(id, _)| *id)
             })
             .unwrap_or(0),
+        table: match segment.decision.verdict {
+            Verdict::L7 => table(&segment.decision.rules),
+            _ => 0,
+        },
     };
     // What the kernel does where it finds nothing.
     let nothing = PolicyValue::default();
@@ -399,7 +419,7 @@ mod tests {
                 interface: index.into(),
             })
         };
-        let lowered = lower(&snapshot, &[], place).addresses;
+        let lowered = lower(&snapshot, &[], place, |_, _| 0).addresses;
         let endpoint = |last: u8| {
             let address: IpAddr = [10, 244, 0, last].into();
             lowered[&trie_prefix(address.into())].endpoint

@@ -6,6 +6,7 @@ use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, Ri
 use weir_abi::{
     Address,
     conntrack::{Connection, ConnectionKey, DENIED, Share, SlotKey, TRANSLATION},
+    http::Stream,
     listener,
     policy::{AddressValue, Config, Endpoint, PolicyKey, PolicyValue, direction},
     protocol,
@@ -29,6 +30,7 @@ pub struct Maps {
     pub(crate) backends: HashMap<MapData, BackendKey, Backend>,
     pub(crate) conntrack: HashMap<MapData, ConnectionKey, Connection>,
     pub(crate) slots: HashMap<MapData, SlotKey, ConnectionKey>,
+    pub(crate) streams: HashMap<MapData, ConnectionKey, Stream>,
     pub(crate) shares: Array<MapData, Share>,
     /// Entries that maps can hold.
     pub(crate) rooms: Rooms,
@@ -56,6 +58,7 @@ impl Maps {
             backends: take(programs, "BACKENDS")?,
             conntrack: take(programs, "CONNTRACK")?,
             slots: take(programs, "SLOTS")?,
+            streams: take(programs, "STREAMS")?,
             shares: take(programs, "SHARES")?,
             listeners: take(programs, "LISTENERS")?,
             counters: take(programs, "COUNTERS")?,

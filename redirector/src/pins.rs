@@ -76,6 +76,11 @@ impl Pins {
         self.maps().join("links")
     }
 
+    /// The program that changes the state of a judged connection.
+    pub fn set_state(&self) -> PathBuf {
+        self.maps().join("set_state")
+    }
+
     /// Makes the folders, and mounts the BPF file system where it is missing.
     pub fn prepare(&self) -> Result<(), PinsError> {
         mount_bpffs()?;

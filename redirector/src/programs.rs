@@ -12,7 +12,7 @@ use std::{
 
 use aya::{
     Ebpf, EbpfError, EbpfLoader, include_bytes_aligned,
-    maps::{Map, MapError},
+    maps::{Map, MapError, ProgramArray},
     programs::{
         LinkOrder, ProgramError, SchedClassifier, SkLookup, TcAttachType,
         links::{FdLink, PinnedLink},
@@ -32,6 +32,9 @@ const CLASSIFIERS: [&str; 5] = [
     "from_proxy",
 ];
 const LOOKUPS: [&str; 2] = ["steer_ingress", "steer_egress"];
+/// In the order of `JUDGES`. They need Linux 6.9.
+const JUDGES: [&str; 2] = ["judge_client", "judge_server"];
+const SET_STATE: &str = "set_state";
 /// `bpf(2)` commands that aya does not wrap for these link types.
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_LINK_UPDATE: libc::c_int = 29;
@@ -41,6 +44,8 @@ const BPF_LINK_UPDATE: libc::c_int = 29;
 pub struct Programs {
     ebpf: Ebpf,
     links: PathBuf,
+    /// Why requests are not judged in the kernel.
+    without_judges: Option<String>,
 }
 
 /// What can go wrong while loading and attaching.
@@ -138,10 +143,17 @@ impl Programs {
             let program: &mut SkLookup = program(&mut ebpf, name)?;
             program.load().map_err(|source| refused(name, source))?;
         }
+        let judges = load_judges(&mut ebpf, pinned);
         Ok(Self {
+            without_judges: judges.err().map(|error| with_causes(&error)),
             ebpf,
             links: pinned.links(),
         })
+    }
+
+    /// Why the programs that judge requests are not loaded; `None`: they are.
+    pub fn without_judges(&self) -> Option<&str> {
+        self.without_judges.as_deref()
     }
 
     /// Takes a map out, to be driven on its own.
@@ -250,6 +262,42 @@ impl Programs {
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
             .collect()
     }
+}
+
+/// Loads the programs that judge requests, puts them where the others call them, and pins what
+/// whoever takes a connection over needs.
+fn load_judges(ebpf: &mut Ebpf, pinned: &Pins) -> Result<(), ProgramsError> {
+    for name in JUDGES.into_iter().chain([SET_STATE]) {
+        let program: &mut SchedClassifier = program(ebpf, name)?;
+        program.load().map_err(|source| refused(name, source))?;
+    }
+    let failed = |source| ProgramsError::Map {
+        name: "JUDGES".to_owned(),
+        source,
+    };
+    let map = ebpf.take_map("JUDGES");
+    let missing = || ProgramsError::Missing {
+        name: "JUDGES".to_owned(),
+    };
+    let mut judges = ProgramArray::try_from(map.ok_or_else(missing)?).map_err(failed)?;
+    for (place, name) in (0..).zip(JUDGES) {
+        let program: &mut SchedClassifier = program(ebpf, name)?;
+        let fd = program
+            .fd()
+            .map_err(|source| refused(name, source.into()))?;
+        judges.set(place, fd, 0).map_err(failed)?;
+    }
+    let pin = pinned.set_state();
+    let attach = |reason: String| ProgramsError::Attach {
+        program: SET_STATE.to_owned(),
+        place: pin.display().to_string(),
+        reason,
+    };
+    remove_pin(&pin).map_err(|error| attach(error.to_string()))?;
+    let program: &mut SchedClassifier = program(ebpf, SET_STATE)?;
+    program
+        .pin(&pin)
+        .map_err(|error| attach(with_causes(&error)))
 }
 
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProgramsError>

@@ -8,7 +8,7 @@ use std::{
     net::IpAddr,
     os::fd::AsFd,
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::time::ClockId;
@@ -36,6 +36,7 @@ use crate::{
     programs::{Hook, Programs, ProgramsError},
     shares::{Tracked, share},
     sync::Installed,
+    tables::Tables,
 };
 
 pub use error::RedirectorError;
@@ -63,6 +64,10 @@ pub struct Redirector {
     interfaces: Kernel,
     unanswered: u64,
     proxy_ready: bool,
+    /// By which requests are judged in the kernel; none where it cannot.
+    tables: Option<Tables>,
+    /// Whether somebody takes judged connections over.
+    takes_over: bool,
     /// Up to which monotonic time in ns connections may be older than the programs.
     met_until: u64,
 }
@@ -93,6 +98,13 @@ impl Redirector {
         let mut programs = Programs::load(pins)?;
         let maps = Maps::take(&mut programs)?;
         let installed = Installed::read(&maps).map_err(RedirectorError::Adopt)?;
+        let tables = match programs.without_judges() {
+            None => Some(Tables::open(&mut programs, installed.policy())?),
+            Some(reason) => {
+                tracing::warn!(reason, "the proxy judges all requests, the kernel none");
+                None
+            }
+        };
         // Where maps are adopted, every connection is in them.
         let met_until = match installed.endpoints().is_empty() {
             true => monotonic() + u64::try_from(OLDER.as_nanos()).unwrap_or(0),
@@ -124,6 +136,8 @@ impl Redirector {
             interfaces,
             unanswered: 0,
             proxy_ready: false,
+            tables,
+            takes_over: false,
             met_until,
         };
         redirector.release_gone()?;
@@ -201,7 +215,12 @@ impl Redirector {
         services: &[Service],
         places: &Places,
     ) -> Result<Vec<Unmanaged>, RedirectorError> {
-        let mut desired = lower(snapshot, services, |pod| places.get(pod));
+        let tables = &mut self.tables;
+        let table = |side: &_, decided: &[usize]| match tables {
+            Some(tables) => tables.place(side, decided),
+            None => 0,
+        };
+        let mut desired = lower(snapshot, services, |pod| places.get(pod), table);
         self.guarded.add(desired.endpoints.keys().copied());
         let indices = &mut self.indices;
         let denying = self.guarded.deny_unowned(
@@ -215,12 +234,16 @@ impl Redirector {
             egress_link: self.egress.link,
             proxy_ready: u32::from(self.proxy_ready),
             share: share(self.maps.rooms.conntrack(), desired.endpoints.len()),
+            judges: u32::from(self.tables.is_some() && self.takes_over),
         };
         // What is not desired was released above, or denies: nothing is stale.
         let stale = self
             .installed
             .apply(&mut self.maps, &desired, config, self.met_until)?;
         debug_assert!(stale.is_empty(), "an endpoint without its interface");
+        if let Some(tables) = &mut self.tables {
+            tables.keep(self.installed.policy(), Instant::now());
+        }
         let mut unmanaged = Vec::new();
         for (pod, place, interface) in places.iter() {
             if !desired.endpoints.contains_key(&place.interface) {
@@ -309,6 +332,18 @@ impl Redirector {
         self.proxy_ready = ready;
         let config = Config {
             proxy_ready: u32::from(ready),
+            ..self.maps.config().map_err(unusable("CONFIG", "read"))?
+        };
+        let set = self.maps.set_config(config);
+        set.map_err(unusable("CONFIG", "written"))
+    }
+
+    /// Tells the programs whether somebody takes over the connections that are judged in the kernel.
+    /// Where nobody does the proxy gets new connections from their SYN.
+    pub fn set_takes_over(&mut self, takes: bool) -> Result<(), RedirectorError> {
+        self.takes_over = takes;
+        let config = Config {
+            judges: u32::from(takes && self.tables.is_some()),
             ..self.maps.config().map_err(unusable("CONFIG", "read"))?
         };
         let set = self.maps.set_config(config);

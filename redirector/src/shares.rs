@@ -71,6 +71,7 @@ impl Maps {
             };
             match self.slots.get(&slot, 0) {
                 Ok(key) => {
+                    gone(self.streams.remove(&key)).map_err(failed("STREAMS", "removal"))?;
                     gone(self.conntrack.remove(&key)).map_err(failed("CONNTRACK", "removal"))?;
                     gone(self.slots.remove(&slot)).map_err(failed("SLOTS", "removal"))?;
                 }

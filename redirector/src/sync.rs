@@ -117,6 +117,11 @@ impl Installed {
         sets.chain(classes).chain(keys).max().unwrap_or(0)
     }
 
+    /// Entries of the policy map.
+    pub fn policy(&self) -> impl Iterator<Item = &PolicyValue> {
+        self.policy.values()
+    }
+
     /// Endpoints by interface.
     pub fn endpoints(&self) -> &BTreeMap<u32, Endpoint> {
         &self.endpoints

@@ -5,4 +5,5 @@ pub use crate::{
     maps::{Maps, take_events},
     programs::Programs,
     sync::{Installed, SyncError},
+    tables::Tables,
 };

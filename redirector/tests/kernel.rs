@@ -30,6 +30,8 @@ mod ownership;
 mod packet;
 #[path = "kernel/random.rs"]
 mod random;
+#[path = "kernel/requests/mod.rs"]
+mod requests;
 #[path = "kernel/services.rs"]
 mod services;
 #[path = "kernel/shares.rs"]

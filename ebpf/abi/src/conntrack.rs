@@ -81,6 +81,8 @@ pub const FROM_NODE: u8 = 8;
 pub const DENIED: u8 = 16;
 /// The side that did not open the flow has not been heard.
 pub const OPENING: u8 = 32;
+/// Its requests are judged in the kernel: see [`crate::http`].
+pub const JUDGED: u8 = 64;
 
 /// [`Connection::closed`]: the endpoint sent a FIN.
 pub const FIN_LOCAL: u8 = 1;

@@ -17,7 +17,7 @@ pub const fn is_failure(counter: u8) -> bool {
 }
 
 /// Number of slots.
-pub const COUNT: u32 = 33;
+pub const COUNT: u32 = 43;
 
 counters! {
     /// A packet of a tracked flow passed.
@@ -89,4 +89,24 @@ counters! {
     PASS_MET = 31, "pass_met";
     /// An entry of the connection table went to make room for another one of the same endpoint.
     EVICTED = 32, "evicted";
+    /// The head of a request passed, judged in the kernel.
+    PASS_JUDGED = 33, "pass_judged";
+    /// A part of the body of such a request.
+    PASS_BODY = 34, "pass_body";
+    /// A connection that was judged in the kernel is handed to the proxy.
+    TAKEN = 35, "taken_over";
+    /// What a client sent is held until the proxy has its connection.
+    HELD = 36, "held";
+    /// The same, and there was no room for it: the client sends it again.
+    DROP_HELD = 37, "drop_held";
+    /// Bytes of a client before or beyond what may pass.
+    DROP_AHEAD = 38, "drop_ahead";
+    /// A request before the reply to the last one was complete: the client sends it again.
+    DROP_EARLY = 39, "drop_early";
+    /// The endpoint handed more connections to the proxy than it may: the client sends it again.
+    DROP_TAKEN_TOO_MANY = 40, "drop_taken_too_many";
+    /// The programs that judge requests are not there.
+    DROP_NO_JUDGE = 41, "drop_no_judge";
+    /// The record of a request that was judged in the kernel found no room.
+    LOST_REQUEST = 42, "lost_request";
 }

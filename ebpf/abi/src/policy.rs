@@ -39,6 +39,8 @@ pub struct Config {
     pub proxy_ready: u32,
     /// Entries of the connection table that one endpoint may have; see [`crate::conntrack`].
     pub share: u32,
+    /// Whether new connections may be judged here: see [`crate::http`].
+    pub judges: u32,
 }
 
 /// A managed pod interface; key of the `ENDPOINTS` map is the interface index (`u32`).
@@ -139,6 +141,9 @@ pub struct PolicyValue {
     pub reserved: [u8; 3],
     /// Number of the policy that decided, for events; 0: default deny.
     pub policy: u32,
+    /// Of `REDIRECT`: where in `TABLES` the table stands by which requests are judged here, in
+    /// units of 64 words; 0: the proxy judges all of them.
+    pub table: u32,
 }
 
 impl PolicyKey {
@@ -156,9 +161,9 @@ impl PolicyKey {
 }
 
 shared!(
-    Config = 20,
+    Config = 24,
     Endpoint = 40,
     AddressValue = 8,
     PolicyKey = 12,
-    PolicyValue = 8,
+    PolicyValue = 12,
 );

@@ -2,7 +2,7 @@
 
 use aya_ebpf::programs::TcContext;
 use weir_abi::{
-    conntrack::{Connection, ConnectionKey, FROM_NODE, MET, OPENING, PROXIED, TRANSLATED},
+    conntrack::{Connection, ConnectionKey, FROM_NODE, JUDGED, MET, OPENING, PROXIED, TRANSLATED},
     counter,
     policy::{
         Endpoint, NODE_LOCAL,
@@ -14,9 +14,10 @@ use weir_abi::{
 
 use super::judged_port;
 use crate::{
+    http,
     learnt::learn,
     link::to_proxy,
-    maps::CONFIG,
+    maps::{CONFIG, scratch},
     packet::Packet,
     share,
     tell::{self, Told, drop, fail, pass},
@@ -87,7 +88,11 @@ pub fn fresh<const FROM_POD: bool>(
         return drop(counter::DROP_POLICY);
     }
     let mut flags = if met { MET } else { OPENING };
-    if judged.verdict == verdict::REDIRECT {
+    let tcp = packet.protocol == protocol::TCP;
+    let here = !FROM_POD && opens && tcp && judged.table != 0 && http::may_open(key, now);
+    if here {
+        flags |= JUDGED;
+    } else if judged.verdict == verdict::REDIRECT {
         flags |= PROXIED;
     }
     if from_node {
@@ -107,11 +112,18 @@ pub fn fresh<const FROM_POD: bool>(
         ..Connection::default()
     };
     if !share::put(key, entry) {
+        http::forget(key);
         return fail(packet, endpoint.index, direction, counter::DROP_TABLE_FULL);
     }
-    if judged.verdict == verdict::REDIRECT {
+    if flags & PROXIED != 0 {
         learn::<FROM_POD>(ctx, endpoint.index, &key.remote, now);
         return to_proxy::<FROM_POD>(ctx, endpoint.index, packet, direction);
+    }
+    if here {
+        if let Some(scratch) = scratch() {
+            scratch.table = judged.table;
+        }
+        return http::call::<FROM_POD>(ctx);
     }
     pass(reason)
 }

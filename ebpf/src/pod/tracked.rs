@@ -2,13 +2,14 @@
 
 use aya_ebpf::programs::TcContext;
 use weir_abi::{
-    conntrack::{Connection, ConnectionKey, DENIED, FROM_NODE, MET, PROXIED, TRANSLATED},
+    conntrack::{Connection, ConnectionKey, DENIED, FROM_NODE, JUDGED, MET, PROXIED, TRANSLATED},
     counter,
     policy::{Endpoint, NODE_LOCAL, direction::INGRESS, verdict},
 };
 
 use super::judged_port;
 use crate::{
+    http,
     learnt::learn,
     link::to_proxy,
     packet::Packet,
@@ -55,6 +56,9 @@ pub fn tracked<const FROM_POD: bool>(
     {
         return fail(packet, endpoint.index, INGRESS, counter::DROP_TRANSLATION);
     }
+    if connection.flags & JUDGED != 0 {
+        return http::call::<FROM_POD>(ctx);
+    }
     pass(counter::PASS_TRACKED)
 }
 
@@ -90,13 +94,22 @@ fn rejudge(
         )
     };
     connection.policy = judged.policy;
+    let here = connection.flags & JUDGED != 0;
+    if here && (judged.verdict == verdict::REDIRECT || judged.verdict == verdict::DENY) {
+        // The table before the revision: who sees this one finds that one. Without a table the next
+        // head is the proxy's.
+        http::changed(key, judged.table);
+    } else if here {
+        connection.flags &= !JUDGED;
+        http::forget(key);
+    }
     connection.revision = revision;
     connection.flags &= !DENIED;
     let mut reason = counter::PASS_TRACKED;
     if judged.verdict == verdict::DENY {
         reason = counter::DROP_POLICY;
         connection.flags |= DENIED;
-    } else if judged.verdict == verdict::REDIRECT && connection.flags & PROXIED == 0 {
+    } else if judged.verdict == verdict::REDIRECT && connection.flags & (PROXIED | JUDGED) == 0 {
         reason = counter::REDIRECT;
         connection.flags |= PROXIED;
     } else if judged.verdict == verdict::AUDIT {

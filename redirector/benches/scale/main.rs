@@ -194,15 +194,20 @@ impl Node {
         };
         let table = L7Table::new(&snapshot, |pod| index(&pod.name));
         let sent = serde_json::to_vec(&table).expect("serialises");
-        let desired = lower(&snapshot, &world.services, |pod| {
-            let index = index(&pod.name)?;
-            let interface = if index == 1 {
-                LOOPBACK
-            } else {
-                1_000_000 + u32::from(index)
-            };
-            Some(Placement { index, interface })
-        });
+        let desired = lower(
+            &snapshot,
+            &world.services,
+            |pod| {
+                let index = index(&pod.name)?;
+                let interface = if index == 1 {
+                    LOOPBACK
+                } else {
+                    1_000_000 + u32::from(index)
+                };
+                Some(Placement { index, interface })
+            },
+            |_, _| 0,
+        );
         self.revision += 1;
         let config = Config {
             revision: self.revision,
@@ -210,6 +215,7 @@ impl Node {
             egress_link: LOOPBACK,
             proxy_ready: 1,
             share: 4096,
+            judges: 0,
         };
         self.installed
             .apply(&mut self.maps, &desired, config, 0)

@@ -11,7 +11,12 @@ use aya::{
     maps::{MapData, RingBuf},
     programs::{TestRun, TestRunOptions},
 };
-use weir_abi::{event::Event, policy::Config};
+use weir_abi::{
+    conntrack::ConnectionKey,
+    event::Event,
+    http::{Change, Request, Stream, TAKEN_HEADER},
+    policy::Config,
+};
 use weir_link::Instance;
 use weir_policy::{
     compile::{Compiler, Local, Snapshot},
@@ -20,7 +25,7 @@ use weir_policy::{
 };
 use weir_redirector::{
     MapSize, Pins, Placement,
-    testing::{Installed, Maps, Programs, SyncError, lower, take_events},
+    testing::{Installed, Maps, Programs, SyncError, Tables, lower, take_events},
 };
 
 /// What a program returned.
@@ -44,9 +49,14 @@ pub struct Bench {
     programs: Programs,
     maps: Maps,
     installed: Installed,
+    tables: Tables,
     events: RingBuf<MapData>,
+    taken: RingBuf<MapData>,
+    requests: RingBuf<MapData>,
     compiler: Compiler,
     revision: u32,
+    /// Whether requests are judged in the kernel.
+    pub judges: bool,
     /// Entries of the connection table for each endpoint.
     pub share: u32,
     /// Up to when connections may be older than the programs.
@@ -71,14 +81,26 @@ impl Bench {
         let pins = Pins::new(instance, sizes.collect());
         pins.prepare().expect("root and bpffs");
         let mut programs = Programs::load(&pins).expect("the kernel takes the programs");
+        assert_eq!(programs.without_judges(), None);
         let maps = Maps::take(&mut programs).expect("all maps are there");
+        let installed = Installed::default();
+        let tables = Tables::open(&mut programs, installed.policy()).expect("the memory is there");
         let events = take_events(&mut programs).expect("the ring is there");
+        let mut ring = |name| {
+            let map = programs.take_map(name).expect("the ring is there");
+            RingBuf::try_from(map).expect("a ring")
+        };
+        let (taken, requests) = (ring("TAKEN"), ring("REQUESTS"));
         Self {
             pins,
             programs,
             maps,
-            installed: Installed::default(),
+            installed,
+            tables,
+            judges: false,
             events,
+            taken,
+            requests,
             compiler: Compiler::new(),
             revision: 0,
             share: 4096,
@@ -117,7 +139,9 @@ impl Bench {
         let snapshot = self
             .compiler
             .compile(world, Local::Everywhere { node: NODE });
-        let desired = lower(&snapshot, &world.services, place);
+        let tables = &mut self.tables;
+        let table = |side: &_, decided: &[usize]| tables.place(side, decided);
+        let desired = lower(&snapshot, &world.services, place, table);
         self.revision += 1;
         let config = Config {
             revision: self.revision,
@@ -125,6 +149,7 @@ impl Bench {
             egress_link: LOOPBACK,
             proxy_ready: 1,
             share: self.share,
+            judges: u32::from(self.judges),
         };
         let until = self.met_until;
         self.installed
@@ -175,6 +200,55 @@ impl Bench {
         let length = run.data_size_out as usize;
         out.truncate(length);
         (result, out)
+    }
+
+    /// What was told of connections to be taken over, since the last time: why, and the bytes with
+    /// the sequence number of the first.
+    pub fn taken(&mut self) -> Vec<(u8, u32, Vec<u8>)> {
+        let mut all = Vec::new();
+        while let Some(item) = self.taken.next() {
+            assert!(item.len() >= TAKEN_HEADER);
+            let word = |at: usize| u32::from_ne_bytes(item[at..at + 4].try_into().expect("four"));
+            let length = word(52) as usize;
+            let bytes = item[TAKEN_HEADER..TAKEN_HEADER + length].to_vec();
+            all.push((item[56], word(48), bytes));
+        }
+        all
+    }
+
+    /// What was told of requests, since the last time: line and status.
+    pub fn requests(&mut self) -> Vec<(String, u16)> {
+        let mut all = Vec::new();
+        while let Some(item) = self.requests.next() {
+            assert_eq!(item.len(), size_of::<Request>());
+            // SAFETY: the ring holds whole records of this plain type.
+            let request: Request = unsafe { std::ptr::read_unaligned(item.as_ptr().cast()) };
+            let line = request.line[..usize::from(request.kept)].to_vec();
+            all.push((String::from_utf8(line).expect("a text"), request.status));
+        }
+        all
+    }
+
+    /// Changes the state of a connection as who takes it over does: what came of it, and the stream.
+    pub fn change(&mut self, key: ConnectionKey, was: u8, to: u8) -> (u32, Stream) {
+        let change = Change {
+            key,
+            was,
+            to,
+            reserved: [0; 6],
+        };
+        let mut data = vec![0u8; 14 + size_of::<Stream>()];
+        // SAFETY: a plain type, and there is room.
+        unsafe { std::ptr::write_unaligned(data[14..].as_mut_ptr().cast(), change) };
+        let mut out = vec![0u8; data.len()];
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(&data);
+        options.data_out = Some(&mut out);
+        let program = self.programs.classifier("set_state").expect("it is loaded");
+        let run = program.test_run(options).expect("BPF_PROG_TEST_RUN works");
+        // SAFETY: as above.
+        let stream = unsafe { std::ptr::read_unaligned(out[14..].as_ptr().cast()) };
+        (run.return_value, stream)
     }
 
     /// What the programs have told since the last time.

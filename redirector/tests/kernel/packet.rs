@@ -21,6 +21,11 @@ pub struct Craft {
     /// Fragment offset in 8-byte units, more fragments, identification.
     pub fragment: Option<(u16, bool, u32)>,
     pub payload: Vec<u8>,
+    /// TCP sequence numbers.
+    pub sequence: u32,
+    pub acknowledged: u32,
+    /// TCP options: whole words.
+    pub announced: Vec<u8>,
 }
 
 pub const SYN: u8 = 2;
@@ -48,6 +53,9 @@ impl Craft {
             extensions: 0,
             fragment: None,
             payload: b"payload!".to_vec(),
+            sequence: 1,
+            acknowledged: 0,
+            announced: Vec::new(),
         }
     }
 
@@ -122,24 +130,11 @@ impl Craft {
             6 => {
                 segment.extend(self.source_port.to_be_bytes());
                 segment.extend(self.destination_port.to_be_bytes());
-                segment.extend([
-                    0,
-                    0,
-                    0,
-                    1,
-                    0,
-                    0,
-                    0,
-                    0,
-                    0x50,
-                    self.detail,
-                    0xff,
-                    0xff,
-                    0,
-                    0,
-                    0,
-                    0,
-                ]);
+                segment.extend(self.sequence.to_be_bytes());
+                segment.extend(self.acknowledged.to_be_bytes());
+                let words = 5 + self.announced.len() / 4;
+                segment.extend([(words << 4) as u8, self.detail, 0xff, 0xff, 0, 0, 0, 0]);
+                segment.extend(&self.announced);
                 Some(16)
             }
             17 => {
