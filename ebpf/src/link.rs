@@ -89,7 +89,7 @@ pub fn arrive(ctx: &TcContext) -> i32 {
 /// Whether the proxy has put a listener into a slot of `LISTENERS`. A dead proxy's sockets leave
 /// the map by themselves.
 #[inline(always)]
-fn listening(slot: u32) -> bool {
+pub fn listening(slot: u32) -> bool {
     // SAFETY: `SockMap` is a transparent wrapper of the map's definition, and the socket that the
     // look-up returns is released.
     unsafe {

@@ -23,11 +23,13 @@ const ANSWER: Duration = Duration::from_secs(60);
 /// Between two questions whether the proxy has come.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// Which of the two processes of Weir.
+/// Which of the processes of Weir.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     Agent,
     Proxy,
+    /// Only where the kernel judges requests.
+    Takeover,
 }
 
 // === impl Part ===
@@ -37,6 +39,7 @@ impl Part {
         match self {
             Part::Agent => "agent",
             Part::Proxy => "proxy",
+            Part::Takeover => "takeover",
         }
     }
 
@@ -44,12 +47,14 @@ impl Part {
         match self {
             Part::Agent => &mut node.agent,
             Part::Proxy => &mut node.proxy,
+            Part::Takeover => &mut node.takeover,
         }
     }
 }
 
 /// Starts the agent or the proxy in a node's netns unless it runs.
 pub fn start(layout: &Layout, state: &mut State, index: usize, part: Part) -> Result<()> {
+    let l7_kernel = state.l7_kernel;
     let place = &mut state.nodes[index];
     let node = place.node;
     if part.process(place).is_some_and(Process::is_alive) {
@@ -65,6 +70,9 @@ pub fn start(layout: &Layout, state: &mut State, index: usize, part: Part) -> Re
         arguments.push(node.name().into());
         arguments.push("--flow-log".into());
         arguments.push(layout.log(&format!("flows{}", node.suffix())).into());
+        if l7_kernel {
+            arguments.extend(["--l7-kernel".into(), "on".into()]);
+        }
         // Each node's netns has a loopback of its own.
         arguments.extend(["--metrics".into(), METRICS.into()]);
     }

@@ -47,6 +47,8 @@ pub struct UpOptions {
     pub nodes: usize,
     /// The `weir` binary, where it is not this program or beside it.
     pub program: Option<PathBuf>,
+    /// Let the kernel judge simple requests.
+    pub l7_kernel: bool,
 }
 
 /// A lab that is up. Dropping it takes it down unless it was opened or kept.
@@ -85,6 +87,7 @@ impl Default for UpOptions {
             weir: true,
             nodes: 1,
             program: None,
+            l7_kernel: false,
         }
     }
 }
@@ -108,6 +111,7 @@ impl Lab {
             options.nodes,
             program.clone(),
         );
+        state.l7_kernel = options.l7_kernel;
         let mut objects = read::text(include_str!("system.yaml"), "the lab itself", "default")?;
         objects.extend(read::paths(&options.manifests, &options.namespace)?);
         for (index, yaml) in options.yaml.iter().enumerate() {
@@ -323,7 +327,8 @@ impl Lab {
     /// The log file of the agent, the proxy or a pod.
     pub fn log_path(&self, of: &str, namespace: &str) -> Result<PathBuf> {
         Ok(match of {
-            "agent" | "proxy" | "flows" | "agent2" | "proxy2" | "flows2" => self.layout.log(of),
+            "agent" | "proxy" | "takeover" | "flows" => self.layout.log(of),
+            "agent2" | "proxy2" | "takeover2" | "flows2" => self.layout.log(of),
             WORLD => self.layout.log("world"),
             _ => {
                 let pod = self.pod_in(of, namespace)?;
@@ -409,6 +414,9 @@ fn make(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Synced> {
         for node in 0..state.nodes.len() {
             agent::wait_ready(layout, &state.nodes[node])?;
             agent::start(layout, state, node, Part::Proxy)?;
+            if state.l7_kernel {
+                agent::start(layout, state, node, Part::Takeover)?;
+            }
         }
     }
     state.save(&layout.state())?;

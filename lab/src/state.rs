@@ -29,6 +29,9 @@ pub enum Topology {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct State {
     pub topology: Topology,
+    /// Whether the kernel judges requests.
+    #[serde(default)]
+    pub l7_kernel: bool,
     /// Whether the agent and the proxy belong to this lab.
     pub weir: bool,
     /// The binary that plays workloads, agent and proxy.
@@ -54,6 +57,8 @@ pub struct NodeState {
     pub pods: Pool,
     pub agent: Option<Process>,
     pub proxy: Option<Process>,
+    #[serde(default)]
+    pub takeover: Option<Process>,
 }
 
 /// A pod that exists.
@@ -88,9 +93,11 @@ impl State {
             pods: Pool::pods(node),
             agent: None,
             proxy: None,
+            takeover: None,
         };
         Self {
             topology,
+            l7_kernel: false,
             weir,
             program,
             objects: Vec::new(),

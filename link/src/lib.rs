@@ -21,6 +21,7 @@
 
 pub mod instance;
 pub mod proxy;
+pub mod takeover;
 pub mod tools;
 
 pub use instance::Instance;

@@ -21,4 +21,4 @@ mod sniff;
 #[cfg(test)]
 mod tests;
 
-pub use connection::serve;
+pub use connection::{serve, serve_taken};

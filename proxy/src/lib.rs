@@ -43,6 +43,7 @@ pub mod permit;
 pub mod privileges;
 pub mod process;
 mod sys;
+mod taken;
 pub mod tls;
 mod tunnel;
 mod wire;

@@ -225,3 +225,25 @@ pub fn splice(from: &impl AsRawFd, to: &impl AsRawFd, count: usize) -> io::Resul
     })?;
     Ok(usize::try_from(moved).unwrap_or(0))
 }
+
+/// Takes one message with the sockets that come with it, two at most, without waiting.
+///
+/// # Errors
+/// Whatever recvmsg says.
+pub fn receive_sockets(
+    link: &impl AsRawFd,
+    bytes: &mut [u8],
+) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut control = nix::cmsg_space!([libc::c_int; 2]);
+    let mut parts = [IoSliceMut::new(bytes)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
+    let message = recvmsg::<()>(link.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+    let mut sockets = Vec::new();
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(fds) = control {
+            // SAFETY: the kernel just gave us these descriptors.
+            sockets.extend(fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+        }
+    }
+    Ok((message.bytes, sockets))
+}

@@ -27,7 +27,7 @@ use crate::{
     flow::FlowSender,
     link::Published,
     privileges::{self, PrivilegeError},
-    sys,
+    sys, taken,
 };
 
 /// Where a worker serves.
@@ -236,6 +236,8 @@ fn serve(spec: WorkerSpec, sockets: Sockets, applied: watch::Sender<u64>) {
 async fn run(spec: WorkerSpec, sockets: Sockets, applied: watch::Sender<u64>) -> io::Result<()> {
     let [v4, v6] = sockets.tcp;
     let listener_port = sockets.port;
+    let private = matches!(spec.place, Place::Netns(_));
+    let takes_over = private && spec.direction == Direction::Ingress;
     let datapath = match spec.place {
         Place::Netns(_) => Datapath::Transparent {
             direction: spec.direction,
@@ -268,9 +270,16 @@ async fn run(spec: WorkerSpec, sockets: Sockets, applied: watch::Sender<u64>) ->
         });
     }
     let slots = Arc::new(Semaphore::new(spec.limits.connections));
+    // What the kernel judges are connections to pods.
+    let handed = async {
+        if takes_over {
+            taken::serve(Arc::clone(&context), Arc::clone(&slots)).await;
+        }
+    };
     tokio::join!(
         accept(&v4, Arc::clone(&context), Arc::clone(&slots)),
         accept(&v6, Arc::clone(&context), Arc::clone(&slots)),
+        handed,
     );
     // The agent may hold duplicates: closing ours alone would leave them listening.
     for listener in [v4, v6] {

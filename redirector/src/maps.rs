@@ -81,6 +81,12 @@ impl Maps {
             .set(listener::slot(direction, v6, udp), listener, 0)
     }
 
+    #[cfg(feature = "testing")]
+    /// Lets a socket stand for whoever takes judged connections over.
+    pub fn takes_over(&mut self, socket: &impl std::os::fd::AsRawFd) -> Result<(), MapError> {
+        self.listeners.set(listener::TAKEOVER, socket, 0)
+    }
+
     /// What the programs counted, over all CPUs.
     pub fn counters(&self) -> Result<Counters, MapError> {
         Counters::read(|slot| Ok(self.counters.get(&slot, 0)?.iter().sum()))

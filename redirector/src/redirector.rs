@@ -66,8 +66,8 @@ pub struct Redirector {
     proxy_ready: bool,
     /// By which requests are judged in the kernel; none where it cannot.
     tables: Option<Tables>,
-    /// Whether somebody takes judged connections over.
-    takes_over: bool,
+    /// Whether it may.
+    judges: bool,
     /// Up to which monotonic time in ns connections may be older than the programs.
     met_until: u64,
 }
@@ -137,7 +137,7 @@ impl Redirector {
             unanswered: 0,
             proxy_ready: false,
             tables,
-            takes_over: false,
+            judges: false,
             met_until,
         };
         redirector.release_gone()?;
@@ -234,7 +234,7 @@ impl Redirector {
             egress_link: self.egress.link,
             proxy_ready: u32::from(self.proxy_ready),
             share: share(self.maps.rooms.conntrack(), desired.endpoints.len()),
-            judges: u32::from(self.tables.is_some() && self.takes_over),
+            judges: u32::from(self.tables.is_some() && self.judges),
         };
         // What is not desired was released above, or denies: nothing is stale.
         let stale = self
@@ -338,12 +338,12 @@ impl Redirector {
         set.map_err(unusable("CONFIG", "written"))
     }
 
-    /// Tells the programs whether somebody takes over the connections that are judged in the kernel.
-    /// Where nobody does the proxy gets new connections from their SYN.
-    pub fn set_takes_over(&mut self, takes: bool) -> Result<(), RedirectorError> {
-        self.takes_over = takes;
+    /// Whether new connections may be judged in the kernel, where somebody takes them over (`weir
+    /// takeover`). Else the proxy gets them from their SYN.
+    pub fn set_judges(&mut self, judges: bool) -> Result<(), RedirectorError> {
+        self.judges = judges;
         let config = Config {
-            judges: u32::from(takes && self.tables.is_some()),
+            judges: u32::from(judges && self.tables.is_some()),
             ..self.maps.config().map_err(unusable("CONFIG", "read"))?
         };
         let set = self.maps.set_config(config);

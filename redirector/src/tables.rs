@@ -138,9 +138,4 @@ impl Tables {
                 .retain(|_, unit| unit.is_some_and(|unit| taken.contains_key(&unit)));
         }
     }
-
-    /// Bytes that tables take.
-    pub fn bytes(&self) -> usize {
-        self.taken.values().sum::<usize>() * UNIT * 4
-    }
 }

@@ -83,12 +83,23 @@ pub struct AgentCommand {
         env = "WEIR_POD_CIDRS"
     )]
     pod_cidr: Vec<IpNet>,
+    /// Judge simple requests in the kernel, where `weir takeover` runs: the proxy then sees only
+    /// connections with others
+    #[arg(long, value_enum, default_value_t = Switch::Off, env = "WEIR_L7_KERNEL")]
+    l7_kernel: Switch,
     #[command(flatten)]
     cluster_name: Named,
     #[command(flatten)]
     observe: ObserveFlags,
     #[command(flatten)]
     reporting: ReportFlags,
+}
+
+/// Something that can be switched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Switch {
+    On,
+    Off,
 }
 
 /// Remove everything an agent of this name has made: programs, maps, private networks, sockets.
@@ -144,6 +155,7 @@ impl AgentCommand {
                 node,
                 pod_ranges: self.pod_cidr,
                 report: self.reporting.into(),
+                l7_kernel: self.l7_kernel == Switch::On,
                 health: self.health,
             })
             .await?;

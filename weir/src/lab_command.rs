@@ -98,6 +98,9 @@ struct Up {
     /// Nodes: pods with `nodeName: lab-node2` are on the second one
     #[arg(long, default_value_t = 1)]
     nodes: usize,
+    /// Judge simple requests in the kernel
+    #[arg(long)]
+    l7_kernel: bool,
     /// A plain node, without agent and proxy
     #[arg(long, hide = true)]
     no_agent: bool,
@@ -263,6 +266,7 @@ impl Up {
             namespace: self.namespace,
             weir: !self.no_agent,
             nodes: self.nodes,
+            l7_kernel: self.l7_kernel,
             ..UpOptions::default()
         })?;
         print_problems(&report);
@@ -362,6 +366,7 @@ impl Restart {
         match self.what.as_str() {
             "agent" => print_problems(&lab.restart(Part::Agent)?),
             "proxy" => print_problems(&lab.restart(Part::Proxy)?),
+            "takeover" => print_problems(&lab.restart(Part::Takeover)?),
             other => {
                 let (word, name) = other
                     .split_once('/')

@@ -22,6 +22,7 @@ mod screen;
 mod simulate_command;
 mod status_command;
 mod suggest_command;
+mod takeover_command;
 mod test_command;
 mod ui_command;
 mod webhook_command;
@@ -58,6 +59,7 @@ struct Weir {
 enum Command {
     Agent(agent_command::AgentCommand),
     Proxy(proxy_command::ProxyCommand),
+    Takeover(takeover_command::TakeoverCommand),
     Lab(lab_command::LabCommand),
     Simulate(simulate_command::SimulateCommand),
     Explain(explain_command::ExplainCommand),
@@ -90,6 +92,7 @@ fn main() -> ExitCode {
     let result = match weir.command {
         Command::Agent(command) => command.run().map(done),
         Command::Proxy(command) => command.run().map(done),
+        Command::Takeover(command) => command.run().map(done),
         Command::Lab(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Explain(command) => command.run(),

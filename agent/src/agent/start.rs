@@ -40,6 +40,8 @@ pub struct Options {
     pub observe: ObserveOptions,
     /// What the API of a cluster is told.
     pub report: ReportOptions,
+    /// Whether the kernel may judge requests, where somebody takes its connections over.
+    pub l7_kernel: bool,
     /// Where probes are answered.
     pub health: Option<SocketAddr>,
 }
@@ -68,6 +70,7 @@ impl Agent {
         refuse_fatal(&reading)?;
         pods.put_into(&mut reading);
         let mut kernel = tokio::task::block_in_place(|| Redirector::open(&pins))?;
+        kernel.set_judges(options.l7_kernel)?;
         let compiler = Compiler::after(kernel.last_id(), kernel.revision()?.into());
         let trusted = Trusted::of_instance(instance)
             .context("cannot enter the proxy's network namespaces")?;

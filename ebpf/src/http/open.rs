@@ -5,12 +5,13 @@ use weir_abi::{
     conntrack::{Connection, ConnectionKey, JUDGED, PROXIED},
     counter,
     http::{Opening, Side, Stream, state},
+    listener,
 };
 
 use super::{Flow, segment, stream, take::is_within};
 use crate::{
     learnt::learn,
-    link::to_proxy,
+    link::{listening, to_proxy},
     maps::{CONFIG, FRESH, STREAMS},
     packet::Packet,
     share,
@@ -18,11 +19,12 @@ use crate::{
 };
 
 /// Whether a new connection may be judged here; else the proxy has it from its SYN: the programs
-/// are not there, the endpoint has handed out too many, or the proxy has it already. To be asked
+/// are not there, nobody takes connections over, the endpoint has handed out too many, or the proxy has it already. To be asked
 /// before the connection's entry is written.
 #[inline(always)]
 pub fn may_open(key: &ConnectionKey, now: u64) -> bool {
-    if !CONFIG.get(0).is_some_and(|config| config.judges != 0) || !is_within(key.endpoint, now, 0) {
+    let judges = CONFIG.get(0).is_some_and(|config| config.judges != 0);
+    if !judges || !is_within(key.endpoint, now, 0) || !listening(listener::TAKEOVER) {
         return false;
     }
     match share::get(key) {

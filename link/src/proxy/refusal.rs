@@ -81,6 +81,9 @@ refusals! {
     /// A tab beside the value of a field that frames or routes the request: not every server takes
     /// it for white space.
     Tab => "tab in a framing field", 400;
+    /// A connection that was judged in the kernel was handed to the proxy where the last reply may still
+    /// be under way: no answer of the proxy's may stand in it. It is reset.
+    BetweenReplies => "taken over between replies", 400;
     /// Connection names a field that frames or routes the request.
     ConnectionOption => "connection names a framing field", 400;
     /// CONNECT with a body.

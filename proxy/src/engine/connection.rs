@@ -7,6 +7,7 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use tokio::{net::TcpStream, time};
 use weir_link::proxy::{Application, Disposition, HttpRecord, HttpVersion, L7Record, cut};
+use weir_link::takeover::Handed;
 use weir_policy::l7::Speaks;
 
 use super::{
@@ -24,6 +25,7 @@ use crate::{
         rewrite::rewrite,
     },
     permit::{Ask, Permit},
+    taken::Taken,
     wire::{
         finish::{Finish, finish},
         peer::{End, Peer},
@@ -39,6 +41,19 @@ struct Connection {
     requests: u64,
     /// When the connection, then each request, began.
     since: Instant,
+    /// Of one that was judged in the kernel: how far its server's bytes can be told apart.
+    replies: Replies,
+}
+
+/// Whether it is known where replies of the server begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Replies {
+    /// All of them were framed here, or by the kernel.
+    Framed,
+    /// The last one may still be under way: nothing of our own may stand in it.
+    Unknown,
+    /// One has been framed since, beginning where a client that waits for replies would have it.
+    Likely,
 }
 
 /// What a request leaves behind.
@@ -49,39 +64,72 @@ enum After {
 
 /// Serves one accepted connection to its end.
 pub async fn serve(context: Arc<Context>, accepted: TcpStream, client: SocketAddr) {
+    serve_with(context, accepted, client, None).await;
+}
+
+/// Serves a connection that was judged in the kernel, as if it had been accepted, to its end.
+pub async fn serve_taken(context: Arc<Context>, taken: Taken) {
+    if let Ok(client) = taken.client.peer_addr() {
+        serve_with(context, taken.client, client, Some((taken.server, taken.handed))).await;
+    }
+}
+
+async fn serve_with(
+    context: Arc<Context>,
+    accepted: TcpStream,
+    client: SocketAddr,
+    taken: Option<(TcpStream, Handed)>,
+) {
     let since = Instant::now();
     context.counters.connections_total.add();
     context.counters.connections_open.add();
     let _open = OpenGuard(&context);
-    let key = match context.datapath.identify(&accepted, client) {
+    let identified = context.datapath.identify(&accepted, client);
+    let peer = Peer::new(accepted);
+    let (server, handed) = taken.unzip();
+    let server = server.map(Peer::new);
+    let reset = |client: Peer, server: Option<Peer>| {
+        client.reset();
+        if let Some(server) = server {
+            server.reset();
+        }
+    };
+    let key = match identified {
         Ok(key) => key,
         Err(stranger) => {
             context.counters.strangers.add();
             tracing::debug!(%client, error = %stranger, "connection refused");
-            return Peer::new(accepted).reset();
+            return reset(peer, server);
         }
     };
-    let peer = Peer::new(accepted);
     let policy = context.policy.get();
     let Some(speaks) = policy.map(|policy| policy.judge.speaks(key.request_flow())) else {
         context.counters.no_policy.add();
-        context.record(
-            key.record(Disposition::Refused, "no policy is loaded yet"),
-            since,
-        );
-        return peer.reset();
+        let record = key.record(Disposition::Refused, "no policy is loaded yet");
+        context.record(record, since);
+        return reset(peer, server);
     };
+    if handed.is_some_and(|handed| handed.between) {
+        let refusal = Refusal::BetweenReplies;
+        context.counters.refuse(refusal);
+        context.record(key.record(Disposition::Refused, refusal.reason()), since);
+        return reset(peer, server);
+    }
     // Where only policies in audit mode ask for DNS, whatever is spoken passes.
-    if speaks.dns && !speaks.anything {
+    if speaks.dns && !speaks.anything && server.is_none() {
         return dns::tcp::serve(&context, peer.into_stream(), key).await;
     }
     let connection = Connection {
         context: Arc::clone(&context),
         key,
         client: peer,
-        server: None,
+        server,
         requests: 0,
         since,
+        replies: match handed {
+            Some(handed) if !handed.complete => Replies::Unknown,
+            _ => Replies::Framed,
+        },
     };
     connection.run().await;
 }
@@ -262,6 +310,11 @@ impl Connection {
         {
             permit.keep(head_bytes, has_body, unjudged);
         }
+        let answers = refusal.is_some() || permit.is_none();
+        let switches = self.replies != Replies::Framed && facts.asked.may_switch();
+        if switches || (answers && self.replies == Replies::Unknown) {
+            return self.cut(record);
+        }
         if let Some(refusal) = refusal {
             self.context.counters.refuse(refusal);
             let answer = Answer::Refused(refusal);
@@ -284,6 +337,9 @@ impl Connection {
         if permit.is_audited() {
             self.context.counters.audited.add();
         }
+        if self.replies == Replies::Unknown {
+            self.replies = Replies::Likely;
+        }
         match connected {
             Ok(()) => self.forward(permit, facts, record).await,
             Err(fault) => {
@@ -291,6 +347,16 @@ impl Connection {
                 self.answer(Answer::Unreachable, facts, record).await
             }
         }
+    }
+
+    /// Ends a connection on which nothing of our own may stand, and nothing may be switched to: the
+    /// last reply may still be under way.
+    fn cut(&mut self, record: L7Record) -> After {
+        let refusal = Refusal::BetweenReplies;
+        self.context.counters.refuse(refusal);
+        let reason = format!("{}; {}", record.reason, refusal.reason());
+        self.context.record(L7Record { reason, ..record }, self.since);
+        After::Finish(Finish::Reset)
     }
 
     /// Connects to the server where that has not been done.
@@ -368,9 +434,12 @@ impl Connection {
         if !cut && let Some((permit, record)) = self.unread(refusal.reason()) {
             return self.plain(permit, record).await;
         }
+        let record = self.key.record(Disposition::Refused, refusal.reason());
+        if self.replies == Replies::Unknown {
+            return self.cut(record);
+        }
         self.context.counters.refuse(refusal);
         let answer = Answer::Refused(refusal);
-        let record = self.key.record(Disposition::Refused, refusal.reason());
         let record = record.answered(Some(answer.status()));
         self.context.record(record, self.since);
         self.last_answer(answer, false).await

@@ -157,6 +157,13 @@ impl Bench {
         Ok(snapshot)
     }
 
+    /// As if somebody took connections over, as long as the socket lives.
+    pub fn takes_over(&mut self) -> std::net::TcpListener {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        self.maps.takes_over(&socket).expect("the map takes it");
+        socket
+    }
+
     /// Forgets the endpoint on the interface, as when it is detached.
     pub fn forget(&mut self) {
         let forgotten = self.installed.forget_endpoints(&mut self.maps, &[LOOPBACK]);

@@ -40,6 +40,7 @@ pub fn http(method: &str, path: &str) -> HttpRule {
 pub fn judging(rules: Vec<HttpRule>) -> Bench {
     let mut bench = Bench::new();
     bench.judges = true;
+    bench.takes_over();
     let world = world(Some(vec![rule(Peers::Any, Some(80), Some(rules))]), None);
     bench.install(&world, 0);
     bench
