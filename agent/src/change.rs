@@ -15,6 +15,7 @@ mod state;
 
 use std::{borrow::Cow, sync::Arc};
 
+use tokio::sync::watch;
 use weir_cluster::Reading;
 use weir_link::proxy::frame::LinkError;
 use weir_policy::{
@@ -87,6 +88,8 @@ pub struct Enforcement {
     pub state: State,
     /// What the proxies were sent last, which tells whose answers count.
     pub table: Arc<L7Table>,
+    /// The same, for who follows it.
+    pub tables: watch::Sender<Arc<L7Table>>,
 }
 
 // === impl Enforcement ===
@@ -99,6 +102,7 @@ impl Enforcement {
             compiler,
             state: State::default(),
             table: Arc::default(),
+            tables: watch::channel(Arc::default()).0,
         }
     }
 
@@ -160,6 +164,7 @@ impl Enforcement {
         let sent = proxies.send(&table);
         sent.map_err(|error| format!("the proxy's snapshot: {error}"))?;
         self.table = Arc::new(table);
+        self.tables.send_replace(Arc::clone(&self.table));
         proxies.acknowledged(snapshot.revision, kernel).await;
 
         sources.followers.follow(&world, &snapshot, &places);

@@ -3,7 +3,7 @@
 
 use core::ptr::{read_volatile, write_volatile};
 
-use weir_abi::{Address, policy::Endpoint};
+use weir_abi::{Address, http::Text, policy::Endpoint};
 
 use crate::packet::Packet;
 
@@ -23,6 +23,8 @@ pub unsafe trait Words: Sized {
 
 // SAFETY: integers and arrays of them, without padding.
 unsafe impl Words for Endpoint {}
+// SAFETY: the same.
+unsafe impl Words for Text {}
 // SAFETY: integers, `false`, and the part whose number is 0; what pads it is never read.
 unsafe impl Words for Packet {}
 

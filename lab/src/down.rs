@@ -23,7 +23,10 @@ pub fn down(layout: &Layout, program: &Path) -> Result<bool> {
     if let Some(state) = &state {
         let known = state.pods.values().flat_map(|pod| pod.processes.iter());
         processes.extend(known.copied().filter(|process| process.is_alive()));
-        let weir = state.nodes.iter().flat_map(|node| [node.agent, node.proxy, node.takeover]);
+        let weir = state
+            .nodes
+            .iter()
+            .flat_map(|node| [node.agent, node.proxy, node.takeover]);
         let weir = weir.chain([state.world]).flatten();
         processes.extend(weir.filter(|process| process.is_alive()));
     }

@@ -14,6 +14,7 @@ use std::{
 };
 
 use socket2::Socket;
+use tokio::io::unix::AsyncFd;
 
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 {
@@ -230,10 +231,7 @@ pub fn splice(from: &impl AsRawFd, to: &impl AsRawFd, count: usize) -> io::Resul
 ///
 /// # Errors
 /// Whatever recvmsg says.
-pub fn receive_sockets(
-    link: &impl AsRawFd,
-    bytes: &mut [u8],
-) -> io::Result<(usize, Vec<OwnedFd>)> {
+pub fn receive_sockets(link: &impl AsRawFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut control = nix::cmsg_space!([libc::c_int; 2]);
     let mut parts = [IoSliceMut::new(bytes)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
@@ -242,8 +240,20 @@ pub fn receive_sockets(
     for control in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(fds) = control {
             // SAFETY: the kernel just gave us these descriptors.
-            sockets.extend(fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+            sockets.extend(
+                fds.into_iter()
+                    .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
+            );
         }
     }
     Ok((message.bytes, sockets))
+}
+
+/// A descriptor that can be waited for.
+///
+/// # Errors
+/// Whatever epoll_ctl says.
+pub fn awaitable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: it owns the descriptor and keeps it open and the same as long as it lives.
+    unsafe { AsyncFd::register(fd) }.map_err(io::Error::from)
 }

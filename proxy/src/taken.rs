@@ -27,8 +27,13 @@ pub struct Taken {
 pub async fn serve(context: Arc<Context>, slots: Arc<Semaphore>) {
     let mut draining = context.draining.clone();
     let forever = async {
+        // What is handed over before there is a policy could only be reset.
+        let mut policies = context.policy.follow();
+        if policies.wait_for(Option::is_some).await.is_err() {
+            return;
+        }
         loop {
-            if let Ok(link) = takeover::connect_here().and_then(register) {
+            if let Ok(link) = takeover::connect_here().and_then(sys::awaitable) {
                 let error = take(&context, &slots, &link).await;
                 tracing::debug!(%error, "nobody takes connections over");
             }
@@ -42,7 +47,11 @@ pub async fn serve(context: Arc<Context>, slots: Arc<Semaphore>) {
 }
 
 /// Serves what comes over one link; returns how that ended.
-async fn take(context: &Arc<Context>, slots: &Arc<Semaphore>, link: &AsyncFd<OwnedFd>) -> io::Error {
+async fn take(
+    context: &Arc<Context>,
+    slots: &Arc<Semaphore>,
+    link: &AsyncFd<OwnedFd>,
+) -> io::Error {
     loop {
         let mut guard = match link.readable().await {
             Ok(guard) => guard,

@@ -124,6 +124,11 @@ pub fn take_events(programs: &mut Programs) -> Result<RingBuf<MapData>, Programs
     take(programs, "EVENTS")
 }
 
+/// The ring buffer of requests.
+pub fn take_requests(programs: &mut Programs) -> Result<RingBuf<MapData>, ProgramsError> {
+    take(programs, "REQUESTS")
+}
+
 fn take<M>(programs: &mut Programs, name: &str) -> Result<M, ProgramsError>
 where
     M: TryFrom<Map, Error = MapError>,

@@ -34,6 +34,7 @@ use crate::{
     pins::{Pins, pod_pins},
     place::{Places, PodInterface, Unmanaged, place},
     programs::{Hook, Programs, ProgramsError},
+    requests::Requests,
     shares::{Tracked, share},
     sync::Installed,
     tables::Tables,
@@ -381,6 +382,11 @@ impl Redirector {
     /// The ring of new verdicts; once.
     pub fn take_events(&mut self) -> Result<Events, RedirectorError> {
         Ok(Events::new(maps::take_events(&mut self.programs)?))
+    }
+
+    /// The ring of requests that the kernel judges, to be read elsewhere.
+    pub fn take_requests(&mut self) -> Result<Requests, RedirectorError> {
+        Ok(Requests::new(maps::take_requests(&mut self.programs)?))
     }
 
     /// A loaded program, for test runs against the engine.

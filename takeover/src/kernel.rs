@@ -94,7 +94,11 @@ impl Kernel {
             // SAFETY: the header of a `Taken`: plain integers, and as many bytes.
             let taken = unsafe {
                 let mut taken = std::mem::MaybeUninit::<Taken>::zeroed();
-                std::ptr::copy_nonoverlapping(header.as_ptr(), taken.as_mut_ptr().cast(), TAKEN_HEADER);
+                std::ptr::copy_nonoverlapping(
+                    header.as_ptr(),
+                    taken.as_mut_ptr().cast(),
+                    TAKEN_HEADER,
+                );
                 taken.assume_init()
             };
             return Some(Note {

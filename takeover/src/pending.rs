@@ -186,8 +186,7 @@ fn hand_over(
     let handed = Handed {
         why: waiting.why,
         complete: stream.replying == reply::DONE,
-        between: from != stream.next
-            || !matches!(stream.replying, reply::DONE | reply::UNKNOWN),
+        between: from != stream.next || !matches!(stream.replying, reply::DONE | reply::UNKNOWN),
     };
     proxies.hand(&handed, &client, &server);
     Ok(())

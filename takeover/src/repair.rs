@@ -90,7 +90,11 @@ fn put<T>(socket: &Socket, name: libc::c_int, value: &[T]) -> io::Result<()> {
 /// Whatever the kernel says, mostly about privileges or addresses.
 pub fn stand_in(stand: &Stand, arrived: &[u8]) -> io::Result<OwnedFd> {
     let domain = Domain::for_address(stand.own);
-    let socket = Socket::new(domain, Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        domain,
+        Type::STREAM.nonblocking().cloexec(),
+        Some(Protocol::TCP),
+    )?;
     match stand.own.ip() {
         IpAddr::V4(_) => socket.set_ip_transparent_v4(true)?,
         IpAddr::V6(_) => socket.set_ip_transparent_v6(true)?,
@@ -105,7 +109,13 @@ pub fn stand_in(stand: &Stand, arrived: &[u8]) -> io::Result<OwnedFd> {
     // At once and without a SYN.
     socket.connect(&SockAddr::from(stand.other))?;
     let both = stand.side.options & stand.peer.options;
-    let scale = |side: &Side| if both & SCALES != 0 { u32::from(side.scale) } else { 0 };
+    let scale = |side: &Side| {
+        if both & SCALES != 0 {
+            u32::from(side.scale)
+        } else {
+            0
+        }
+    };
     let (own_scale, peer_scale) = (scale(&stand.side), scale(&stand.peer));
     let mut options = vec![
         RepairOption {
@@ -135,7 +145,11 @@ pub fn stand_in(stand: &Stand, arrived: &[u8]) -> io::Result<OwnedFd> {
     put(&socket, TCP_REPAIR_WINDOW, &[window])?;
     if both & STAMPS != 0 {
         // The lowest bit would ask for microseconds; one tick ahead at most.
-        put(&socket, TCP_TIMESTAMP, &[stand.side.stamp.wrapping_add(1) & !1])?;
+        put(
+            &socket,
+            TCP_TIMESTAMP,
+            &[stand.side.stamp.wrapping_add(1) & !1],
+        )?;
     }
     let mut left = arrived;
     while !left.is_empty() {

@@ -112,8 +112,8 @@ fn wait(ring: i32, proxies: BorrowedFd<'_>, idle: bool) -> io::Result<()> {
 
 fn enter(instance: &Instance) -> Result<(), TakeoverError> {
     let path = instance.netns_path(weir_policy::model::Direction::Ingress);
-    let entered = File::open(&path)
-        .and_then(|file| Ok(setns(file.as_fd(), CloneFlags::CLONE_NEWNET)?));
+    let entered =
+        File::open(&path).and_then(|file| Ok(setns(file.as_fd(), CloneFlags::CLONE_NEWNET)?));
     entered.map_err(|source| TakeoverError::Netns { path, source })
 }
 

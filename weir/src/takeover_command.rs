@@ -46,6 +46,7 @@ impl TakeoverCommand {
         while self.wait && !there() {
             std::thread::sleep(Duration::from_millis(50));
         }
-        weir_takeover::run(&self.name, &pins).with_context(|| format!("takeover of instance {name}"))
+        weir_takeover::run(&self.name, &pins)
+            .with_context(|| format!("takeover of instance {name}"))
     }
 }

@@ -81,6 +81,14 @@ impl Agent {
         let observing = Observing::start(&options.observe, instance, &node, sender.clone()).await?;
         let intake = observing.intake.clone();
         tokio::spawn(flows::report(kernel.take_events()?, intake.clone(), check));
+        let enforcement = Enforcement::new(&node, compiler);
+        let tables = enforcement.tables.subscribe();
+        let requests_judged = kernel.take_requests()?;
+        tokio::spawn(flows::report_requests(
+            requests_judged,
+            intake.clone(),
+            tables,
+        ));
         let names = instance.run_dir().join("state/names.json");
         let mut agent = Self {
             source,
@@ -89,7 +97,7 @@ impl Agent {
             addresses,
             pods,
             names: Learnt::load(&names, SystemTime::now()),
-            enforcement: Enforcement::new(&node, compiler),
+            enforcement,
             node,
             kernel,
             proxies: Proxies::new(link, intake),

@@ -52,14 +52,12 @@ pub struct Stream {
     pub replying: u8,
     /// [`IS_HEAD`] and [`TOLD`].
     pub flags: u8,
-    /// Bytes of `line`.
-    pub kept: u16,
-    /// Status of the last reply.
+    /// Status of the last reply; 0: none was read.
     pub status: u16,
     /// Zero.
-    pub reserved: u32,
-    /// `METHOD SP path` of the last head, or its beginning.
-    pub line: [u8; LINE],
+    pub reserved: [u8; 6],
+    /// What is kept of the last head.
+    pub text: Text,
 }
 
 impl Default for Stream {
@@ -85,10 +83,9 @@ impl Default for Stream {
             why: 0,
             replying: reply::DONE,
             flags: 0,
-            kept: 0,
             status: 0,
-            reserved: 0,
-            line: [0; LINE],
+            reserved: [0; 6],
+            text: NO_TEXT,
         }
     }
 }
@@ -103,8 +100,35 @@ const NO_SIDE: Side = Side {
     reserved: [0; 2],
 };
 
-/// Bytes of a request line that are kept.
-pub const LINE: usize = 128;
+/// What records tell of a head.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// `METHOD SP path`.
+    pub line: [u8; LINE],
+    /// The Host field.
+    pub host: [u8; HOST],
+    /// Bytes of `line`.
+    pub line_length: u16,
+    /// Bytes of `host`.
+    pub host_length: u16,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// No head.
+pub const NO_TEXT: Text = Text {
+    line: [0; LINE],
+    host: [0; HOST],
+    line_length: 0,
+    host_length: 0,
+    reserved: 0,
+};
+
+/// A longer request line up to its version is the proxy's.
+pub const LINE: usize = 256;
+/// A longer host is.
+pub const HOST: usize = 64;
 
 /// [`Stream::flags`]: the last request was a HEAD, whose reply has no body.
 pub const IS_HEAD: u8 = 1;
@@ -224,20 +248,18 @@ pub const TAKEN_HEADER: usize = 64;
 pub struct Request {
     /// Which connection.
     pub key: ConnectionKey,
-    /// Monotonic time in ns at which the reply began.
+    /// Monotonic time in ns at which the reply ended, or nothing more could be told of it.
     pub at: u64,
     /// From the head to there, in ns.
     pub latency: u64,
     /// 0: none was read.
     pub status: u16,
-    /// Bytes of `line`.
-    pub kept: u16,
     /// See [`crate::policy::direction`].
     pub direction: u8,
     /// Zero.
-    pub reserved: [u8; 3],
-    /// As in [`Stream`].
-    pub line: [u8; LINE],
+    pub reserved: [u8; 5],
+    /// The request.
+    pub text: Text,
 }
 
 /// What the program `set_state` is asked, behind an Ethernet header; it leaves the stream behind it.
@@ -268,10 +290,11 @@ pub const fn after(one: u32, other: u32) -> bool {
 }
 
 shared!(
-    Stream = 224,
+    Stream = 424,
+    Text = 328,
     Side = 12,
     Opening = 16,
     Taken = 4160,
-    Request = 192,
+    Request = 392,
     Change = 48,
 );

@@ -4,12 +4,13 @@ use aya_ebpf::programs::TcContext;
 use weir_abi::{
     conntrack::ConnectionKey,
     counter,
-    http::{IS_HEAD, LINE, MOST_HEAD, Stream, after, reply, state, why},
+    http::{HOST, IS_HEAD, LINE, MOST_HEAD, Stream, Text, after, reply, state, why},
 };
 
 use super::{
     Flow,
-    head::{NOT, judge_head},
+    head::{Bytes, NOT, eight, judge_head},
+    server::told_at_last,
     segment::{ACK, FIN, RST, SYN, Segment, URG},
     stream::{lock, unlock},
     take::{hold, load, take},
@@ -36,6 +37,7 @@ pub fn handle(
         return drop(counter::DROP_UNTRACKED);
     }
     if segment.has(RST) {
+        told_at_last(key, stream, flow);
         // It ends the connection where it is genuine, and carries nothing (RFC 9293 section 3.5.3).
         return if segment.length == 0 {
             pass(counter::PASS_TRACKED)
@@ -102,14 +104,14 @@ pub fn handle(
         return drop(counter::DROP_MALFORMED);
     };
     // SAFETY: this CPU's own slot.
-    let bytes = unsafe { &mut (*bytes).of };
+    let bytes = unsafe { &mut *bytes };
     let most = MOST_HEAD as u32;
     let many = if segment.length > most {
         most
     } else {
         segment.length
     };
-    if !load(ctx, segment.data, bytes, many) {
+    if !load(ctx, segment.data, &mut bytes.of, many) {
         return drop(counter::DROP_MALFORMED);
     }
     let judged = judge_head(many as u64, table as u64);
@@ -141,22 +143,36 @@ pub fn handle(
         stream.replying = reply::AWAITED;
         stream.reply = stream.sent;
         stream.sent_at = flow.now;
-        let line = (judged >> 16) as u16;
-        stream.kept = if line > LINE as u16 {
-            LINE as u16
-        } else {
-            line
-        };
-        stream.flags = if bytes[..5] == *b"HEAD " { IS_HEAD } else { 0 };
-        for at in 0..LINE {
-            stream.line[at] = bytes[at];
-        }
+        stream.status = 0;
+        stream.flags = if bytes.of[..5] == *b"HEAD " { IS_HEAD } else { 0 };
+        keep(&mut stream.text, bytes, (judged >> 16) as u16);
     }
     unlock(stream);
     if !still {
         return drop(counter::DROP_AHEAD);
     }
     pass(counter::PASS_JUDGED)
+}
+
+/// Keeps the line and the host of the head that was judged last.
+#[inline(always)]
+fn keep(text: &mut Text, bytes: &Bytes, line: u16) {
+    let [host, host_length] = bytes.host;
+    text.line_length = line;
+    text.host_length = host_length;
+    let from = (&raw const *bytes).cast();
+    let (mut at, line) = (0, (&raw mut text.line).cast::<u64>());
+    while at < LINE / 8 {
+        // SAFETY: within the line, which is aligned.
+        unsafe { line.add(at).write_volatile(eight(from, 8 * at as u32)) };
+        at += 1;
+    }
+    let (mut at, to) = (0, (&raw mut text.host).cast::<u64>());
+    while at < HOST / 8 {
+        // SAFETY: within the host, which is aligned.
+        unsafe { to.add(at).write_volatile(eight(from, host as u32 + 8 * at as u32)) };
+        at += 1;
+    }
 }
 
 /// What a packet is compared with.

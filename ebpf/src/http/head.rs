@@ -3,7 +3,7 @@
 //! What is allowed here the proxy allows, and frames alike: a test runs both over every head that
 //! the fuzzers know. What is simple stands in docs/policy-semantics.md.
 
-use weir_abi::http::{MOST_HEAD, TABLES, why};
+use weir_abi::http::{HOST as HOST_BYTES, LINE, MOST_HEAD, TABLES, why};
 
 use super::flags::{HOST, TOKEN, kinds_of};
 use crate::{
@@ -18,7 +18,8 @@ pub struct Bytes {
     beyond: [u8; 16],
     /// Always 0, which the verifier does not know: a loop that begins there is verified once.
     pub zero: u32,
-    reserved: u32,
+    /// Where the host of the head begins that was judged last, and how long it is.
+    pub host: [u16; 2],
 }
 
 /// Set in a verdict that does not allow; the other bits are a [`why`].
@@ -27,7 +28,8 @@ pub const NOT: u64 = 1 << 63;
 const MOST_FIELDS: u32 = 100;
 /// A longer body goes to the proxy.
 const MOST_BODY: u32 = 1 << 30;
-const MOST_HOST: u32 = 200;
+/// Of its name: its port comes behind.
+const MOST_HOST: u32 = HOST_BYTES as u32 - 6;
 const MASK: u32 = MOST_HEAD as u32 - 1;
 /// Of the offset of a word.
 const TABLE_MASK: u32 = TABLES as u32 - 4;
@@ -140,7 +142,7 @@ const fn low(bytes: u32) -> u64 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn judge_head(length: u64, table: u64) -> u64 {
-    let (Some(bytes), Some(tables)) = (BYTES.get_ptr(0), TABLE_WORDS.get_ptr(0)) else {
+    let (Some(slot), Some(tables)) = (BYTES.get_ptr_mut(0), TABLE_WORDS.get_ptr(0)) else {
         return NOT | why::UNSURE as u64;
     };
     let unsure = NOT | why::UNSURE as u64;
@@ -152,9 +154,9 @@ pub extern "C" fn judge_head(length: u64, table: u64) -> u64 {
         return unsure;
     }
     // SAFETY: a field of this CPU's own slot.
-    let zero = unsafe { core::ptr::read_volatile(&raw const (*bytes).zero) };
+    let zero = unsafe { core::ptr::read_volatile(&raw const (*slot).zero) };
     let mut at = zero;
-    let bytes: *const u8 = bytes.cast();
+    let bytes: *const u8 = slot.cast_const().cast();
     let tables: *const u32 = tables.cast();
     let mut step = word(tables, base + CLASSES);
     while step > 1 {
@@ -213,10 +215,13 @@ pub extern "C" fn judge_head(length: u64, table: u64) -> u64 {
         match many {
             4 if first as u32 as u64 == name(b"host") => {
                 hosts = on(hosts, 1);
-                at = host(bytes, skip(bytes, at), n, zero);
+                let from = skip(bytes, at);
+                at = host(bytes, from, n, zero);
                 if at == 0 {
                     return unsure;
                 }
+                // SAFETY: a field of this CPU's own slot.
+                unsafe { (*slot).host = [from as u16, (at - from) as u16] };
             }
             // The byte between the words may be another one that servers fold into it.
             14 if first & low(7) == name(b"content")
@@ -301,7 +306,7 @@ pub extern "C" fn judge_head(length: u64, table: u64) -> u64 {
     }
     // Servers differ in what they do with a body that the method gives no meaning; of those that it
     // has one for the usual ones begin alike.
-    if hosts != 1 || (body > 0 && one(bytes, 0) != b'P') {
+    if line > LINE as u32 || hosts != 1 || (body > 0 && one(bytes, 0) != b'P') {
         return unsure;
     }
     (body as u64) << 32 | ((line & 0xffff) as u64) << 16 | ((at + 2) & 0xffff) as u64

@@ -18,6 +18,7 @@ use crate::{
     maps::{BYTES, REQUESTS},
     packet::Packet,
     tell::{self, drop, pass},
+    words,
 };
 
 /// Passes a packet of the server, and notes what it says.
@@ -31,6 +32,7 @@ pub fn handle(
     flow: &Flow,
 ) -> i32 {
     if segment.has(RST) {
+        told_at_last(key, stream, flow);
         return pass(counter::PASS_TRACKED);
     }
     if segment.has(SYN) {
@@ -82,7 +84,11 @@ pub fn handle(
     }
     unlock(stream);
     if begins && segment.length != 0 {
-        begin(ctx, key, stream, segment, flow, is_head);
+        begin(ctx, stream, segment, is_head);
+    }
+    let ended = stream.replying == reply::DONE || stream.replying == reply::UNKNOWN;
+    if ended || segment.has(FIN) {
+        told_at_last(key, stream, flow);
     }
     pass(counter::PASS_TRACKED)
 }
@@ -124,16 +130,9 @@ fn answer(ctx: &TcContext, packet: &Packet, stream: &mut Stream, segment: &Segme
     }
 }
 
-/// The reply to the last request begins: where it ends, and the record of the request.
+/// The reply to the last request begins: where does it end?
 #[inline(always)]
-fn begin(
-    ctx: &TcContext,
-    key: &ConnectionKey,
-    stream: &mut Stream,
-    segment: &Segment,
-    flow: &Flow,
-    is_head: u8,
-) {
+fn begin(ctx: &TcContext, stream: &mut Stream, segment: &Segment, is_head: u8) {
     let Some(bytes) = BYTES.get_ptr_mut(0) else {
         return;
     };
@@ -170,20 +169,23 @@ fn begin(
             go_on(ctx, stream, segment);
         }
     }
-    let tells = first && what != reply::AWAITED && stream.flags & TOLD == 0;
-    if tells {
-        stream.flags |= TOLD;
-    }
     unlock(stream);
-    if tells {
-        tell_of(key, stream, flow);
-    }
 }
 
-/// Tells of a request whose reply has begun. The reader looks by itself, often enough.
+/// Tells of the last request, once: its reply has ended, or nothing more can be told of it. The reader
+/// looks by itself, often enough.
 #[inline(always)]
-fn tell_of(key: &ConnectionKey, stream: &Stream, flow: &Flow) {
+pub fn told_at_last(key: &ConnectionKey, stream: &mut Stream, flow: &Flow) {
     const NO_WAKEUP: u64 = 1;
+    if stream.flags & TOLD != 0 || !lock(stream) {
+        return;
+    }
+    let first = stream.flags & TOLD == 0;
+    stream.flags |= TOLD;
+    unlock(stream);
+    if !first {
+        return;
+    }
     let Some(mut entry) = REQUESTS.reserve::<Request>(0) else {
         return tell::count(counter::LOST_REQUEST);
     };
@@ -194,16 +196,9 @@ fn tell_of(key: &ConnectionKey, stream: &Stream, flow: &Flow) {
         (*request).at = flow.now;
         (*request).latency = flow.now.wrapping_sub(stream.sent_at);
         (*request).status = stream.status;
-        (*request).kept = stream.kept;
         (*request).direction = flow.direction;
-        (*request).reserved = [0; 3];
-        let (to, from) = (
-            (&raw mut (*request).line).cast::<u64>(),
-            (&raw const stream.line).cast::<u64>(),
-        );
-        for word in 0..weir_abi::http::LINE / 8 {
-            core::ptr::write_unaligned(to.add(word), core::ptr::read_unaligned(from.add(word)));
-        }
+        (*request).reserved = [0; 5];
+        words::copy(&mut (*request).text, &stream.text);
     }
     entry.submit(NO_WAKEUP);
 }

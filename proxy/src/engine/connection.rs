@@ -70,7 +70,13 @@ pub async fn serve(context: Arc<Context>, accepted: TcpStream, client: SocketAdd
 /// Serves a connection that was judged in the kernel, as if it had been accepted, to its end.
 pub async fn serve_taken(context: Arc<Context>, taken: Taken) {
     if let Ok(client) = taken.client.peer_addr() {
-        serve_with(context, taken.client, client, Some((taken.server, taken.handed))).await;
+        serve_with(
+            context,
+            taken.client,
+            client,
+            Some((taken.server, taken.handed)),
+        )
+        .await;
     }
 }
 
@@ -355,7 +361,8 @@ impl Connection {
         let refusal = Refusal::BetweenReplies;
         self.context.counters.refuse(refusal);
         let reason = format!("{}; {}", record.reason, refusal.reason());
-        self.context.record(L7Record { reason, ..record }, self.since);
+        self.context
+            .record(L7Record { reason, ..record }, self.since);
         After::Finish(Finish::Reset)
     }
 

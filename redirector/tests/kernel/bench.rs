@@ -55,6 +55,7 @@ pub struct Bench {
     requests: RingBuf<MapData>,
     compiler: Compiler,
     revision: u32,
+    taker: Option<std::net::TcpListener>,
     /// Whether requests are judged in the kernel.
     pub judges: bool,
     /// Entries of the connection table for each endpoint.
@@ -97,6 +98,7 @@ impl Bench {
             maps,
             installed,
             tables,
+            taker: None,
             judges: false,
             events,
             taken,
@@ -157,11 +159,12 @@ impl Bench {
         Ok(snapshot)
     }
 
-    /// As if somebody took connections over, as long as the socket lives.
-    pub fn takes_over(&mut self) -> std::net::TcpListener {
+    /// As if somebody took connections over.
+    pub fn takes_over(&mut self) {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         self.maps.takes_over(&socket).expect("the map takes it");
-        socket
+        self.judges = true;
+        self.taker = Some(socket);
     }
 
     /// Forgets the endpoint on the interface, as when it is detached.
@@ -230,8 +233,12 @@ impl Bench {
             assert_eq!(item.len(), size_of::<Request>());
             // SAFETY: the ring holds whole records of this plain type.
             let request: Request = unsafe { std::ptr::read_unaligned(item.as_ptr().cast()) };
-            let line = request.line[..usize::from(request.kept)].to_vec();
-            all.push((String::from_utf8(line).expect("a text"), request.status));
+            let text = |bytes: &[u8], length: u16| {
+                String::from_utf8(bytes[..usize::from(length)].to_vec()).expect("a text")
+            };
+            let line = text(&request.text.line, request.text.line_length);
+            let host = text(&request.text.host, request.text.host_length);
+            all.push((format!("{line} {host}"), request.status));
         }
         all
     }

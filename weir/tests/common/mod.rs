@@ -68,6 +68,15 @@ impl TestLab {
 
     /// The same on so many nodes: what names no other is on the first one.
     pub fn up_on(nodes: usize, topology: Topology, more: &[&str]) -> Self {
+        Self::up_as(nodes, topology, more, false)
+    }
+
+    /// The same as [`Self::up`], where the kernel judges requests.
+    pub fn up_judging(topology: Topology) -> Self {
+        Self::up_as(1, topology, &[], true)
+    }
+
+    fn up_as(nodes: usize, topology: Topology, more: &[&str], l7_kernel: bool) -> Self {
         sweep();
         let name = free_name();
         let mut yaml = vec![MORE_PODS.to_owned()];
@@ -79,6 +88,7 @@ impl TestLab {
             manifests: vec![scenario()],
             yaml,
             program: Some(WEIR.into()),
+            l7_kernel,
             ..UpOptions::default()
         });
         let (lab, report) = up.unwrap_or_else(|error| {
@@ -196,7 +206,7 @@ impl Drop for TestLab {
             assert_eq!(differing, None, "the agent's self-check");
             return;
         }
-        for part in ["agent", "proxy"] {
+        for part in ["agent", "proxy", "takeover"] {
             let path = format!("/run/weir/labs/{}/logs/{part}.log", self.name);
             let log = fs::read_to_string(&path).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();

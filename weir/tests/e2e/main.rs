@@ -14,6 +14,7 @@ mod bad_input;
 mod bodies;
 mod exhausted;
 mod faults;
+mod kernel;
 mod language;
 mod leaves_nothing;
 mod live;

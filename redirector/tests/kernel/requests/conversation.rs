@@ -39,7 +39,6 @@ pub fn http(method: &str, path: &str) -> HttpRule {
 /// A bench where the kernel judges by these rules on port 80.
 pub fn judging(rules: Vec<HttpRule>) -> Bench {
     let mut bench = Bench::new();
-    bench.judges = true;
     bench.takes_over();
     let world = world(Some(vec![rule(Peers::Any, Some(80), Some(rules))]), None);
     bench.install(&world, 0);

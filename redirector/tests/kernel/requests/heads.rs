@@ -27,7 +27,7 @@ fn allowed_requests_pass_one_after_the_other() {
         }
         let told = talk.bench.requests();
         assert_eq!(told.len(), 5);
-        assert_eq!(told[3], ("GET /public/3".to_owned(), 200));
+        assert_eq!(told[3], ("GET /public/3 a".to_owned(), 200));
         assert_eq!(talk.bench.counter("pass_judged"), 5);
         assert_eq!(talk.bench.taken(), []);
         let denied = get("/private");
