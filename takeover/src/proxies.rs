@@ -6,7 +6,10 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::{
+    errno::Errno,
+    sys::socket::{ControlMessage, MsgFlags, recv, sendmsg},
+};
 use weir_link::takeover::{Handed, Listener};
 
 /// Proxies that are connected.
@@ -34,8 +37,9 @@ impl Proxies {
         self.listener.as_fd()
     }
 
-    /// Takes in who has connected.
+    /// Takes in who has connected, and forgets who is gone.
     pub fn accept(&mut self) {
+        self.connected.retain(is_there);
         while let Ok(Some(proxy)) = self.listener.accept() {
             self.connected.push(proxy);
         }
@@ -72,4 +76,10 @@ impl Proxies {
         }
         false
     }
+}
+
+/// Whether a proxy has not closed its end: it says nothing else.
+fn is_there(proxy: &OwnedFd) -> bool {
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    recv(proxy.as_raw_fd(), &mut [0], flags) == Err(Errno::EAGAIN)
 }
