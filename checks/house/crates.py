@@ -14,6 +14,7 @@ ARROWS = {
     "gate": "",
     "policy": "",
     "redirector": "abi link policy",
+    "takeover": "abi link policy redirector",
     "link": "abi gate policy",
     "proxy": "abi gate link policy",
     "cluster": "policy",
@@ -21,16 +22,16 @@ ARROWS = {
     "agent": "abi cluster gate link observe policy redirector",
     "lab": "cluster link policy",
     "ui": "gate observe",
-    "weir": "abi agent cluster gate lab link observe policy proxy redirector ui",
+    "weir": "abi agent cluster gate lab link observe policy proxy redirector takeover ui",
     "ebpf": "abi",
     "fuzz": "cluster link policy proxy",
 }
 # Who may name a crate of others.
-FOREIGN = {"aya": "abi redirector", "aya-ebpf": "ebpf", "kube": "agent cluster weir"}
+FOREIGN = {"aya": "abi redirector takeover", "aya-ebpf": "ebpf", "kube": "agent cluster weir"}
 # Whose crates must not be anywhere below, and what.
 NEVER = {"proxy": ["aya", "kube", "k8s-openapi"], "policy": ["tokio", "tracing", "nix"], "gate": ["kube"]}
 # Those that may hold `unsafe`, each with its reasons beside the code.
-UNSAFE = {"abi", "ebpf", "fuzz", "lab", "link", "proxy", "redirector"}
+UNSAFE = {"abi", "ebpf", "fuzz", "lab", "link", "proxy", "redirector", "takeover"}
 WORKSPACES = ["Cargo.toml", "ebpf/Cargo.toml", "fuzz/Cargo.toml"]
 BEGIN, END = "<!-- drawn by checks/house/check.py --write -->\n", "<!-- end -->\n"
 

@@ -282,9 +282,7 @@ fn load_judges(ebpf: &mut Ebpf, pinned: &Pins) -> Result<(), ProgramsError> {
     let mut judges = ProgramArray::try_from(map.ok_or_else(missing)?).map_err(failed)?;
     for (place, name) in (0..).zip(JUDGES) {
         let program: &mut SchedClassifier = program(ebpf, name)?;
-        let fd = program
-            .fd()
-            .map_err(|source| refused(name, source.into()))?;
+        let fd = program.fd().map_err(|source| refused(name, source))?;
         judges.set(place, fd, 0).map_err(failed)?;
     }
     let pin = pinned.set_state();

@@ -10,8 +10,8 @@ use weir_abi::{
 use super::{
     Flow,
     head::{Bytes, NOT, eight, judge_head},
-    server::told_at_last,
     segment::{ACK, FIN, RST, SYN, Segment, URG},
+    server::told_at_last,
     stream::{lock, unlock},
     take::{hold, load, take},
 };
@@ -144,7 +144,11 @@ pub fn handle(
         stream.reply = stream.sent;
         stream.sent_at = flow.now;
         stream.status = 0;
-        stream.flags = if bytes.of[..5] == *b"HEAD " { IS_HEAD } else { 0 };
+        stream.flags = if bytes.of[..5] == *b"HEAD " {
+            IS_HEAD
+        } else {
+            0
+        };
         keep(&mut stream.text, bytes, (judged >> 16) as u16);
     }
     unlock(stream);
@@ -170,7 +174,10 @@ fn keep(text: &mut Text, bytes: &Bytes, line: u16) {
     let (mut at, to) = (0, (&raw mut text.host).cast::<u64>());
     while at < HOST / 8 {
         // SAFETY: within the host, which is aligned.
-        unsafe { to.add(at).write_volatile(eight(from, host as u32 + 8 * at as u32)) };
+        unsafe {
+            to.add(at)
+                .write_volatile(eight(from, host as u32 + 8 * at as u32))
+        };
         at += 1;
     }
 }

@@ -167,6 +167,11 @@ impl Bench {
         self.taker = Some(socket);
     }
 
+    /// As if that one were gone.
+    pub fn nobody_takes_over(&mut self) {
+        self.taker = None;
+    }
+
     /// Forgets the endpoint on the interface, as when it is detached.
     pub fn forget(&mut self) {
         let forgotten = self.installed.forget_endpoints(&mut self.maps, &[LOOPBACK]);

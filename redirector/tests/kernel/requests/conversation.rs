@@ -1,5 +1,8 @@
 //! A connection from a client to the pod, segment by segment.
 
+use std::net::IpAddr;
+
+use weir_abi::conntrack::ConnectionKey;
 use weir_policy::model::{HttpRule, Peers};
 
 use crate::{
@@ -8,8 +11,6 @@ use crate::{
     small::*,
 };
 
-pub const FIN: u8 = 1;
-pub const RST: u8 = 4;
 pub const PSH: u8 = 8;
 pub const URG: u8 = 32;
 
@@ -50,6 +51,13 @@ pub fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes()
 }
 
+fn lowered(address: IpAddr) -> weir_abi::Address {
+    match address {
+        IpAddr::V4(v4) => weir_abi::mapped(v4.octets()),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
 /// The usual reply.
 pub const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -79,6 +87,17 @@ impl Conversation {
         )
     }
 
+    /// The SYN of a connection from another port.
+    pub fn try_another(&mut self) -> Result {
+        self.port += 1;
+        (self.client, self.server) = (1000, 5000);
+        let opens = self.syn(SYN, self.client, 0);
+        if opens == Result::Pass {
+            self.finish_opening();
+        }
+        opens
+    }
+
     /// A connection from another port, on the same bench.
     pub fn another(&mut self) {
         self.port += 1;
@@ -86,9 +105,26 @@ impl Conversation {
         self.again();
     }
 
+    /// Its key in the connection table.
+    pub fn key(&self) -> ConnectionKey {
+        ConnectionKey {
+            local: lowered(ip(POD[self.family])),
+            remote: lowered(ip(CLIENT[self.family])),
+            local_port: 80,
+            remote_port: self.port,
+            endpoint: 1,
+            protocol: 6,
+            kind: 0,
+        }
+    }
+
     /// The handshake.
     pub fn again(&mut self) {
         assert_eq!(self.syn(SYN, self.client, 0), Result::Pass, "SYN");
+        self.finish_opening();
+    }
+
+    fn finish_opening(&mut self) {
         self.client = self.client.wrapping_add(1);
         assert_eq!(self.accept(self.client), Result::Pass, "SYN and ACK");
         self.server = self.server.wrapping_add(1);

@@ -3,3 +3,4 @@
 mod conversation;
 mod heads;
 mod rules_of_tcp;
+mod taking;
