@@ -6,6 +6,7 @@
 
 mod context;
 mod dns;
+mod help;
 mod http;
 mod ignore;
 mod isolation;
@@ -31,6 +32,7 @@ use crate::{
 };
 
 use context::Context;
+pub use help::help;
 pub use ignore::ANNOTATION as IGNORE_ANNOTATION;
 pub use registry::{LINTS, Lint, Severity};
 

@@ -18,7 +18,7 @@ use weir_cluster::{
     yaml::{Document, Place, Places},
 };
 use weir_policy::{
-    lint::{Finding, Input, LINTS, Lint, Severity, lint},
+    lint::{Finding, Input, LINTS, Lint, Severity, help, lint, registry},
     model::Service,
     objects,
 };
@@ -35,6 +35,7 @@ const EXAMPLES: &str = "Examples:
   weir lint base/ --namespace shop                  # of objects that name none
   weir lint -f manifests/ -o sarif > weir.sarif     # for a code host
   weir lint --list                                  # what is looked for
+  weir lint --explain W013                          # why it is a mistake, and what is right
 
 To silence a lint in one policy: annotation `weir.dev/lint-ignore: W009,path-without-query`.
 ";
@@ -45,7 +46,7 @@ To silence a lint in one policy: annotation `weir.dev/lint-ignore: W009,path-wit
 pub struct LintCommand {
     /// Manifests: files or folders, with the pods or workloads that the policies are about; `-` is
     /// standard input
-    #[arg(value_name = "PATH", required_unless_present_any = ["list", "files"])]
+    #[arg(value_name = "PATH", required_unless_present_any = ["list", "explain", "files"])]
     paths: Vec<PathBuf>,
     /// The same
     #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1..)]
@@ -58,6 +59,9 @@ pub struct LintCommand {
     /// List the lints
     #[arg(long)]
     list: bool,
+    /// Say more of one lint, by its id or name
+    #[arg(long, value_name = "LINT")]
+    explain: Option<String>,
     /// Form of the output
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     output: Form,
@@ -94,6 +98,9 @@ impl LintCommand {
     pub fn run(self) -> Result<ExitCode> {
         if self.list {
             return list(self.output);
+        }
+        if let Some(named) = &self.explain {
+            return explain(named);
         }
         let paths = [self.paths, self.files].concat();
         let mut source = manifests::source(&paths, &self.played)?;
@@ -249,6 +256,16 @@ fn list(form: Form) -> Result<ExitCode> {
         format!("{id}  {:<20}  {severity:<7}  {}\n", lint.name, lint.summary)
     };
     screen::emit(&LINTS.iter().map(row).collect::<String>())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn explain(named: &str) -> Result<ExitCode> {
+    let Some(lint) = registry::find(named) else {
+        bail!("there is no lint {named:?}: weir lint --list has all of them");
+    };
+    let severity = in_colour(lint.severity);
+    let head = format!("{} {}  {severity}", bold(lint.id), lint.name);
+    screen::emit(&format!("{head}\n{}\n\n{}", lint.summary, help(lint)))?;
     Ok(ExitCode::SUCCESS)
 }
 

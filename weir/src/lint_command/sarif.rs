@@ -1,7 +1,9 @@
 //! Findings as SARIF 2.1.0, which code hosts show beside the lines.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
-use weir_policy::lint::{LINTS, Severity};
+use weir_policy::lint::{LINTS, Lint, Severity, help};
 
 use super::Placed;
 
@@ -40,7 +42,15 @@ struct Rule {
     id: &'static str,
     name: &'static str,
     short_description: Message,
+    help: Help,
     default_configuration: Configuration,
+}
+
+/// Hosts that render Markdown take the second.
+#[derive(Debug, Serialize)]
+struct Help {
+    text: String,
+    markdown: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,6 +66,15 @@ struct SarifResult {
     level: Severity,
     message: Message,
     locations: Vec<Location>,
+    partial_fingerprints: Fingerprints,
+}
+
+/// By what a code host knows a finding again when lines have moved. The name ends with the version of
+/// what is hashed.
+#[derive(Debug, Serialize)]
+struct Fingerprints {
+    #[serde(rename = "weirFinding/v1")]
+    finding: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -95,12 +114,14 @@ struct LogicalLocation {
 }
 
 pub fn log(findings: &[Placed]) -> Log {
+    let mut seen = BTreeMap::new();
     let rules = LINTS
         .iter()
         .map(|lint| Rule {
             id: lint.id,
             name: lint.name,
             short_description: message(lint.summary.to_owned()),
+            help: rule_help(lint),
             default_configuration: Configuration {
                 level: lint.severity,
             },
@@ -117,12 +138,27 @@ pub fn log(findings: &[Placed]) -> Log {
                     rules,
                 },
             },
-            results: findings.iter().map(result).collect(),
+            results: findings
+                .iter()
+                .map(|placed| result(placed, &mut seen))
+                .collect(),
         }],
     }
 }
 
-fn result(placed: &Placed) -> SarifResult {
+fn rule_help(lint: &Lint) -> Help {
+    let silence = format!("`weir.dev/lint-ignore: {}`", lint.id);
+    let markdown = format!(
+        "{}\n\nA policy that means it so has the annotation {silence}.",
+        help(lint)
+    );
+    Help {
+        text: markdown.replace("```yaml\n", "").replace("```\n", ""),
+        markdown,
+    }
+}
+
+fn result(placed: &Placed, seen: &mut BTreeMap<u64, usize>) -> SarifResult {
     let finding = &placed.finding;
     let location = placed.file.as_ref().map(|file| Location {
         physical_location: PhysicalLocation {
@@ -144,7 +180,28 @@ fn result(placed: &Placed) -> SarifResult {
         level: finding.severity,
         message: message(format!("{}. Fix: {}.", finding.why, finding.fix)),
         locations: location.into_iter().collect(),
+        partial_fingerprints: Fingerprints {
+            finding: fingerprint(placed, seen),
+        },
     }
+}
+
+/// Of what stays when lines move: lint, file, object and field; a number tells apart what is alike in
+/// all of them. FNV-1a, because the hashes of the standard library may differ from build to build.
+fn fingerprint(placed: &Placed, seen: &mut BTreeMap<u64, usize>) -> String {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let finding = &placed.finding;
+    let file = placed.file.as_deref().unwrap_or_default();
+    let hash = [finding.id, &uri(file), &finding.object, &finding.field]
+        .join("\0")
+        .bytes()
+        .fold(OFFSET, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(PRIME)
+        });
+    let nth = seen.entry(hash).or_default();
+    *nth += 1;
+    format!("{hash:016x}:{nth}")
 }
 
 /// A path as a relative reference: what a URI gives a meaning is escaped.

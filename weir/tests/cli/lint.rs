@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::common::{LAB, Ran, weir};
+use crate::common::{LAB, Ran, repository, weir};
 
 fn lint(rest: &str) -> Ran {
     weir(&format!(
@@ -89,6 +89,59 @@ fn sarif_names_rule_file_and_line() {
         "lab/scenarios/s4/policies/allow-get-headers.yaml"
     );
     assert_eq!(place["region"]["startLine"], 21);
+    for rule in run["tool"]["driver"]["rules"].as_array().expect("rules") {
+        let help = rule["help"]["markdown"].as_str().expect("a help");
+        let id = rule["id"].as_str().expect("an id");
+        assert!(
+            help.len() > 100 && help.contains(&format!("lint-ignore: {id}`")),
+            "{id}: {help}"
+        );
+        assert!(!rule["help"]["text"].to_string().contains("```"), "{id}");
+    }
+}
+
+#[test]
+fn a_finding_is_known_again_when_lines_move() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("p.yaml");
+    let policy =
+        fs::read_to_string(repository().join(format!("{LAB}/policies/allow-get-headers.yaml")))
+            .expect("the policy");
+    let known = |before: &str| {
+        fs::write(&file, format!("{before}{policy}")).expect("written");
+        let sarif = weir(&format!("lint -f {} -o sarif", file.display())).json();
+        let results = sarif["runs"][0]["results"].as_array().expect("a list");
+        let of = |result: &serde_json::Value| {
+            let line = result["locations"][0]["physicalLocation"]["region"]["startLine"].as_u64();
+            let print = result["partialFingerprints"]["weirFinding/v1"].to_string();
+            (print, line.expect("a line"))
+        };
+        results.iter().map(of).collect::<Vec<_>>()
+    };
+    let (once, later) = (known(""), known("# moved\n# twice\n"));
+    assert!(once.len() >= 2 && once[0].0 != once[1].0, "{once:?}");
+    let moved: Vec<_> = later
+        .into_iter()
+        .map(|(print, at)| (print, at - 2))
+        .collect();
+    assert_eq!(moved, once);
+}
+
+#[test]
+fn a_lint_is_explained_by_id_and_by_name() {
+    for named in ["W013", "w013", "http-shadowed"] {
+        let ran = weir(&format!("lint --explain {named}"));
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(ran.out.contains("W013 http-shadowed"), "{}", ran.out);
+        assert!(ran.out.contains("Rules add up"), "{}", ran.out);
+    }
+    let none = weir("lint --explain W999");
+    assert_eq!(none.code, 1);
+    assert!(
+        none.err.contains("there is no lint \"W999\""),
+        "{}",
+        none.err
+    );
 }
 
 #[test]
