@@ -9,6 +9,7 @@
 //! policy means is judged in one place, the parser.
 
 mod build;
+mod editor;
 mod peers;
 mod ports;
 mod rule;
@@ -19,6 +20,8 @@ pub(crate) mod tests;
 use serde_json::{Value, json};
 
 use crate::model::PolicyKind;
+
+pub use editor::for_editors;
 
 /// Both definitions, as they are in `deploy/crds`.
 pub fn definitions() -> [Value; 2] {

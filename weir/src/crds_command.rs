@@ -1,6 +1,10 @@
 //! `weir crds`: the CustomResourceDefinitions of the policies that a cluster does not have yet.
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -8,6 +12,7 @@ use clap::Args;
 const EXAMPLES: &str = "Examples:
   weir crds | kubectl apply --server-side -f -
   weir crds --output deploy/crds      one file each, as in the source tree
+  weir crds --json-schema --output deploy/schemas    for editors: docs/ci.md
 ";
 
 /// Print the definitions of CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy
@@ -21,10 +26,20 @@ pub struct CrdsCommand {
     /// Write a file for each into this folder instead
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
+    /// JSON Schemas for editors and checks of manifests, which know no other fields than those of
+    /// the definitions
+    #[arg(long, requires = "output")]
+    json_schema: bool,
 }
 
 impl CrdsCommand {
     pub fn run(self) -> Result<ExitCode> {
+        if let (true, Some(folder)) = (self.json_schema, &self.output) {
+            for (path, schema) in weir_policy::schema::for_editors() {
+                write(&folder.join(path), &format!("{schema}\n"))?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
         for definition in weir_policy::schema::definitions() {
             let text = serde_yaml_ng::to_string(&definition)?;
             let Some(folder) = &self.output else {
@@ -36,9 +51,15 @@ impl CrdsCommand {
             let path = folder.join(format!("{name}.yaml"));
             let head =
                 "# Made by `weir crds --output deploy/crds` from policy/src/schema: do not edit.\n";
-            fs::write(&path, format!("{head}{text}"))
-                .with_context(|| format!("cannot write {}", path.display()))?;
+            write(&path, &format!("{head}{text}"))?;
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    let folder = path.parent().context("a file without a folder")?;
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, text))
+        .with_context(|| format!("cannot write {}", path.display()))
 }

@@ -35,6 +35,25 @@ fn the_definitions_are_those_of_this_binary() {
     }
 }
 
+#[test]
+fn the_schemas_for_editors_are_those_of_this_binary() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let printed = weir(&format!(
+        "crds --json-schema --output {}",
+        folder.path().display()
+    ));
+    assert_eq!(printed.code, 0, "{}", printed.err);
+    for kind in ["ciliumnetworkpolicy", "ciliumclusterwidenetworkpolicy"] {
+        let path = format!("cilium.io/{kind}_v2.json");
+        let made = fs::read_to_string(folder.path().join(&path)).expect("a schema");
+        let kept = fs::read_to_string(repository().join("deploy/schemas").join(&path));
+        assert!(
+            kept.is_ok_and(|kept| kept == made),
+            "deploy/schemas/{path}: run weir crds --json-schema --output deploy/schemas"
+        );
+    }
+}
+
 /// The agent may read what it watches, and nothing else.
 #[test]
 fn the_role_has_the_kinds_that_are_watched() {
