@@ -3,12 +3,15 @@
 the real kubectl, every object against the Kubernetes OpenAPI schemas, both ways alike.
 
     checks/deploy.py           check
-    checks/deploy.py --write   write deploy/base and deploy/uninstall from the chart
+    checks/deploy.py --write   write deploy/base and deploy/uninstall from the chart, and what its
+                               README and Chart.yaml tell of values, definitions and changes
 """
+import json
 import os
 import subprocess
 import sys
 
+import chartpages
 import deploytools as tools
 import fakeapi
 
@@ -45,9 +48,10 @@ def generated():
     def text(chosen):
         return HEAD + yaml.safe_dump_all(chosen, sort_keys=False, width=120)
 
-    install = [plain(each) for each in tools.helm("--kube-version", "1.30.0", "--set", "crds.install=false")]
+    install = [plain(each) for each in tools.helm("--skip-tests", "--kube-version", "1.30.0", "--set", "crds.install=false")]
     remove = [plain(each) for each in tools.helm("--set", "uninstall=true") if each["kind"] == "DaemonSet"]
-    return {"deploy/base/weir.yaml": text(install), "deploy/uninstall/daemonset.yaml": text(remove)}
+    pages = {chartpages.README: chartpages.readme(), chartpages.CHART: chartpages.chart()}
+    return {"deploy/base/weir.yaml": text(install), "deploy/uninstall/daemonset.yaml": text(remove), **pages}
 
 
 def validate(what, each, version, schemas):
@@ -110,7 +114,7 @@ def check_objects(schemas):
 
 def check_alike():
     def chart(*options):
-        return [plain(each) for each in tools.helm(*options)]
+        return [plain(each) for each in tools.helm("--skip-tests", *options)]
 
     def folder(path):
         return [each for each in tools.kustomize(path) if each["kind"] != "Namespace"]
@@ -121,11 +125,29 @@ def check_alike():
     same([each for each in older if each["kind"] == "DaemonSet"], folder("deploy/before-1.30/uninstall"), "chart and deploy/before-1.30/uninstall")
 
 
+def pod_of(each):
+    """What of an object is a pod: itself, its template's, or None."""
+    return each["spec"] if each["kind"] == "Pod" else each.get("spec", {}).get("template", {}).get("spec")
+
+
+def check_tests():
+    """What `helm test` starts: a pod that asks an agent, and one that asks the relay where there is one."""
+    for options, wanted in (([], {"weir-test-agent"}), (EVERYTHING, {"weir-test-agent", "weir-test-relay"}), (["--set", "uninstall=true"], set())):
+        pods = [each for each in tools.helm(*options) if each["kind"] == "Pod"]
+        assert {each["metadata"]["name"] for each in pods} == wanted, f"helm test with {options}"
+        for each in pods:
+            assert each["metadata"]["annotations"]["helm.sh/hook"] == "test", each
+            assert each["spec"]["restartPolicy"] == "Never", each
+            (container,) = each["spec"]["containers"]
+            assert "add" not in container["securityContext"]["capabilities"], f"{tools.name(each)} has a capability"
+    print("helm test: an agent and the relay are asked, without a capability")
+
+
 def check_bounds():
-    """What must never slip in."""
+    """What must never slip in. The agent's socket is root's, so the pod that tests an agent is root, too."""
     for options in ([], EVERYTHING, ["--set", "uninstall=true"]):
         for each in tools.helm(*options):
-            pod = each.get("spec", {}).get("template", {}).get("spec")
+            pod = pod_of(each)
             if pod is None:
                 continue
             containers = pod["containers"] + pod.get("initContainers", [])
@@ -142,7 +164,7 @@ def check_bounds():
                 assert bool(token) == (container["name"] == "agent"), f"{where}: the token"
                 if pod.get("hostNetwork"):
                     assert "ports" not in container, f"{where}: a port would be reserved on the node"
-                elif container["securityContext"].get("runAsNonRoot") is not True:
+                elif each["metadata"]["name"] != "weir-test-agent" and container["securityContext"].get("runAsNonRoot") is not True:
                     tools.fail(f"{where}: runs as root")
     print("bounds of all containers: held")
 
@@ -153,7 +175,7 @@ def check_flags():
     known, missing = {}, set()
     for options in ([], EVERYTHING, ["--set", "relay.enabled=true,cni.openWithoutAgent=true"], ["--set", "uninstall=true"]):
         for each in tools.helm(*options):
-            pod = each.get("spec", {}).get("template", {}).get("spec", {})
+            pod = pod_of(each) or {"containers": []}
             for container in pod.get("containers", []) + pod.get("initContainers", []):
                 words = container["args"]
                 command = tuple(words[:2] if words[0] == "cni" else words[:1])
@@ -212,8 +234,11 @@ def check_samples():
 
     validators = {}
     for crd in tools.kustomize("deploy/crds"):
-        schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-        validators[crd["spec"]["names"]["kind"]] = jsonschema.Draft7Validator(schema)
+        kind, schema = crd["spec"]["names"]["kind"], crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        with open(os.path.join(tools.ROOT, f"deploy/schemas/cilium.io/{kind.lower()}_v2.json")) as file:
+            editor = json.load(file)
+        jsonschema.Draft7Validator.check_schema(editor)
+        validators[kind] = [jsonschema.Draft7Validator(each) for each in (schema, editor)]
     files = tools.run("git", "ls-files", "--cached", "--others", "--exclude-standard", "*.yaml", "*.yml").stdout.split()
     count = 0
     for path in files:
@@ -226,12 +251,15 @@ def check_samples():
                 continue  # a sample of what is no YAML
         for each in documents:
             if isinstance(each, dict) and each.get("kind") in POLICIES:
-                for error in validators[each["kind"]].iter_errors(each):
+                for error in (error for one in validators[each["kind"]] for error in one.iter_errors(each)):
                     tools.fail(f"{path}: {error.json_path}: {error.message}")
+                each["spec"]["ingres"] = []  # what a cluster takes, and an editor is to underline
+                taken = [one.is_valid(each) for one in validators[each["kind"]]]
+                assert taken == [True, False], f"{path} with a field that nobody knows: {taken}"
                 count += 1
     if not count:
         tools.fail("no sample policy found")
-    print(f"policies of this tree: {count}, all valid for the definitions")
+    print(f"policies of this tree: {count}, all valid for the definitions and for the schemas of editors")
 
 
 def check_dashboards():
@@ -260,6 +288,8 @@ def main():
     check_generated()
     check_objects(schemas)
     check_alike()
+    chartpages.check()
+    check_tests()
     check_bounds()
     check_flags()
     check_refusals()

@@ -23,7 +23,7 @@ from image.cluster import Cluster
 from image.container import capabilities, unpack
 from image.newpod import NewPod, check_new_pod
 from image.node import INSTANCE, LAB, SCENARIO, Node, agent_says, in_force, need, status_of, wait, weir
-from image.services import check_names, check_relay, check_webhook
+from image.services import check_names, check_relay, check_test, check_webhook
 
 ARCHIVE = os.path.join(tools.ROOT, "target/container/weir.tar")
 LARGEST = 40_000_000
@@ -33,6 +33,10 @@ def check_files(rootfs, config, size):
     files = sorted(os.path.relpath(os.path.join(path, name), rootfs) for path, _, names in os.walk(rootfs) for name in names)
     need(files == ["licenses/LICENSE", "licenses/LICENSE-ebpf", "licenses/NOTICE", "sbom/weir.cdx.json", "weir"], f"files of the image: {files}")
     need(config["config"]["Entrypoint"] == ["/weir"], f"entry point: {config['config']}")
+    labels = {key.removeprefix("org.opencontainers.image."): value for key, value in config["config"]["Labels"].items()}
+    wanted = {"title", "description", "licenses", "vendor", "version", "revision", "created", "ref.name"}
+    need(wanted <= labels.keys() and all(labels.values()), f"labels: {labels}")
+    need(labels["created"][:19] == config["created"][:19], f"labels: created {labels['created']}, the image {config['created']}")
     unpacked = sum(os.path.getsize(os.path.join(rootfs, name)) for name in files)
     need(unpacked < LARGEST, f"{unpacked} bytes, more than {LARGEST}")
     with open(os.path.join(rootfs, "sbom/weir.cdx.json")) as file:
@@ -205,6 +209,7 @@ def main():
             need(in_force(agent, proxy), "agent and proxy do not come up", agent, proxy)
             check_privileges(node, agent, proxy)
             check_probes(node)
+            check_test(node, "weir-test-agent", "status")
             check_requests()
             check_new_pod(node, cluster)
             check_role(cluster)

@@ -98,7 +98,7 @@ class Node:
     def arguments(container):
         """The container's own, with the instance's name where there is one."""
         words = [word.replace("$(NODE_NAME)", NODE) for word in container["command"] + container["args"]]
-        return words + ["--name", INSTANCE] if words[1] in ("agent", "proxy", "cleanup") else words
+        return words + ["--name", INSTANCE] if words[1] in ("agent", "proxy", "cleanup", "status") else words
 
     def start(self, name, part, pod=None, without=None, more=(), volumes=None):
         """Starts a container. `without`: a capability that it does not get. `more`: mounts."""

@@ -8,17 +8,16 @@ import deploytools as tools
 from image.container import Container, configuration
 from image.node import NETNS, SCENARIO, WEIR, need, on_node, wait
 
-# A DNS server for one name, which leads to this node. Every other name does not exist.
+# A DNS server for some names, which lead to this node. Every other name does not exist.
 DNS = """
 import socket, struct, sys
-name = sys.argv[1].encode()
-question = b"".join(bytes([len(label)]) + label for label in name.split(b".")) + bytes(1)
+questions = [b"".join(bytes([len(label)]) + label for label in name.encode().split(b".")) + bytes(1) for name in sys.argv[1:]]
 link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 link.bind(("127.0.0.53", 53))
 while True:
     asked, client = link.recvfrom(512)
     end = asked.index(bytes(1), 12) + 1
-    known, kind = asked[12:end].lower() == question, struct.unpack("!H", asked[end:end + 2])[0]
+    known, kind = asked[12:end].lower() in questions, struct.unpack("!H", asked[end:end + 2])[0]
     answer = struct.pack("!HHHLH4s", 0xc00c, 1, 1, 5, 4, bytes([127, 0, 0, 1])) if known and kind == 1 else b""
     head = asked[:2] + struct.pack("!HHHHH", 0x8180 if known else 0x8183, 1, bool(answer), 0, 0)
     link.sendto(head + asked[12:end + 4] + answer, client)
@@ -33,10 +32,19 @@ def resolver(node, text, name="resolv.conf"):
     return {"destination": "/etc/resolv.conf", "type": "bind", "source": path, "options": ["bind", "ro"]}
 
 
+def check_test(node, pod, part, *mounts):
+    """A pod that `helm test` starts ends well."""
+    test = node.start(pod, part, node.object("Pod", pod)["spec"], more=mounts)
+    wait(f"{pod} ends", lambda: not test.alive())
+    need(test.process.returncode == 0 and test.log().strip(), f"helm test: {pod} fails", test)
+    node.remove(test)
+    print(f"helm test: {pod} ends well")
+
+
 def check_relay(node, cluster):
     """Flows of the agent by the relay, which finds it by the name of the headless service."""
-    name = f"weir-observers.{tools.NAMESPACE}.svc"
-    dns = subprocess.Popen(["ip", "netns", "exec", NETNS, "python3", "-c", DNS, f"{name}.cluster.local"], stdin=subprocess.DEVNULL)
+    names = [f"{name}.{tools.NAMESPACE}.svc.cluster.local" for name in ("weir-observers", "weir-relay")]
+    dns = subprocess.Popen(["ip", "netns", "exec", NETNS, "python3", "-c", DNS, *names], stdin=subprocess.DEVNULL)
     try:
         mount = resolver(node, "nameserver 127.0.0.53\nsearch svc.cluster.local cluster.local\noptions ndots:5\n")
         pod, volumes = node.template("Deployment", "weir-relay"), {"run": node.volumes["relay"]}
@@ -52,6 +60,7 @@ def check_relay(node, cluster):
             return "/ip" in on_node(*asked, ok=False).stdout
 
         wait("the relay tells of the denial", denied)
+        check_test(node, "weir-test-relay", "observe", mount)
         stranger = on_node(*asked[:6], "--last", "1", ok=False)
         need(stranger.returncode != 0, f"the relay answers a client without a certificate: {stranger.stdout}", relay)
         with open(os.path.join(node.volumes["ui-token"], "token")) as file:
