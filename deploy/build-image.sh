@@ -21,7 +21,15 @@ trap 'rm -rf "$store"' EXIT
 buildah() { command buildah --root "$store/root" --runroot "$store/run" --storage-driver vfs "$@"; }
 rm -f "$out/weir.tar"
 sed -n '/^FROM scratch/,$p' deploy/Dockerfile | sed 's|^COPY --from=build /out/ /$|COPY . /|' >"$store/Dockerfile"
-buildah bud --quiet --isolation chroot --file "$store/Dockerfile" --label "org.opencontainers.image.version=$version" \
-    --timestamp "$(git log -1 --format=%ct 2>/dev/null || echo 0)" --tag "$name" "$out/root" >/dev/null
+# What is built of a tree that differs from its commit says so.
+commit=$(git describe --always --abbrev=40 --dirty --exclude '*' 2>/dev/null || echo unknown)
+seconds=$(git log -1 --format=%ct 2>/dev/null || echo 0)
+label() { labels+=(--label "org.opencontainers.image.$1=$2"); }
+labels=()
+label version "$version"
+label revision "$commit"
+label created "$(date --utc --date=@"$seconds" +%FT%TZ)"
+label ref.name "$name"
+buildah bud --quiet --isolation chroot --file "$store/Dockerfile" "${labels[@]}" --timestamp "$seconds" --tag "$name" "$out/root" >/dev/null
 buildah push --quiet "$name" "oci-archive:$out/weir.tar:$name"
 echo "$out/weir.tar: $(du -h --apparent-size "$out/weir.tar" | cut -f1), unpacked $(du -sh --apparent-size "$out/root" | cut -f1)"
