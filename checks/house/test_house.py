@@ -134,6 +134,14 @@ class House(unittest.TestCase):
         self.write("docs/page.md", "See `link/src/gone.rs`, `link/src/` and `link/NAME/`.\n")
         self.told("docs/page.md", "link/src/gone.rs")
 
+    def test_a_link_that_leads_nowhere(self) -> None:
+        self.write("docs/page.md", "# A page\n## What it *needs*, and why\n[it](#what-it-needs-and-why) [that](https://example.org)\n")
+        self.told()
+        for target in ("gone.md", "#gone", "page.md#gone"):
+            with self.subTest(target):
+                self.write("docs/other.md", f"# Other\n[it]({target})\n")
+                self.told("docs/other.md", target.split("#")[-1])
+
 
 class Graph(unittest.TestCase):
     def test_an_arrow_that_the_design_does_not_have(self) -> None:
