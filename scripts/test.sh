@@ -35,6 +35,9 @@ alone checks/observer.py
 step "what deploy/ puts into a cluster, against the Kubernetes OpenAPI schemas"
 timeout 300 checks/deploy.py
 
+step "what others' tools take from this tree: action, hooks, Argo CD's health checks"
+timeout 300 checks/field.py
+
 step "the page's logic"
 npm --prefix ui/web run --silent test
 
