@@ -2,18 +2,19 @@
 
 use std::{
     collections::HashSet,
-    time::{Duration, Instant},
+    hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
+    time::{Duration, Instant, SystemTime},
 };
 
 use prometheus::{HistogramVec, IntCounterVec};
 use weir_abi::event::Event;
 use weir_link::proxy::{Application, Disposition, L7Record};
-use weir_policy::model::Direction;
+use weir_policy::model::{Direction, Policy};
 
 use super::{
     family::{Family, Live, NONE, OTHER},
     labels::{self, direction, ends, kinds, protocol_name, protocol_of},
-    registry::{Counter, Documented},
+    registry::{Counter, Documented, Gauge},
 };
 use crate::{
     api::flow::{
@@ -30,6 +31,14 @@ const ENDS: [&str; 4] = [
     "source_workload",
     "destination_namespace",
     "destination_workload",
+];
+/// Of a query: the server is the same for nearly all.
+const DNS: [&str; 5] = [
+    "rcode",
+    "qtypes",
+    "ips_returned",
+    "source_namespace",
+    "source_workload",
 ];
 /// Seconds; a request of a local service takes a millisecond or two.
 const LATENCIES: [f64; 12] = [
@@ -62,6 +71,9 @@ pub struct FlowMetrics {
     world: Family<IntCounterVec>,
     lost: Family<IntCounterVec>,
     repeats: Counter,
+    /// What the policies in force say, by hash: `None` before the first.
+    policies: Option<Vec<u64>>,
+    policies_changed: Gauge,
 }
 
 // === impl FlowMetrics ===
@@ -120,13 +132,13 @@ impl FlowMetrics {
             icmp: all.counters("hubble_icmp_total", "New ICMP flows.", &["family", "type"]),
             queries: all.counters(
                 "hubble_dns_queries_total",
-                "DNS queries that rules on names judged.",
-                &["rcode", "qtypes", "ips_returned"],
+                "DNS queries that rules on names judged, by who asked.",
+                &DNS,
             ),
             responses: all.counters(
                 "hubble_dns_responses_total",
-                "DNS answers to such queries.",
-                &["rcode", "qtypes", "ips_returned"],
+                "DNS answers to such queries, by who asked.",
+                &DNS,
             ),
             response_types: all.counters(
                 "hubble_dns_response_types_total",
@@ -147,6 +159,11 @@ impl FlowMetrics {
             repeats: all.counter(
                 "weir_flow_repeats_total",
                 "Packets of a denied or unanswered flow that came again and were counted in its record.",
+            ),
+            policies: None,
+            policies_changed: all.gauge(
+                "weir_policies_changed_timestamp_seconds",
+                "When a change of policies came into force last; 0: not since the agent began.",
             ),
         }
     }
@@ -193,7 +210,7 @@ impl FlowMetrics {
         }
         match kind {
             "PolicyVerdict" | "Trace" => self.packet(flow, protocol),
-            "L7" => self.application(flow),
+            "L7" => self.application(flow, &ends),
             _ => {}
         }
     }
@@ -263,7 +280,7 @@ impl FlowMetrics {
         }
     }
 
-    fn application(&mut self, flow: &Flow) {
+    fn application(&mut self, flow: &Flow, ends: &[&str; 4]) {
         let Some(l7) = &flow.l7 else { return };
         if let Some(Record::Dns(Dns {
             rcode,
@@ -280,12 +297,14 @@ impl FlowMetrics {
                     self.response_types.add(&[kind, &qtypes], 1);
                 }
             }
-            let labels = [rcode.to_string(), qtypes, ips.len().to_string()];
+            let [namespace, workload, ..] = ends;
+            let (rcode, ips) = (rcode.to_string(), ips.len().to_string());
+            let labels = [&rcode, qtypes.as_str(), &ips, namespace, workload];
             let family = match answered {
                 true => &mut self.responses,
                 false => &mut self.queries,
             };
-            family.add(&labels.each_ref().map(String::as_str), 1);
+            family.add(&labels, 1);
         }
     }
 
@@ -370,6 +389,21 @@ impl FlowMetrics {
             family.mark(&live);
         }
         self.durations.mark(&live);
+        self.policies(&names.world.policies);
+    }
+
+    /// Pods come and go all the time, and each time there is a new revision: people want to see when
+    /// what the policies say changed.
+    fn policies(&mut self, policies: &[Policy]) {
+        let hash = |policy| BuildHasherDefault::<DefaultHasher>::default().hash_one(policy);
+        let mut said: Vec<u64> = policies.iter().map(hash).collect();
+        said.sort_unstable();
+        let before = self.policies.replace(said);
+        if before.is_some() && before != self.policies {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            self.policies_changed
+                .set(now.map_or(0, |now| now.as_secs()));
+        }
     }
 
     pub fn forget_gone(&mut self) {
@@ -380,12 +414,14 @@ impl FlowMetrics {
         self.durations.forget(now);
     }
 
-    fn by_workload(&mut self) -> [&mut Family<IntCounterVec>; 4] {
+    fn by_workload(&mut self) -> [&mut Family<IntCounterVec>; 6] {
         [
             &mut self.processed,
             &mut self.verdicts,
             &mut self.denials,
             &mut self.requests,
+            &mut self.queries,
+            &mut self.responses,
         ]
     }
 }

@@ -35,7 +35,7 @@ fn the_page_is_that_of_the_registry() {
 fn everything_is_registered_once_and_named_as_its_kind() {
     let metrics = Metrics::new();
     // A family that could not be registered is missing here.
-    assert_eq!(metrics.descriptions().len(), 62);
+    assert_eq!(metrics.descriptions().len(), 63);
     let mut names = HashSet::new();
     for metric in metrics.descriptions() {
         assert!(names.insert(metric.name.clone()), "{} twice", metric.name);
@@ -189,4 +189,31 @@ fn a_count_that_begins_anew_is_taken_over() {
         .encode_to_string(&registry.gather())
         .expect("text");
     assert!(text.contains("x_total 2"), "{text}");
+}
+
+/// Pods come and go without a mark on a dashboard, and so does an agent that begins.
+#[test]
+fn a_change_of_policies_is_told_and_no_other() {
+    let metrics = Metrics::new();
+    let changed = || {
+        let text = metrics.text().expect("text");
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("weir_policies_changed_timestamp_seconds "));
+        line.expect("the gauge")
+            .rsplit(' ')
+            .next()
+            .expect("a value")
+            .to_owned()
+    };
+    let names = crate::testing::names(Vec::new());
+    metrics.renamed(&names);
+    metrics.renamed(&names);
+    assert_eq!(changed(), "0");
+    let other = crate::testing::policy(
+        "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p, namespace: default}, \
+         spec: {podSelector: {}}}",
+    );
+    metrics.renamed(&other);
+    assert_ne!(changed(), "0");
 }
