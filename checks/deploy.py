@@ -8,6 +8,7 @@ the real kubectl, every object against the Kubernetes OpenAPI schemas, both ways
 """
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -18,14 +19,14 @@ import fakeapi
 HEAD = "# Made from the chart by `checks/deploy.py --write`: do not edit.\n"
 EVERYTHING = [
     "--set", "relay.enabled=true,relay.replicas=2,ui.enabled=true,webhook.enabled=true",
-    "--set", "metrics.serviceMonitor.enabled=true,metrics.podMonitor.enabled=true",
+    "--set", "metrics.serviceMonitor.enabled=true,metrics.podMonitor.enabled=true,metrics.rules.enabled=true",
     "--set", "proxy.workers=2,apiServer.host=192.0.2.1,cni.chain=false",
     "--set", "agent.maps.conntrack=4096,agent.maps.policy=4096,agent.podConditions=true,agent.clusterName=c1",
     "--set", "cni.openWithoutAgent=true,observe.tls.secretName=own,ui.tokenSecretName=own",
     "--set", "imagePullSecrets[0].name=pull,podLabels.a=b,podAnnotations.c=d,nodeSelector.e=f",
 ]  # fmt: skip
 # Kinds of others that Kubernetes' own schemas do not have.
-FOREIGN = {"ServiceMonitor", "PodMonitor"}
+FOREIGN = {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
 POLICIES = {"CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy"}
 
 
@@ -277,6 +278,39 @@ def check_dashboards():
     print(f"dashboards of the chart: {len(maps)}")
 
 
+def check_monitors():
+    """Both monitors give the labels that dashboards and rules ask for, as deploy/monitoring does; the rules
+    are those of the tree, and lead to the runbooks."""
+    import yaml
+
+    runbooks = "https://runbooks.example/weir.md"
+    found = tools.helm(*EVERYTHING, "--set", f"metrics.rules.runbooks={runbooks},metrics.rules.labels.release=own")
+    with open(os.path.join(tools.ROOT, "deploy/monitoring/prometheus.yml")) as file:
+        job = yaml.safe_load(file)["scrape_configs"][0]
+
+    def words(config):
+        """Prometheus' names of fields, and of a configuration what gives a label of its own."""
+        return [{re.sub("[A-Z]", lambda one: f"_{one[0].lower()}", key): value for key, value in each.items()} for each in config]
+
+    node = next(each for each in job["relabel_configs"] if each.get("target_label") == "node")
+    labels = [node, {"target_label": "job", "replacement": job["job_name"]}, {"target_label": "cluster", "replacement": "c1"}]
+    for kind, key in (("ServiceMonitor", "endpoints"), ("PodMonitor", "podMetricsEndpoints")):
+        (monitor,) = [each for each in found if each["kind"] == kind]
+        (endpoint,) = monitor["spec"][key]
+        assert words(endpoint["relabelings"]) == labels, f"{kind}: {endpoint['relabelings']}"
+        assert words(endpoint["metricRelabelings"]) == job["metric_relabel_configs"], f"{kind}: {endpoint['metricRelabelings']}"
+    (rule,) = [each for each in found if each["kind"] == "PrometheusRule"]
+    groups = []
+    for name in ("recording", "alerts"):
+        with open(os.path.join(tools.ROOT, f"dashboards/rules/{name}.yaml")) as file:
+            groups += yaml.safe_load(file.read().replace("docs/runbooks.md", runbooks))["groups"]
+    assert rule["spec"]["groups"] == groups, "the chart's rules are not those of dashboards/rules"
+    assert rule["metadata"]["labels"]["release"] == "own", rule["metadata"]
+    alerts = [each for group in groups for each in group["rules"] if "alert" in each]
+    assert all(each["annotations"]["runbook_url"].startswith(f"{runbooks}#") for each in alerts), "runbooks"
+    print(f"monitors: labels as deploy/monitoring gives them; {len(alerts)} alerts, each with its runbook")
+
+
 def main():
     schemas = tools.schemas()
     if sys.argv[1:] == ["--write"]:
@@ -295,6 +329,7 @@ def main():
     check_refusals()
     check_samples()
     check_dashboards()
+    check_monitors()
 
 
 if __name__ == "__main__":
