@@ -44,11 +44,37 @@ def draw_lines(axes, panel, prometheus, began, window):
         for name, row in rows:
             axes.plot(seconds, row, linewidth=1, label=name)
     axes.set_ylim(bottom=0)
+    top = axes.get_ylim()[1]
+    for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]:
+        if custom["thresholdsStyle"]["mode"] == "dashed" and step["value"] is not None and step["value"] < top:
+            axes.axhline(step["value"], color=step["color"], linewidth=0.8, linestyle="--")
     axes.yaxis.set_major_formatter(lambda value, _: number(panel, value))
     axes.grid(alpha=0.25)
     axes.tick_params(labelsize=5)
     if rows:
         axes.legend(fontsize=4.5, loc="upper left", bbox_to_anchor=(1, 1), frameon=False, borderaxespad=0.2)
+
+
+def draw_marks(axes, board, prometheus, began, window):
+    """Where Grafana marks a change of policies."""
+    for mark in board["annotations"]["list"]:
+        data = prometheus.ask("query_range", query=filled(mark["expr"], window), start=began, end=time.time(), step=STEP)
+        for moment in {float(value) / 1000 - began for one in data["result"] for _, value in one["values"]}:
+            if moment >= 0:
+                axes.axvline(moment, color=mark["iconColor"], linewidth=0.8, linestyle=":")
+
+
+def draw_heatmap(axes, panel, prometheus, began, window):
+    data = prometheus.ask("query_range", query=filled(panel["targets"][0]["expr"], window), start=began, end=time.time(), step=STEP)
+    bounds = sorted(data["result"], key=lambda one: float(one["metric"]["le"]))
+    times = sorted({float(moment) for one in bounds for moment, _ in one["values"]})
+    upto = [{float(moment): float(value) for moment, value in one["values"]} for one in bounds]
+    # A bucket holds all that is below its bound: what is between two bounds is their difference.
+    rows = [[one.get(moment, 0) - (upto[place - 1].get(moment, 0) if place else 0) for moment in times] for place, one in enumerate(upto)]
+    if times:
+        axes.imshow(rows, aspect="auto", origin="lower", cmap="Oranges", interpolation="nearest", extent=(times[0] - began, times[-1] - began, 0, len(rows)))
+    axes.set_yticks(range(1, len(bounds) + 1), [one["metric"]["le"] for one in bounds])
+    axes.tick_params(labelsize=5)
 
 
 def draw_table(axes, panel, prometheus, window):
@@ -93,13 +119,16 @@ def plot(prometheus, folder, began, at, window=20):
             if row["type"] == "row":
                 figure.text(0.01, 1 - (place["y"] + 0.7) / tall, row["title"], fontsize=8, weight="bold")
                 continue
-            right = 0.72 if row["type"] == "timeseries" else 0.96
+            right = 0.72 if row["type"] in ("timeseries", "heatmap") else 0.96
             box = [place["x"] / 24 + 0.035, 1 - (place["y"] + place["h"] - 1.1) / tall,
                    place["w"] / 24 * right - 0.035, (place["h"] - 2.4) / tall]
             axes = figure.add_axes(box)
             axes.set_title(row["title"], fontsize=6, loc="left", pad=3)
             if row["type"] == "timeseries":
                 draw_lines(axes, row, prometheus, began, window)
+                draw_marks(axes, board, prometheus, began, window)
+            elif row["type"] == "heatmap":
+                draw_heatmap(axes, row, prometheus, began, window)
             elif row["type"] == "table":
                 draw_table(axes, row, prometheus, window)
             else:

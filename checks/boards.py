@@ -24,7 +24,7 @@ def panels(board):
 def filled(expression, seconds, **chosen):
     """With its variables replaced; `seconds` is the time over which rates are made."""
     expression = re.sub(r"\$__(rate_interval|range|interval)\b", f"{seconds}s", expression)
-    return re.sub(r"\$\{?(\w+)\}?", lambda found: (CHOSEN | chosen).get(found[1], ALL), expression)
+    return re.sub(r"\$\{?([a-z]\w*)\}?", lambda found: (CHOSEN | chosen).get(found[1], ALL), expression)
 
 
 def expressions(board):

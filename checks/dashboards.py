@@ -103,22 +103,33 @@ def agree(prometheus, counted):
     return sum(through.values()), denials
 
 
+def choices(prometheus, expression):
+    """What a variable offers, as Grafana works it out."""
+    if results := re.fullmatch(r"query_result\((.*)\)", expression):
+        return {sample["metric"]["place"] for sample in prometheus.query(filled(results[1], WINDOW)) if sample["metric"].get("place")}
+    values = re.fullmatch(r"label_values\((.*), (\w+)\)", expression)
+    assert values, f"{expression} is neither label_values nor query_result"
+    series, label = values.groups()
+    return {sample["metric"].get(label) for sample in prometheus.query(f"count by ({label}) ({filled(series, WINDOW)})")}
+
+
 def give_data(prometheus):
     """Every expression of dashboards and recording rules has a result."""
     empty, number = [], 0
     for board in boards():
         found, lists = expressions(board)
-        for title, expression in found:
+        for title, expression in [*found, *((one["name"], one["expr"]) for one in board["annotations"]["list"])]:
             number += 1
             if not prometheus.query(filled(expression, WINDOW)):
                 empty.append(f"{board['title']} / {title}: {expression}")
         for name, expression in lists:
-            values = re.fullmatch(r"label_values\((.*), (\w+)\)", expression)
-            assert values, f"{board['title']}, variable {name}: {expression} is no label_values"
-            series, label = values.groups()
             number += 1
-            if not prometheus.query(f"count by ({label}) ({filled(series, WINDOW)})"):
+            got = choices(prometheus, expression)
+            if not got:
                 empty.append(f"{board['title']}, variable {name}: {expression}")
+            # Nobody asks the visitor anything: it is a source only.
+            if name == "workload" and not {"sleep", "visitor", "httpbin"} <= got:
+                empty.append(f"{board['title']}, variable {name} has no sources: {got}")
     groups = prometheus.ask("rules")["groups"]
     for rule in (rule for group in groups for rule in group["rules"]):
         number += 1
@@ -146,6 +157,12 @@ def hubbles(prometheus):
         for expression in (f"sum(rate({total % ''})) by ({by}, status)", f"{good} / {every}",
                            f"histogram_quantile(0.99, sum(rate({bucket})) by ({by}, le))"):
             assert prometheus.query(expression), f"Hubble's dashboards find nothing with {expression}"
+    # Cilium's board of policy verdicts, by the labels that the scrape configuration makes.
+    for direction, end in (("ingress", "destination"), ("egress", "source")):
+        where = f'direction="{direction}",{end}=~"(default|sleep)/.*"'
+        expression = f"sum by (destination, source, match, action) (rate(hubble_policy_verdicts_total{{{where}}}[{WINDOW}s])) * 60"
+        found = prometheus.query(expression)
+        assert found and all("/" in one["metric"][end] for one in found), f"Cilium's policy board finds {found} with {expression}"
 
 
 def scrapes():

@@ -16,12 +16,14 @@ import sys
 import tempfile
 
 import deploytools
-from boards import FILES as BOARDS, expressions, panels
+from boards import FILES as BOARDS, expressions, panel as panel_of, panels
 from labcheck import PROMETHEUS, ROOT, node
 
 RULES = sorted(glob.glob(os.path.join(ROOT, "dashboards/rules/*.yaml")))
 MONITORING = os.path.join(ROOT, "deploy/monitoring")
-PLUGINS = {"timeseries", "stat", "table"}
+PLUGINS = {"heatmap": "HeatmapPanelCfg", "timeseries": "TimeSeriesPanelCfg", "stat": "StatPanelCfg", "table": "TablePanelCfg"}
+# What Prometheus' plugin reads of an annotation, which Grafana's own schema does not have.
+PROMETHEUS_OWN = {"expr", "step", "useValueForTime", "titleFormat", "textFormat", "tagKeys"}
 # What Prometheus itself and our rules say, besides what docs/metrics.md lists.
 OTHERS = {"up", "ALERTS"}
 
@@ -46,18 +48,20 @@ def schema(version):
     types = "@grafana/schema/dist/types/raw/composable"
     text = ["import type { Dashboard } from '@grafana/schema';"]
     text += [f"import type * as {plugin} from './node_modules/{types}/{plugin}/panelcfg/x/{folder_name}_types.gen';"
-             for plugin, folder_name in ((p, {"timeseries": "TimeSeriesPanelCfg", "stat": "StatPanelCfg", "table": "TablePanelCfg"}[p])
-                                         for p in sorted(PLUGINS))]
+             for plugin, folder_name in sorted(PLUGINS.items())]
     # JSON has the values of string enums, not their names.
     text.append("type Json<T> = T extends string ? `${T}` : T extends (infer U)[] ? Json<U>[] : "
                 "T extends object ? { [K in keyof T]: Json<T[K]> } : T;")
     for path in BOARDS:
         board = json.load(open(path))
+        for each in board["annotations"]["list"]:
+            for key in PROMETHEUS_OWN:
+                del each[key]
         text.append(f"(): Json<Dashboard> => ({json.dumps(board)});")
         for panel in panels(board):
             assert panel["type"] in PLUGINS, panel["type"]
             text.append(f"(): Json<{panel['type']}.Options> => ({json.dumps(panel['options'])});")
-            if panel["type"] != "stat":
+            if panel["type"] not in ("stat", "heatmap"):
                 custom = panel["fieldConfig"]["defaults"]["custom"]
                 text.append(f"(): Json<{panel['type']}.FieldConfig> => ({json.dumps(custom)});")
     with open(os.path.join(folder, "check.ts"), "w") as file:
@@ -97,9 +101,51 @@ def rules(recorded):
     alerts = set(re.findall(r"alert: (\S+)", "".join(open(path).read() for path in RULES)))
     missing = (alerts | recorded) - shown
     assert not missing, f"no test shows a result of {missing}"
-    page = open(os.path.join(ROOT, "docs/dashboards.md")).read()
-    missing = {alert for alert in alerts if f"`{alert}`" not in page}
-    assert not missing, f"docs/dashboards.md does not say what to do about {missing}"
+    runbooks(alerts)
+
+
+def runbooks(alerts):
+    """Each alert leads to a section of its own that says what to look at and what to do, and no other has one."""
+    import yaml
+
+    page = open(os.path.join(ROOT, "docs/runbooks.md")).read()
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.M | re.S))
+    assert sections.keys() == alerts, f"docs/runbooks.md and the alerts differ: {sections.keys() ^ alerts}"
+    for name, text in sections.items():
+        parts = re.findall(r"^\*\*(\w+)\.\*\* .{20}", text, re.M)
+        assert parts == ["Traffic", "Look", "Do"], f"docs/runbooks.md, {name}: {parts}"
+    for group in yaml.safe_load(open(os.path.join(ROOT, "dashboards/rules/alerts.yaml")))["groups"]:
+        for rule in group["rules"]:
+            url = f"docs/runbooks.md#{rule['alert'].lower()}"
+            assert rule["annotations"]["runbook_url"] == url, f"{rule['alert']}: no link to {url}"
+
+
+def said():
+    """Every panel and variable says what it is, every query is of the chosen clusters and nodes, every board
+    marks changes of policies, and what is denied leads to the map."""
+    links = 0
+    for path in BOARDS:
+        board = json.load(open(path))
+        (mark,) = board["annotations"]["list"]
+        assert "weir_policies_changed_timestamp_seconds" in mark["expr"] and mark["useValueForTime"], path
+        chosen = {one["name"] for one in board["templating"]["list"]}
+        assert chosen >= {"datasource", "cluster", "node", "map"}, f"{path}: {chosen}"
+        for one in [*panels(board), *board["templating"]["list"]]:
+            name = one.get("title") or one["name"]
+            assert len(one.get("description") or "") >= 20, f"{path}: nothing says what {name} is"
+        found, _ = expressions(board)
+        for title, expression in found:
+            selectors = re.findall(r"(?:weir|hubble|process)_\w+(\{[^}]*\})?|\bup(\{[^}]*\})", expression)
+            assert all('cluster=~"$cluster",node=~"$node"' in "".join(one) for one in selectors), f"{path}: {title}: {expression}"
+        for panel in panels(board):
+            of = panel["fieldConfig"]["defaults"].get("links", [])
+            links += len(of)
+            assert all(one["url"].startswith("${map}/#") for one in of), of
+            assert bool(of) == panel["title"].startswith("Denials"), f"{path}: {panel['title']}: {of}"
+    assert links >= 3, f"{links} links to the map"
+    for title, worst in (("Success rate", "red"), ("p99", "red"), ("Fill of the maps", "red")):
+        steps = panel_of(title)["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        assert len(steps) == 3 and worst in (step["color"] for step in steps), f"{title}: {steps}"
 
 
 def containers(rendered):
@@ -156,7 +202,9 @@ def prometheus_config(data):
 
 def main():
     run("dashboards/generate.py --check", os.path.join(ROOT, "dashboards/generate.py"), "--check")
+    deploytools.schemas()
     rules(metrics())
+    said()
     rendered, data = kustomize()
     prometheus_config(data)
     images = [one["image"] for thing in rendered if thing["kind"] == "Deployment"
