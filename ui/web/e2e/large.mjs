@@ -48,7 +48,7 @@ export async function large(page, { workloads, flows }, folder) {
   await page.waitForFunction(
     ({ workloads, flows }) =>
       document.querySelectorAll(".node.is-workload").length === workloads &&
-      document.querySelector("#tab-flows span")?.textContent === flows,
+      document.querySelector("#tab-flows")?.title.endsWith(`of ${flows} records`),
     { workloads, flows: flows.toLocaleString("en") },
     { timeout: MOST.first },
   );

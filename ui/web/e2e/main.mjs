@@ -1,16 +1,18 @@
 // All of it: the page beside a lab, then the page with 200 workloads.
 
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isUsable } from "./access.mjs";
 import { open } from "./browser.mjs";
 import { checks } from "./checks.mjs";
+import { five } from "./five.mjs";
 import { large } from "./large.mjs";
 import { write } from "./many.mjs";
 import { comesBack } from "./outage.mjs";
 import { pictures } from "./pictures.mjs";
+import { small } from "./small.mjs";
 import { lab, serve } from "./weir.mjs";
 
 const [option, folder] = process.argv.slice(2);
@@ -68,5 +70,24 @@ async function withMany() {
   }
 }
 
+async function withFive() {
+  const place = await mkdtemp(join(tmpdir(), "weir-five-"));
+  const file = join(place, "five.jsonl");
+  const lines = five();
+  await writeFile(file, `${lines.join("\n")}\n`);
+  const server = await serve("--input-file", file, "--listen", "127.0.0.1:0");
+  const { page, complaints, close } = await open(server.url);
+  try {
+    await small(page, lines.length);
+    assert.deepEqual(complaints, [], "what the browser complains of");
+    if (folder) await page.screenshot({ path: join(folder, "five.png") });
+  } finally {
+    await close();
+    await server.stop();
+    await rm(place, { recursive: true });
+  }
+}
+
+await withFive();
 await besideLab();
 await withMany();

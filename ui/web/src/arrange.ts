@@ -1,11 +1,13 @@
 // The map's arrangement: worked out anew only where there are other workloads or arrows.
 
-import { computed } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import { OUTCOMES, type Place } from "./model/flow";
 import { type Arrow, type Graph, label } from "./model/graph";
-import { type Input, type Layout, layoutGroups, layoutWhole } from "./model/layout";
+import { type Label, place } from "./model/labels";
+import { type Input, type Layout, layoutFor, layoutGroups, NODE } from "./model/layout";
 import { type Line, line } from "./model/path";
 import { picture } from "./state";
+import { count } from "./words";
 
 /** Up to so many arrows each has its words on it; the layout leaves room for them. */
 export const FEW = 48;
@@ -51,11 +53,29 @@ export function textWidth(text: string): number {
   return known;
 }
 
+/** The map's place on the screen while no details are open, which must not move things. */
+const room = signal(measure());
+
+function measure(): { width: number; height: number } {
+  const tall = Math.max(window.innerHeight - 110, 300);
+  // In steps: a window that is drawn larger by a little has the same map.
+  const step = (size: number) => Math.max(Math.round(size / 120), 1) * 120;
+  return { width: step(window.innerWidth), height: step(tall - Math.max(tall * 0.34, 180)) };
+}
+
+window.addEventListener("resize", () => {
+  const next = measure();
+  const { width, height } = room.value;
+  if (next.width !== width || next.height !== height) room.value = next;
+});
+
 let last: { key: string; made: Arrangement } | null = null;
 
 export const arrangement = computed<Arrangement>(() => {
   const { graph } = picture.value;
-  const key = [...graph.workloads.keys(), "", ...graph.arrows.keys()].sort().join("\n");
+  const { width, height } = room.value;
+  const known = [...graph.workloads.keys(), "", ...graph.arrows.keys()].sort();
+  const key = [width, height, ...known].join("\n");
   if (last?.key !== key) last = { key, made: arrange(graph) };
   return last.made;
 });
@@ -79,7 +99,7 @@ function arrange(graph: Graph): Arrangement {
     .map(({ place }) => ({ id: place.id, group: groupOf(place) }))
     .sort((a, b) => a.group.localeCompare(b.group) || a.id.localeCompare(b.id));
   const input: Input = { nodes, edges };
-  const made = few ? layoutWhole(input) : layoutGroups(input);
+  const made = few ? layoutFor(input, room.value) : layoutGroups(input);
   const lines = new Map<string, Line>();
   for (const [id, arrows] of pairs) {
     const [first] = arrows as [Arrow];
@@ -96,5 +116,42 @@ function arrange(graph: Graph): Arrangement {
       lines.set(arrow.id, line(from, to, ways, index + before, all));
     });
   }
+  if (few) spread(graph, made, lines);
   return { layout: made, lines, few, took: performance.now() - began };
+}
+
+/** The box of an arrow's words. */
+export function chipWidth(arrow: Arrow): number {
+  const times = timesOf(arrow);
+  return textWidth(words(arrow)) + (times ? textWidth(times) + 6 : 0) + 34;
+}
+
+export function timesOf(arrow: Arrow): string {
+  return arrow.count > 1 ? `×${count(arrow.count)}` : "";
+}
+
+/** Moves the words of arrows off each other, and off workloads and names of boxes. */
+function spread(graph: Graph, { nodes, groups }: Layout, lines: Map<string, Line>): void {
+  const cards = [...nodes.values()].map(({ x, y }) => ({
+    x: x - NODE.width / 2,
+    y: y - NODE.height / 2 - 9,
+    width: NODE.width,
+    height: NODE.height + 9,
+  }));
+  const titles = groups.map(({ id, x, y }) => ({
+    x: x + 20,
+    y: y + 14,
+    width: groupName(id).length * 8,
+    height: 18,
+  }));
+  const labels = [...graph.arrows.values()].flatMap((arrow): Label[] => {
+    const drawn = lines.get(arrow.id);
+    // The words grow with the count: room for one digit more.
+    return drawn ? [{ ...drawn, id: arrow.id, width: chipWidth(arrow) + 8, height: 20 }] : [];
+  });
+  labels.sort((a, b) => a.id.localeCompare(b.id));
+  for (const [id, middle] of place(labels, [...cards, ...titles])) {
+    const drawn = lines.get(id);
+    if (drawn) lines.set(id, { ...drawn, middle });
+  }
 }

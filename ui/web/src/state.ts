@@ -1,9 +1,17 @@
 // What the page knows and what the user has chosen, as signals, and what changes them.
 
 import { batch, computed, effect, signal } from "@preact/signals";
-import { EVERYTHING, type Filter, fromHash, passes, query, toHash } from "./model/filter";
+import {
+  EVERYTHING,
+  type Filter,
+  fromHash,
+  passes,
+  query,
+  toHash,
+  type Wanted,
+} from "./model/filter";
 import type { Flow } from "./model/flow";
-import { type Graph, graph } from "./model/graph";
+import { find, type Graph, graph } from "./model/graph";
 import type { Hello, Status } from "./model/raw";
 import { Store } from "./model/store";
 import { follow } from "./stream";
@@ -30,9 +38,15 @@ const kept = fromHash(location.hash);
 export const filter = signal<Filter>(kept.filter);
 export const minutes = signal(kept.minutes);
 export const selection = signal<Selection>(null);
+/** An arrow that the address names and that is not seen yet. */
+const wanted = signal<Wanted | null>(kept.arrow);
 export const tab = signal<"flows" | "http">("flows");
 export const drawer = signal(true);
 export const help = signal(false);
+const small = window.matchMedia("(max-width: 720px)");
+/** The screen of a telephone. */
+export const narrow = signal(small.matches);
+small.addEventListener("change", () => (narrow.value = small.matches));
 /** When it was paused, by the source's clock; 0: it goes on. */
 export const paused = signal(0);
 
@@ -179,9 +193,29 @@ function draw(): void {
   const waiting = paused.value ? all.filter((flow) => flow.time > to).length : 0;
   batch(() => {
     picture.value = { flows, graph: graph(flows), from, to, waiting };
+    look();
     crowded.value = store.dropped;
     took.value = performance.now() - began;
   });
+}
+
+/** Chooses the arrow of the address once it is there, unless something else was chosen. */
+function look(): void {
+  if (selection.value) wanted.value = null;
+  if (!wanted.value) return;
+  const arrow = find(picture.value.graph.arrows.values(), wanted.value);
+  if (!arrow) return;
+  selection.value = { kind: "arrow", id: arrow.id };
+  wanted.value = null;
+}
+
+/** What of the choice the address keeps. */
+function named(): Wanted | null {
+  const chosen = selection.value;
+  if (chosen?.kind !== "arrow") return chosen ? null : wanted.value;
+  const [pair = "", outcome = ""] = chosen.id.split("#");
+  const [from = "", to = ""] = pair.split("→");
+  return { from, to, outcome: outcome as Wanted["outcome"] };
 }
 
 // === what is done again and again ===
@@ -217,10 +251,23 @@ export function start(): void {
     first = false;
   });
   effect(() => {
-    const hash = toHash(filter.value, minutes.value);
+    const hash = toHash(filter.value, minutes.value, named());
     history.replaceState(null, "", hash ? `#${hash}` : location.pathname);
+  });
+  effect(() => {
+    void [filter.value, minutes.value];
     dirty = true;
     queueMicrotask(draw);
+  });
+  // A link that is followed while the page is open.
+  window.addEventListener("hashchange", () => {
+    const next = fromHash(location.hash);
+    batch(() => {
+      filter.value = next.filter;
+      minutes.value = next.minutes;
+      selection.value = null;
+      wanted.value = next.arrow;
+    });
   });
   const tick = () => {
     // The window moves on even where nothing comes.

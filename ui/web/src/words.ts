@@ -1,6 +1,7 @@
 // Numbers, times and verdicts in words.
 
-import type { Flow, Outcome, Place } from "./model/flow";
+import type { End, Flow, Outcome, Place } from "./model/flow";
+import type { Arrow } from "./model/graph";
 
 export const NAMES: Record<Outcome, string> = {
   allowed: "Allowed",
@@ -16,6 +17,17 @@ export function count(number: number): string {
 
 export function plural(number: number, one: string, more = `${one}s`): string {
   return `${count(number)} ${number === 1 ? one : more}`;
+}
+
+/** What an arrow counts: requests where the proxy judged them, else connections. */
+export function amount(arrow: Arrow): string {
+  const asked = arrow.channels.filter(({ requests }) => requests.length > 0).length;
+  if (asked === arrow.channels.length) return plural(arrow.count, "request");
+  return plural(
+    arrow.count,
+    asked ? "connection or request" : "connection",
+    asked ? "connections and requests" : undefined,
+  );
 }
 
 /** 4.2 ms, 1.3 s; a dash for nothing. */
@@ -42,6 +54,11 @@ export function ago(time: number, now: number): string {
 /** default/sleep, world, example.com. */
 export function placeName(place: Place): string {
   return place.namespace ? `${place.namespace}/${place.name}` : place.name;
+}
+
+/** The same of one end: of the world its address, which may be all that is known. */
+export function endName({ place, address }: End): string {
+  return place.kind === "world" && address ? `world ${address}` : placeName(place);
 }
 
 export function placeKind(place: Place): string {

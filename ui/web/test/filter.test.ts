@@ -7,7 +7,10 @@ import {
   passes,
   query,
   toHash,
+  type Wanted,
+  without,
 } from "../src/model/filter";
+import { find, graph } from "../src/model/graph";
 import { Store } from "../src/model/store";
 import { flow, flows, raw } from "./flows";
 
@@ -36,6 +39,21 @@ describe("a filter", () => {
     expect(find("nothing-like-it")).toBe(0);
   });
 
+  it("takes labels, words that must be missing, and whole names of ends", () => {
+    const all = flows();
+    const find = (text: string) => all.filter(passes({ ...EVERYTHING, text })).length;
+    expect(find("app=httpbin")).toBeGreaterThan(0);
+    expect(find("app=httpbin") + find("-app=httpbin")).toBe(all.length);
+    expect(find("-")).toBe(all.length);
+    const httpbin = all.find(({ to }) => to.place.name === "httpbin")?.to.place;
+    if (!httpbin) throw new Error("no httpbin");
+    const hidden = without(EVERYTHING, httpbin);
+    expect(hidden.text).toBe("-at:default/httpbin");
+    expect(all.filter(passes(hidden)).every(({ to }) => to.place !== httpbin)).toBe(true);
+    // Not what only has the name in its own.
+    expect(find("at:default/http")).toBe(0);
+  });
+
   it("goes by what a flow came to, not by its record's verdict", () => {
     const allowed = flows().filter(passes({ ...EVERYTHING, outcomes: ["allowed"] }));
     expect(allowed.some(({ http }) => http?.status === 403)).toBe(false);
@@ -44,10 +62,25 @@ describe("a filter", () => {
 
   it("is kept in the page's address", () => {
     const filter = { ...EVERYTHING, namespace: "a b", outcomes: ["denied"] as const, text: "x&y" };
-    expect(fromHash(`#${toHash(filter, 15)}`)).toEqual({ filter, minutes: 15 });
-    expect(fromHash("")).toEqual({ filter: EVERYTHING, minutes: 5 });
-    expect(fromHash("#minutes=7&verdict=nonsense")).toEqual({ filter: EVERYTHING, minutes: 5 });
+    const arrow = null;
+    expect(fromHash(`#${toHash(filter, 15)}`)).toEqual({ filter, minutes: 15, arrow });
+    expect(fromHash("")).toEqual({ filter: EVERYTHING, minutes: 5, arrow });
+    const nonsense = fromHash("#minutes=7&verdict=nonsense&from=alone");
+    expect(nonsense).toEqual({ filter: EVERYTHING, minutes: 5, arrow });
     expect(isEverything(fromHash("").filter)).toBe(true);
+  });
+
+  it("keeps the chosen arrow, which links of dashboards name without its kind", () => {
+    const arrow = { from: "a/Deployment/b", to: "world", outcome: "denied" } as const;
+    expect(fromHash(`#${toHash(EVERYTHING, 5, arrow)}`).arrow).toEqual(arrow);
+    const { arrows } = graph(flows());
+    const linked = (hash: string) => find(arrows.values(), fromHash(hash).arrow as Wanted)?.id;
+    const pair = "default/Deployment/sleep→default/Deployment/httpbin";
+    expect(linked("#from=default/sleep&to=default/httpbin")).toBe(`${pair}#denied`);
+    const allowed = "#from=default/sleep&to=default/Deployment/httpbin&arrow=allowed";
+    expect(linked(allowed)).toBe(`${pair}#allowed`);
+    expect(linked("#from=default/sleep&to=/world")).toBe("default/Deployment/sleep→world#allowed");
+    expect(linked("#from=default/sleep&to=default/nobody")).toBeUndefined();
   });
 
   it("takes statuses and their beginnings", () => {

@@ -1,7 +1,7 @@
 // What is looked at. Most of it the server filters; words, and what the verdicts of several records
 // come to, only the page knows.
 
-import { type Flow, OUTCOMES, type Outcome } from "./flow";
+import { type Flow, OUTCOMES, type Outcome, type Place } from "./flow";
 
 export interface Filter {
   namespace: string;
@@ -12,7 +12,7 @@ export interface Filter {
   protocol: string;
   /** 403, 4+. */
   status: string;
-  /** Words, all of which must be somewhere in the flow. */
+  /** Words, all of which must be somewhere in the flow, and with a `-` before them nowhere. */
   text: string;
 }
 
@@ -53,10 +53,29 @@ export function isStatus(text: string): boolean {
 
 /** What is left for the page to look at. */
 export function passes(filter: Filter): (flow: Flow) => boolean {
-  const words = filter.text.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = filter.text
+    .toLowerCase()
+    .split(/\s+/)
+    .filter((word) => word !== "" && word !== "-");
   const outcomes = new Set(filter.outcomes.length ? filter.outcomes : OUTCOMES);
   if (!words.length && outcomes.size === OUTCOMES.length) return () => true;
-  return (flow) => outcomes.has(flow.outcome) && words.every((word) => text(flow).includes(word));
+  const has = (flow: Flow, word: string): boolean => {
+    if (word.startsWith("-")) return !has(flow, word.slice(1));
+    if (!word.startsWith(AT)) return text(flow).includes(word);
+    return [flow.from, flow.to].some(({ place }) => named(place) === word.slice(AT.length));
+  };
+  return (flow) => outcomes.has(flow.outcome) && words.every((word) => has(flow, word));
+}
+
+/** Before a word that is the whole name of an end: at:default/sleep. */
+const AT = "at:";
+
+const named = ({ namespace, name }: Place) =>
+  (namespace ? `${namespace}/${name}` : name).toLowerCase();
+
+/** The same without a place. */
+export function without(filter: Filter, place: Place): Filter {
+  return { ...filter, text: `${filter.text} -${AT}${named(place)}`.trim() };
 }
 
 const texts = new WeakMap<Flow, string>();
@@ -65,9 +84,9 @@ const texts = new WeakMap<Flow, string>();
 function text(flow: Flow): string {
   let known = texts.get(flow);
   if (known === undefined) {
-    const ends = [flow.from, flow.to].flatMap(({ place, pod, address, port }) => [
-      place.namespace,
-      place.name,
+    const ends = [flow.from, flow.to].flatMap(({ place, pod, labels, address, port }) => [
+      named(place),
+      ...labels,
       pod,
       address,
       String(port),
@@ -84,9 +103,21 @@ export function isEverything(filter: Filter): boolean {
   return JSON.stringify(filter) === JSON.stringify(EVERYTHING);
 }
 
+/** An arrow as an address names it: of an end its id, or NAMESPACE/NAME; without an outcome the worst. */
+export interface Wanted {
+  from: string;
+  to: string;
+  outcome: Outcome | "";
+}
+
 /** For the address of the page, so that it can be kept and shared. */
-export function toHash(filter: Filter, minutes: number): string {
+export function toHash(filter: Filter, minutes: number, arrow: Wanted | null = null): string {
   const parameters = new URLSearchParams();
+  if (arrow) {
+    parameters.set("from", arrow.from);
+    parameters.set("to", arrow.to);
+    if (arrow.outcome) parameters.set("arrow", arrow.outcome);
+  }
   for (const key of ["namespace", "workload", "protocol", "status", "text"] as const)
     if (filter[key]) parameters.set(key, filter[key]);
   for (const outcome of filter.outcomes) parameters.append("verdict", outcome);
@@ -94,12 +125,15 @@ export function toHash(filter: Filter, minutes: number): string {
   return parameters.toString();
 }
 
-export function fromHash(hash: string): { filter: Filter; minutes: number } {
+export function fromHash(hash: string): { filter: Filter; minutes: number; arrow: Wanted | null } {
   const parameters = new URLSearchParams(hash.replace(/^#/, ""));
   const text = (key: string) => parameters.get(key) ?? "";
   const verdicts = parameters.getAll("verdict");
   const minutes = Number(parameters.get("minutes"));
+  const [from, to] = [text("from"), text("to")];
+  const outcome = OUTCOMES.find((one) => one === text("arrow")) ?? "";
   return {
+    arrow: from && to ? { from, to, outcome } : null,
     filter: {
       namespace: text("namespace"),
       workload: text("workload"),

@@ -23,6 +23,8 @@ export interface Place {
 export interface End {
   place: Place;
   pod: string;
+  /** app=web; without the source of each. */
+  labels: readonly string[];
   address: string;
   port: number;
 }
@@ -207,9 +209,15 @@ function end(flow: RawFlow, side: "source" | "destination"): End {
   return {
     place: place(one, names, flow.node_name ?? ""),
     pod: one.pod_name ?? "",
+    labels: labelsOf(one.labels ?? []),
     address: flow.IP?.[side] ?? "",
     port: port ?? 0,
   };
+}
+
+function labelsOf(labels: string[]): readonly string[] {
+  const key = `labels ${labels.join(" ")}`;
+  return once(key, () => labels.map((label) => label.slice(label.indexOf(":") + 1)));
 }
 
 function place(end: RawEnd, names: string[], node: string): Place {

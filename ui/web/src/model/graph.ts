@@ -1,5 +1,6 @@
 // The map: who talks to whom, one arrow for each pair and outcome.
 
+import type { Wanted } from "./filter";
 import { type Flow, OUTCOMES, type Outcome, type Place, type Why } from "./flow";
 import { entry } from "./maps";
 import { RequestTally } from "./requests";
@@ -208,6 +209,18 @@ function ends(
   const spaces = new Set([...seen.values()].map(({ place }) => place.namespace));
   spaces.delete("");
   return { workloads, namespaces: [...spaces].sort(), totals };
+}
+
+/** The arrow that an address names; of several the one that matters most. */
+export function find(arrows: Iterable<Arrow>, wanted: Wanted): Arrow | undefined {
+  const is = (place: Place, text: string) =>
+    place.id === text || `${place.namespace}/${place.name}` === text || `/${place.id}` === text;
+  return [...arrows]
+    .filter(({ from, to, outcome }) => {
+      const right = !wanted.outcome || wanted.outcome === outcome;
+      return right && is(from, wanted.from) && is(to, wanted.to);
+    })
+    .sort((a, b) => OUTCOMES.indexOf(a.outcome) - OUTCOMES.indexOf(b.outcome))[0];
 }
 
 /** What an arrow says in a few words. */

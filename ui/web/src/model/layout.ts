@@ -8,7 +8,7 @@ import { layout as arrange, Graph as Dagre } from "@dagrejs/dagre";
 
 export const NODE = { width: 188, height: 54 };
 /** Around the workloads of a namespace; above there is its name. */
-const MARGIN = { side: 22, top: 44, bottom: 22 };
+const MARGIN = { side: 20, top: 40, bottom: 16 };
 /** Between the columns and rows of workloads in a group of a large map, and between groups. */
 const GAP = { x: 34, y: 20 };
 const BETWEEN = 44;
@@ -50,15 +50,23 @@ function grouped(nodes: Input["nodes"]): Map<string, string[]> {
   return groups;
 }
 
-/** All of it at once. */
-export function layoutWhole(input: Input): Layout {
+/** A small map, laid out so that it is drawn largest in this room. */
+export function layoutFor(input: Input, room: { width: number; height: number }): Layout {
+  const scale = ({ width, height }: Layout) => Math.min(room.width / width, room.height / height);
+  // People read from left to right: another way has to be worth it.
+  const [right, down] = [layoutWhole(input, "LR"), layoutWhole(input, "TB")];
+  return scale(down) > scale(right) * 1.3 ? down : right;
+}
+
+/** All of it at once, those who ask left of, or above, those who are asked. */
+export function layoutWhole(input: Input, rankdir: "LR" | "TB" = "LR"): Layout {
   const groups = grouped(input.nodes);
   const dagre = new Dagre({ compound: true });
   dagre.setGraph({
-    rankdir: "LR",
-    nodesep: 34,
-    ranksep: 34,
-    edgesep: 24,
+    rankdir,
+    nodesep: 32,
+    ranksep: 30,
+    edgesep: 14,
     acyclicer: "greedy",
   });
   for (const group of groups.keys()) dagre.setNode(`group ${group}`, {});
@@ -82,7 +90,8 @@ export function layoutWhole(input: Input): Layout {
     const bottom = Math.max(...spots.map(({ y }) => y)) + NODE.height / 2 + MARGIN.bottom;
     result.groups.push({ id: group, x: left, y: top, width: right - left, height: bottom - top });
   }
-  for (const edge of dagre.edges())
+  // Lines leave at the sides of workloads: ways from above to below are not theirs.
+  for (const edge of rankdir === "LR" ? dagre.edges() : [])
     result.ways.set(`${edge.v}→${edge.w}`, (dagre.edge(edge) as { points: Spot[] }).points);
   return atOrigin(result);
 }

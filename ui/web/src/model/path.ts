@@ -8,11 +8,15 @@ export interface Line {
   path: string;
   /** Where its words go. */
   middle: Spot;
+  /** Where else on it they may go: points along it, from one end to the other. */
+  points: Spot[];
 }
 
 /** Between the ends of arrows that join the same two, and between their middles. */
 const SPREAD = { end: 11, middle: 27 };
 const STUB = 14;
+/** Parts of a line where its words may go. */
+const PARTS = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8];
 
 /**
  * The line of one of `count` arrows from one box to another; `way` leads round the boxes between.
@@ -36,7 +40,8 @@ function loop(at: Spot, index: number): Line {
   const [x, y] = [at.x + NODE.width / 2, at.y - NODE.height / 2];
   const r = 26 + index * 16;
   const path = `M${x - 34},${y} C${x - 34},${y - r} ${x + r},${y - r} ${x + r},${y + 10} S${x + 20},${y + 22} ${x},${y + 20}`;
-  return { path, middle: { x: x + 4, y: y - r * 0.72 } };
+  const middle = { x: x + 4, y: y - r * 0.72 };
+  return { path, middle, points: [middle] };
 }
 
 /** Through the points of the layout; it leaves and arrives in the middle of a side. */
@@ -58,7 +63,8 @@ function along(from: Spot, to: Spot, way: Spot[], shift: number): Line {
     { x: end.x - stub, y: end.y },
     end,
   ];
-  return { path: smooth(points) ?? "", middle: middleOf(points) };
+  const path = smooth(points) ?? "";
+  return { path, middle: at(points, 0.5), points: PARTS.map((part) => at(points, part)) };
 }
 
 const smooth = shape<Spot>()
@@ -89,16 +95,21 @@ function across(from: Spot, to: Spot, shift: number): Line {
     c = { x: d.x + spread * 2, y: d.y - pull };
   }
   const path = `M${point(a)} C${point(b)} ${point(c)} ${point(d)}`;
-  const at = (p: number, q: number, r: number, s: number) => (p + 3 * q + 3 * r + s) / 8;
-  return { path, middle: { x: at(a.x, b.x, c.x, d.x), y: at(a.y, b.y, c.y, d.y) } };
+  const on = (t: number): Spot => {
+    const [u, v, w, z] = [(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t ** 3];
+    const mix = (p: number, q: number, r: number, s: number) => u * p + v * q + w * r + z * s;
+    return { x: mix(a.x, b.x, c.x, d.x), y: mix(a.y, b.y, c.y, d.y) };
+  };
+  return { path, middle: on(0.5), points: PARTS.map(on) };
 }
 
 const point = ({ x, y }: Spot) => `${Math.round(x * 10) / 10},${Math.round(y * 10) / 10}`;
 
-function middleOf(points: Spot[]): Spot {
+/** The point of a way that so large a part of it leads to. */
+function at(points: Spot[], whole: number): Spot {
   const length = (a: Spot, b: Spot) => Math.hypot(b.x - a.x, b.y - a.y);
   const steps = points.slice(1).map((to, index) => ({ from: points[index] as Spot, to }));
-  let left = steps.reduce((sum, { from, to }) => sum + length(from, to), 0) / 2;
+  let left = steps.reduce((sum, { from, to }) => sum + length(from, to), 0) * whole;
   for (const { from, to } of steps) {
     const long = length(from, to);
     if (long >= left) {

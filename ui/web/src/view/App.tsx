@@ -1,13 +1,15 @@
 // The page: bars above, the map with its details, flows and requests below.
 
-import { away, broken, drawer, mood, picture, tab } from "../state";
-import { count } from "../words";
+import { away, broken, drawer, mood, tab } from "../state";
+import { count, plural } from "../words";
+import { Announce } from "./Announce";
 import { Details } from "./Details";
 import { FilterBar } from "./FilterBar";
-import { FlowTable } from "./FlowTable";
+import { FlowTable, happened, listed } from "./FlowTable";
 import { Help } from "./Help";
 import { HttpPanel } from "./HttpPanel";
 import { Icon } from "./icons";
+import { ListTools } from "./ListTools";
 import { ServiceMap } from "./Map";
 import { TopBar } from "./TopBar";
 
@@ -22,6 +24,7 @@ export function App() {
       </main>
       <Drawer />
       <Details />
+      <Announce />
       <Help />
     </div>
   );
@@ -40,19 +43,25 @@ function Away() {
 
 function Drawer() {
   const tabs = [
-    { name: "flows", title: "Flows", number: picture.value.flows.length },
-    { name: "http", title: "HTTP", number: 0 },
+    {
+      name: "flows",
+      title: "Flows",
+      number: happened.value.length,
+      about: `Connections and requests, of ${plural(listed().length, "record")}`,
+    },
+    { name: "http", title: "HTTP", number: 0, about: "Requests by method and path" },
   ] as const;
   return (
     <section class="drawer" aria-label="Flows and requests">
       <nav>
         <div role="tablist">
-          {tabs.map(({ name, title, number }) => (
+          {tabs.map(({ name, title, number, about }) => (
             <button
               key={name}
               type="button"
               role="tab"
               id={`tab-${name}`}
+              title={about}
               aria-selected={tab.value === name}
               onClick={() => {
                 tab.value = name;
@@ -64,6 +73,7 @@ function Drawer() {
           ))}
         </div>
         <span class="stretch" />
+        {drawer.value && tab.value === "flows" && <ListTools />}
         <button
           type="button"
           class="tool"

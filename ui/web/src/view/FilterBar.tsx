@@ -20,7 +20,7 @@ export function FilterBar() {
         <input
           id="find"
           type="search"
-          placeholder="Find a pod, path, policy…"
+          placeholder="Find: pod, path, app=web, -not"
           value={text}
           onInput={(event) => change({ text: event.currentTarget.value })}
         />

@@ -40,6 +40,11 @@ export function Help() {
         ))}
       </dl>
       <p class="muted">
+        Words are looked for in names, labels, paths, policies and reasons: <code>app=web</code>,{" "}
+        <code>-health</code> for what has it not, <code>-at:default/sleep</code> for what has not
+        this end.
+      </p>
+      <p class="muted">
         <Sign outcome="allowed" /> allowed, <Sign outcome="denied" /> denied,{" "}
         <Sign outcome="audited" /> audited (a policy in audit mode would deny it),{" "}
         <Sign outcome="error" /> failed after it was allowed. A broken line that ends in a bar was

@@ -3,16 +3,20 @@
 import { select } from "d3-selection";
 import { type ZoomBehavior, zoom, zoomIdentity } from "d3-zoom";
 import { useEffect, useRef } from "preact/hooks";
-import { arrangement, groupName, textWidth, words } from "../arrange";
+import { arrangement, chipWidth, groupName, timesOf, words } from "../arrange";
+import type { Place } from "../model/flow";
 import { label } from "../model/graph";
 import { picture, selection } from "../state";
-import { count, NAMES, placeKind, placeName, plural } from "../words";
+import { amount, NAMES, placeKind, placeName, plural } from "../words";
 import { Empty } from "./Empty";
 import { Icon } from "./icons";
 import { ArrowLine, Chip, MapNode, Markers } from "./marks";
 
 /** Where the map's words become readable. */
 const LEVELS = { near: 0.72, middle: 0.42 };
+
+/** The smallest at which a map with few arrows is shown: its words are ten pixels high. */
+const READABLE = 0.85;
 
 type Zoom = ZoomBehavior<SVGSVGElement, unknown>;
 
@@ -34,11 +38,14 @@ export function ServiceMap() {
   const showAll = () =>
     on((zooming, map) => {
       const box = svg.current?.getBoundingClientRect();
-      const { width, height } = arrangement.value.layout;
+      const { layout, few } = arrangement.value;
+      const { width, height } = layout;
       if (!box || !width) return;
-      const scale = Math.min((box.width - 64) / width, (box.height - 88) / height, 1.15);
-      const x = (box.width - width * scale) / 2;
-      const y = (box.height - height * scale) / 2;
+      const whole = Math.min((box.width - 32) / width, (box.height - 32) / height, 1.3);
+      // What cannot be read shows nothing: a small map that has no room is moved instead.
+      const scale = few ? Math.max(whole, READABLE) : whole;
+      const middle = (room: number, size: number) => Math.max((room - size * scale) / 2, 16);
+      const [x, y] = [middle(box.width, width), middle(box.height, height)];
       zooming.transform(map, zoomIdentity.translate(x, y).scale(scale));
       moved.current = false;
     });
@@ -89,6 +96,9 @@ export function ServiceMap() {
 
   const related = near();
   const arrows = [...graph.arrows.values()];
+  // Tab comes to one workload, and arrow keys go on from there.
+  const reached =
+    chosen?.kind === "place" && layout.nodes.has(chosen.id) ? chosen.id : firstOf(layout.nodes);
   return (
     <section class="map-area" aria-label="Service map">
       <svg
@@ -122,12 +132,12 @@ export function ServiceMap() {
                   outcome={arrow.outcome}
                   chosen={chosen?.kind === "arrow" && chosen.id === arrow.id}
                   faded={!!related && !related.has(arrow.id)}
-                  name={`${NAMES[arrow.outcome]}: ${placeName(arrow.from)} to ${placeName(arrow.to)}, ${label(arrow)}, ${plural(arrow.count, "time")}`}
+                  name={`${NAMES[arrow.outcome]}: ${placeName(arrow.from)} to ${placeName(arrow.to)}, ${label(arrow)}, ${amount(arrow)}`}
                 />
               )
             );
           })}
-          {[...graph.workloads.values()].map(({ place, pods, in: into, out }) => {
+          {[...graph.workloads.values()].map(({ place, pods, addresses, in: into, out }) => {
             const spot = layout.nodes.get(place.id);
             return (
               spot && (
@@ -136,9 +146,10 @@ export function ServiceMap() {
                   place={place}
                   x={spot.x}
                   y={spot.y}
-                  about={pods > 1 ? `${placeKind(place)} · ${pods} pods` : placeKind(place)}
+                  about={about(place, pods, addresses)}
                   denied={into.denied + out.denied}
                   chosen={chosen?.kind === "place" && chosen.id === place.id}
+                  reached={place.id === reached}
                   faded={!!related && !related.has(place.id)}
                 />
               )
@@ -146,8 +157,6 @@ export function ServiceMap() {
           })}
           {arrows.map((arrow) => {
             const drawn = lines.get(arrow.id);
-            const text = words(arrow);
-            const times = arrow.count > 1 ? `×${count(arrow.count)}` : "";
             return (
               drawn && (
                 <Chip
@@ -155,9 +164,9 @@ export function ServiceMap() {
                   id={arrow.id}
                   x={drawn.middle.x}
                   y={drawn.middle.y}
-                  width={textWidth(text) + (times ? textWidth(times) + 6 : 0) + 34}
-                  text={text}
-                  times={times}
+                  width={chipWidth(arrow)}
+                  text={words(arrow)}
+                  times={timesOf(arrow)}
                   outcome={arrow.outcome}
                   chosen={chosen?.kind === "arrow" && chosen.id === arrow.id}
                   related={!!related?.has(arrow.id)}
@@ -186,6 +195,19 @@ export function ServiceMap() {
         for (const id of [arrow.id, arrow.from.id, arrow.to.id]) found.add(id);
     return found;
   }
+}
+
+/** What stands under a name; of the world whose addresses, as far as a card has room. */
+function about(place: Place, pods: number, addresses: string[]): string {
+  if (place.kind === "world" && addresses[0])
+    return addresses.length > 1 ? `${addresses.length} addresses` : addresses[0];
+  return pods > 1 ? `${placeKind(place)} · ${pods} pods` : placeKind(place);
+}
+
+/** The first in reading order. */
+function firstOf(nodes: ReadonlyMap<string, { x: number; y: number }>): string {
+  const order = [...nodes].sort(([, a], [, b]) => a.x + a.y * 4 - (b.x + b.y * 4));
+  return order[0]?.[0] ?? "";
 }
 
 function MapTools() {

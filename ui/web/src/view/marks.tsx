@@ -37,6 +37,8 @@ function choose(kind: "arrow" | "place", id: string): void {
   selection.value = again ? null : { kind, id };
 }
 
+// SVG knows `tabindex` in small letters only.
+
 /** Enter and space do what a click does. */
 function pressed(act: () => void) {
   return (event: KeyboardEvent) => {
@@ -61,7 +63,7 @@ export const ArrowLine = memo(({ id, path, outcome, chosen, faded, name }: Arrow
     class={`arrow ${outcome}${chosen ? " chosen" : ""}${faded ? " faded" : ""}`}
     data-arrow={id}
     role="button"
-    tabIndex={-1}
+    tabindex={-1}
     aria-label={name}
     onClick={() => choose("arrow", id)}
     onKeyDown={pressed(() => choose("arrow", id))}
@@ -114,6 +116,8 @@ interface NodeProps {
   about: string;
   denied: number;
   chosen: boolean;
+  /** Tab comes to it. */
+  reached: boolean;
   faded: boolean;
 }
 
@@ -122,7 +126,7 @@ const CHARACTERS = 18;
 const FAR = 11;
 
 export const MapNode = memo(
-  ({ place, x, y, about, denied, chosen, faded }: NodeProps) => {
+  ({ place, x, y, about, denied, chosen, reached, faded }: NodeProps) => {
     const { width, height } = NODE;
     const { name } = place;
     const short = name.length > CHARACTERS ? `${name.slice(0, CHARACTERS - 1)}…` : name;
@@ -133,7 +137,7 @@ export const MapNode = memo(
         transform={`translate(${x - width / 2},${y - height / 2})`}
         data-place={place.id}
         role="button"
-        tabIndex={chosen ? 0 : -1}
+        tabindex={reached ? 0 : -1}
         aria-pressed={chosen}
         aria-label={`${placeName(place)}, ${about}${said}`}
         onClick={() => choose("place", place.id)}
@@ -183,6 +187,7 @@ export const MapNode = memo(
     a.about === b.about &&
     a.denied === b.denied &&
     a.chosen === b.chosen &&
+    a.reached === b.reached &&
     a.faded === b.faded,
 );
 

@@ -3,7 +3,7 @@
 import type { Outcome } from "../../model/flow";
 import type { Arrow, Reason } from "../../model/graph";
 import { picture } from "../../state";
-import { ago, count, plural } from "../../words";
+import { ago, amount, count, plural } from "../../words";
 import { Between, Latest, Panel, Statuses, Verdict } from "./Panel";
 import { keyOf, OneReason, together } from "./Reasons";
 
@@ -17,8 +17,7 @@ export function OneArrow({ arrow }: { arrow: Arrow }) {
   const title = <Between from={arrow.from.name} to={arrow.to.name} />;
   const above = (
     <>
-      <Verdict outcome={arrow.outcome} /> {count(arrow.count)} ×, last{" "}
-      {ago(arrow.last, picture.value.to)}
+      <Verdict outcome={arrow.outcome} /> {amount(arrow)}, last {ago(arrow.last, picture.value.to)}
     </>
   );
   const told = together(arrow.reasons);

@@ -1,7 +1,8 @@
 // A workload, a name or the world: who reaches it, and whom it reaches.
 
+import { without } from "../../model/filter";
 import { type Arrow, label, type Workload } from "../../model/graph";
-import { change, picture, selection } from "../../state";
+import { change, filter, picture, selection } from "../../state";
 import { count, placeKind, placeName, plural } from "../../words";
 import { Sign } from "../icons";
 import { Latest, Panel } from "./Panel";
@@ -37,7 +38,17 @@ export function OneWorkload({ workload }: { workload: Workload }) {
           >
             Show only its flows
           </button>
-        )}
+        )}{" "}
+        <button
+          type="button"
+          class="primary"
+          onClick={() => {
+            filter.value = without(filter.value, place);
+            selection.value = null;
+          }}
+        >
+          Hide it
+        </button>
       </section>
       <Latest of={(flow) => flow.from.place.id === place.id || flow.to.place.id === place.id} />
     </Panel>

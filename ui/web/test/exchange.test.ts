@@ -1,0 +1,65 @@
+import { describe, expect, it } from "vitest";
+import { chosenColumns } from "../src/model/columns";
+import { exchanges } from "../src/model/exchange";
+import type { RawFlow } from "../src/model/raw";
+import { flow, flows, http } from "./flows";
+
+const from = (port: number): RawFlow => ({
+  l4: { TCP: { source_port: port, destination_port: 5432 } },
+});
+/** The answer to what came from this port. */
+function answer(port: number, path: string, status: number) {
+  const one = http("GET", path, {}, status, 4);
+  return { ...one, from: { ...one.from, port } };
+}
+
+describe("what happened once", () => {
+  it("is one row where both ends judged it", () => {
+    const both = [
+      flow({ ...from(1), traffic_direction: "EGRESS" }),
+      flow({ ...from(1), traffic_direction: "INGRESS", verdict: "DROPPED" }),
+      flow({ ...from(2), traffic_direction: "INGRESS" }),
+    ];
+    const found = exchanges(both);
+    expect(found.map(({ flows }) => flows.length)).toEqual([2, 1]);
+    expect(found[0]?.directions).toEqual(["egress", "ingress"]);
+    // What was denied is what matters.
+    expect(found[0]?.lead.outcome).toBe("denied");
+  });
+
+  it("is one row of connection, question and answer", () => {
+    const found = exchanges([
+      flow({ ...from(1), verdict: "REDIRECTED" }),
+      http("GET", "/a", from(1)),
+      answer(1, "/a", 200),
+      http("GET", "/b", from(1)),
+      answer(1, "/b", 403),
+    ]);
+    expect(found.map(({ flows }) => flows.length)).toEqual([3, 2]);
+    expect(found.map(({ lead }) => lead.subject)).toEqual(["GET /a", "GET /b"]);
+    expect(found.map(({ answer }) => answer?.http?.status)).toEqual([200, 403]);
+  });
+
+  it("is two rows where the same is asked twice", () => {
+    const twice = [1, 1].flatMap((port) => [
+      http("GET", "/a", from(port)),
+      answer(port, "/a", 200),
+    ]);
+    expect(exchanges(twice).map(({ flows }) => flows.length)).toEqual([2, 2]);
+  });
+
+  it("leaves no record out", () => {
+    const all = flows();
+    const found = exchanges(all);
+    expect(found.flatMap((one) => one.flows).length).toBe(all.length);
+    expect(found.length).toBeLessThan(all.length);
+  });
+});
+
+describe("columns", () => {
+  it("are those that were kept, and the usual ones where nothing right was", () => {
+    expect(chosenColumns("what,time,nonsense")).toEqual(["time", "what"]);
+    expect(chosenColumns("")).toEqual(chosenColumns(null));
+    expect(chosenColumns(null)).toContain("judged");
+  });
+});
