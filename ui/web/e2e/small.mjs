@@ -29,6 +29,7 @@ export async function small(page, records) {
   await page.emulateMedia({ colorScheme: "light" });
   await links(page);
   await list(page, records);
+  await range(page);
   await keys(page);
   await hides(page);
   console.log("five workloads: read at three sizes in both colours; links, the list, keys, hiding");
@@ -131,10 +132,10 @@ async function list(page, records) {
 
   const heads = () => page.locator(".row.head").innerText();
   assert.doesNotMatch(await heads(), /Node/);
-  await page.locator(".menu summary").click();
+  await page.locator(".menu summary.tool").click();
   await page.getByLabel("Node", { exact: true }).check();
   await page.getByLabel("Port", { exact: true }).uncheck();
-  await page.locator(".menu summary").click();
+  await page.locator(".menu summary.tool").click();
   await page.reload();
   await page.waitForSelector(".rows .row");
   assert.match(await heads(), /Node/);
@@ -166,6 +167,32 @@ async function keys(page) {
   await page.keyboard.press("Tab");
   assert.equal(await focused(), undefined, "one stop for the whole map");
   await page.keyboard.press("Escape");
+}
+
+/** Between two times: only what happened then, and the address keeps it. */
+async function range(page) {
+  await page.locator("summary.own").click();
+  await page.waitForFunction(() => document.querySelector('[type="datetime-local"]')?.value);
+  const from = await page.getByRole("textbox", { name: "From" }).inputValue();
+  await page.getByRole("textbox", { name: "To" }).fill(from);
+  assert.ok(await page.getByRole("button", { name: "Show", exact: true }).isDisabled());
+  // One a second: within three seconds of the first there are three.
+  const oldest = await page.locator(".rows time").last().innerText();
+  const day = from.slice(0, 10);
+  const [h, m, s] = oldest.split(":");
+  const local = new Date(`${day}T${h}:${m}:${s.slice(0, 2)}`);
+  const stamp = (date) =>
+    new Date(date - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+  await page.getByRole("textbox", { name: "From" }).fill(stamp(local));
+  await page.getByRole("textbox", { name: "To" }).fill(stamp(new Date(local.getTime() + 3000)));
+  await page.getByRole("button", { name: "Show", exact: true }).click();
+  await page.waitForFunction(() => document.querySelectorAll(".rows .row").length === 3);
+  assert.match(page.url(), /since=.*&until=/);
+  await page.reload();
+  await page.waitForFunction(() => document.querySelectorAll(".rows .row").length === 3);
+  await page.getByRole("button", { name: "15 min" }).click();
+  await page.waitForFunction(() => document.querySelectorAll(".rows .row").length > 3);
+  assert.doesNotMatch(page.url(), /since=/);
 }
 
 async function hides(page) {

@@ -2,7 +2,7 @@
 
 import { arrangement } from "./arrange";
 import { isEverything } from "./model/filter";
-import { clear, drawer, filter, hello, help, minutes, pause, selection, tab } from "./state";
+import { clear, drawer, filter, hello, help, minutes, pause, range, selection, tab } from "./state";
 import { toggleTheme } from "./theme";
 import { nextDenied } from "./view/FilterBar";
 
@@ -13,6 +13,11 @@ function open(name: "flows" | "http"): void {
   drawer.value = true;
 }
 
+function last(number: number): void {
+  range.value = null;
+  minutes.value = number;
+}
+
 const KEYS: Record<string, () => void> = {
   "/": () => document.getElementById("find")?.focus(),
   "?": () => (help.value = !help.value),
@@ -21,9 +26,9 @@ const KEYS: Record<string, () => void> = {
   h: () => open("http"),
   p: () => hello.value?.recorded || pause(),
   t: toggleTheme,
-  "1": () => (minutes.value = 1),
-  "5": () => (minutes.value = 5),
-  "9": () => (minutes.value = 15),
+  "1": () => last(1),
+  "5": () => last(5),
+  "9": () => last(15),
   "+": () => tell("map:in"),
   "=": () => tell("map:in"),
   "-": () => tell("map:out"),

@@ -7,6 +7,7 @@ import {
   fromHash,
   passes,
   query,
+  type Range,
   toHash,
   type Wanted,
 } from "./model/filter";
@@ -37,6 +38,8 @@ const kept = fromHash(location.hash);
 
 export const filter = signal<Filter>(kept.filter);
 export const minutes = signal(kept.minutes);
+/** In place of the last minutes. */
+export const range = signal<Range | null>(kept.range);
 export const selection = signal<Selection>(null);
 /** An arrow that the address names and that is not seen yet. */
 const wanted = signal<Wanted | null>(kept.arrow);
@@ -182,15 +185,15 @@ function draw(): void {
   if (!dirty) return;
   dirty = false;
   const began = performance.now();
-  const to = paused.value || now();
-  const from = to - minutes.value * 60_000;
+  const own = range.value;
+  const to = own?.to ?? (paused.value || now());
+  const from = own?.from ?? to - minutes.value * 60_000;
   if (!paused.value && !hello.value?.recorded) store.prune(from);
   const pass = passes(filter.value);
+  const ends = own !== null || paused.value > 0;
   const all = store.all();
-  const flows = all.filter(
-    (flow) => flow.time >= from && (!paused.value || flow.time <= to) && pass(flow),
-  );
-  const waiting = paused.value ? all.filter((flow) => flow.time > to).length : 0;
+  const flows = all.filter((flow) => flow.time >= from && (!ends || flow.time <= to) && pass(flow));
+  const waiting = paused.value && !own ? all.filter((flow) => flow.time > to).length : 0;
   batch(() => {
     picture.value = { flows, graph: graph(flows), from, to, waiting };
     look();
@@ -237,7 +240,9 @@ export function start(): void {
   let stop = () => {};
   let timer: ReturnType<typeof setTimeout> | undefined;
   // What the page filters by itself needs no other stream.
-  const asked = computed(() => query(filter.value, minutes.value, hello.value?.recorded ?? false));
+  const asked = computed(() =>
+    query(filter.value, minutes.value, hello.value?.recorded ?? false, range.value),
+  );
   let first = true;
   effect(() => {
     const search = asked.value;
@@ -251,11 +256,16 @@ export function start(): void {
     first = false;
   });
   effect(() => {
-    const hash = toHash(filter.value, minutes.value, named());
+    const hash = toHash({
+      filter: filter.value,
+      minutes: minutes.value,
+      range: range.value,
+      arrow: named(),
+    });
     history.replaceState(null, "", hash ? `#${hash}` : location.pathname);
   });
   effect(() => {
-    void [filter.value, minutes.value];
+    void [filter.value, minutes.value, range.value];
     dirty = true;
     queueMicrotask(draw);
   });
@@ -265,13 +275,14 @@ export function start(): void {
     batch(() => {
       filter.value = next.filter;
       minutes.value = next.minutes;
+      range.value = next.range;
       selection.value = null;
       wanted.value = next.arrow;
     });
   });
   const tick = () => {
     // The window moves on even where nothing comes.
-    if (!paused.value && !hello.value?.recorded) {
+    if (!paused.value && !range.value && !hello.value?.recorded) {
       const from = now() - minutes.value * 60_000;
       const oldest = store.all()[0];
       if (oldest && oldest.time < from) dirty = true;

@@ -4,6 +4,7 @@ import {
   fromHash,
   isEverything,
   isStatus,
+  type Kept,
   passes,
   query,
   toHash,
@@ -18,6 +19,8 @@ describe("a filter", () => {
   it("is asked of the server as far as that knows it", () => {
     expect(query(EVERYTHING, 5, false)).toBe("since=5m");
     expect(query(EVERYTHING, 5, true)).toBe("last=0");
+    const range = { from: Date.UTC(2026, 0, 1), to: Date.UTC(2026, 0, 2) };
+    expect(query(EVERYTHING, 5, false, range)).toBe("since=2026-01-01T00%3A00%3A00.000Z");
     const filter = {
       namespace: "shop",
       workload: "Deployment/web",
@@ -62,17 +65,23 @@ describe("a filter", () => {
 
   it("is kept in the page's address", () => {
     const filter = { ...EVERYTHING, namespace: "a b", outcomes: ["denied"] as const, text: "x&y" };
-    const arrow = null;
-    expect(fromHash(`#${toHash(filter, 15)}`)).toEqual({ filter, minutes: 15, arrow });
-    expect(fromHash("")).toEqual({ filter: EVERYTHING, minutes: 5, arrow });
+    const kept = { filter, minutes: 15, arrow: null, range: null };
+    const nothing = { filter: EVERYTHING, minutes: 5, arrow: null, range: null };
+    const back = (one: Kept) => expect(fromHash(`#${toHash(one)}`)).toEqual(one);
+    back(kept);
+    back({ ...kept, range: { from: 1_700_000_000_000, to: 1_700_000_060_000 } });
+    expect(fromHash("")).toEqual(nothing);
+    expect(toHash(nothing)).toBe("");
     const nonsense = fromHash("#minutes=7&verdict=nonsense&from=alone");
-    expect(nonsense).toEqual({ filter: EVERYTHING, minutes: 5, arrow });
+    expect(nonsense).toEqual(nothing);
+    expect(fromHash("#since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z")).toEqual(nothing);
     expect(isEverything(fromHash("").filter)).toBe(true);
   });
 
   it("keeps the chosen arrow, which links of dashboards name without its kind", () => {
     const arrow = { from: "a/Deployment/b", to: "world", outcome: "denied" } as const;
-    expect(fromHash(`#${toHash(EVERYTHING, 5, arrow)}`).arrow).toEqual(arrow);
+    const kept = { filter: EVERYTHING, minutes: 5, range: null, arrow };
+    expect(fromHash(`#${toHash(kept)}`).arrow).toEqual(arrow);
     const { arrows } = graph(flows());
     const linked = (hash: string) => find(arrows.values(), fromHash(hash).arrow as Wanted)?.id;
     const pair = "default/Deployment/sleep→default/Deployment/httpbin";

@@ -32,10 +32,23 @@ const VERDICTS: Record<Outcome, readonly string[]> = {
   error: ["ERROR"],
 };
 
+/** A time range of one's own, in place of the last minutes; ms since the epoch. */
+export interface Range {
+  from: number;
+  to: number;
+}
+
 /** As parameters of GET /api/flows. */
-export function query(filter: Filter, minutes: number, recorded: boolean): string {
+export function query(
+  filter: Filter,
+  minutes: number,
+  recorded: boolean,
+  range: Range | null = null,
+): string {
   const parameters = new URLSearchParams();
   if (recorded) parameters.set("last", "0");
+  // What comes after it the page leaves out.
+  else if (range) parameters.set("since", new Date(range.from).toISOString());
   else parameters.set("since", `${minutes}m`);
   if (filter.namespace) parameters.append("namespace", filter.namespace);
   if (filter.workload) parameters.append("workload", filter.workload);
@@ -110,8 +123,15 @@ export interface Wanted {
   outcome: Outcome | "";
 }
 
-/** For the address of the page, so that it can be kept and shared. */
-export function toHash(filter: Filter, minutes: number, arrow: Wanted | null = null): string {
+/** What the address of the page keeps, so that it can be shared. */
+export interface Kept {
+  filter: Filter;
+  minutes: number;
+  range: Range | null;
+  arrow: Wanted | null;
+}
+
+export function toHash({ filter, minutes, range, arrow }: Kept): string {
   const parameters = new URLSearchParams();
   if (arrow) {
     parameters.set("from", arrow.from);
@@ -122,17 +142,23 @@ export function toHash(filter: Filter, minutes: number, arrow: Wanted | null = n
     if (filter[key]) parameters.set(key, filter[key]);
   for (const outcome of filter.outcomes) parameters.append("verdict", outcome);
   if (minutes !== 5) parameters.set("minutes", String(minutes));
+  if (range) {
+    parameters.set("since", new Date(range.from).toISOString());
+    parameters.set("until", new Date(range.to).toISOString());
+  }
   return parameters.toString();
 }
 
-export function fromHash(hash: string): { filter: Filter; minutes: number; arrow: Wanted | null } {
+export function fromHash(hash: string): Kept {
   const parameters = new URLSearchParams(hash.replace(/^#/, ""));
   const text = (key: string) => parameters.get(key) ?? "";
   const verdicts = parameters.getAll("verdict");
   const minutes = Number(parameters.get("minutes"));
   const [from, to] = [text("from"), text("to")];
   const outcome = OUTCOMES.find((one) => one === text("arrow")) ?? "";
+  const range = rangeOf(text("since"), text("until"));
   return {
+    range,
     arrow: from && to ? { from, to, outcome } : null,
     filter: {
       namespace: text("namespace"),
@@ -144,4 +170,10 @@ export function fromHash(hash: string): { filter: Filter; minutes: number; arrow
     },
     minutes: [1, 5, 15].includes(minutes) ? minutes : 5,
   };
+}
+
+/** From these two times; null where they are none. */
+export function rangeOf(since: string, until: string): Range | null {
+  const [from, to] = [Date.parse(since), Date.parse(until)];
+  return from < to ? { from, to } : null;
 }

@@ -1,5 +1,7 @@
 // Above everything: whose flows, how the source is, namespace, window, pause.
 
+import { useState } from "preact/hooks";
+import { rangeOf } from "../model/filter";
 import {
   change,
   crowded,
@@ -13,10 +15,11 @@ import {
   pause,
   paused,
   picture,
+  range,
   status,
 } from "../state";
 import { theme, toggleTheme } from "../theme";
-import { count, plural } from "../words";
+import { clock, count, plural } from "../words";
 import { Icon, Logo } from "./icons";
 
 const MOODS: Record<Mood, string> = {
@@ -101,13 +104,80 @@ function Namespaces() {
 
 function Window() {
   return (
+    <>
+      <Minutes />
+      <OwnRange />
+    </>
+  );
+}
+
+/** Between two times, as long as the observers hold their records. */
+function OwnRange() {
+  const now = range.value;
+  const [since, setSince] = useState("");
+  const [until, setUntil] = useState("");
+  const local = (time: number) => {
+    const date = new Date(time);
+    return new Date(time - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+  };
+  const opened = () => {
+    const { from, to } = range.value ?? picture.value;
+    setSince(local(from));
+    setUntil(local(to));
+  };
+  const wanted = rangeOf(since, until);
+  return (
+    <details class="menu below" onToggle={(event) => event.currentTarget.open && opened()}>
+      <summary class={`own${now ? " on" : ""}`}>
+        {now ? `${clock(now.from).slice(0, 8)} – ${clock(now.to).slice(0, 8)}` : "Own range"}
+      </summary>
+      <fieldset aria-label="Own time range">
+        <label>
+          <span>From</span>
+          <input
+            type="datetime-local"
+            step="1"
+            value={since}
+            onInput={(event) => setSince(event.currentTarget.value)}
+          />
+        </label>
+        <label>
+          <span>To</span>
+          <input
+            type="datetime-local"
+            step="1"
+            value={until}
+            onInput={(event) => setUntil(event.currentTarget.value)}
+          />
+        </label>
+        <button
+          type="button"
+          class="primary"
+          disabled={!wanted}
+          onClick={(event) => {
+            range.value = wanted;
+            event.currentTarget.closest("details")?.removeAttribute("open");
+          }}
+        >
+          Show
+        </button>
+      </fieldset>
+    </details>
+  );
+}
+
+function Minutes() {
+  return (
     <fieldset class="segments" aria-label="Time window">
       {[1, 5, 15].map((each) => (
         <button
           key={each}
           type="button"
-          aria-pressed={minutes.value === each}
-          onClick={() => (minutes.value = each)}
+          aria-pressed={!range.value && minutes.value === each}
+          onClick={() => {
+            range.value = null;
+            minutes.value = each;
+          }}
         >
           {each} min
         </button>
