@@ -17,7 +17,7 @@ use crate::agent::{self, Part};
 use crate::converge::{self, Plan, start};
 use crate::host::enter::Entrance;
 use crate::host::{self, link, process, tool};
-use crate::layout::Layout;
+use crate::layout::{LABS, Layout};
 use crate::node::{self, Node};
 use crate::object::{Key, Object, read};
 use crate::state::{Pod, State, Topology};
@@ -151,6 +151,21 @@ impl Lab {
             layout,
             owned: false,
         })
+    }
+
+    /// The names of the labs that are up, in order.
+    pub fn all() -> Result<Vec<String>> {
+        host::check_root()?;
+        let mut names: Vec<String> = match fs::read_dir(LABS) {
+            Ok(entries) => entries
+                .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+                .filter(|name| Layout::new(name).state().exists())
+                .collect(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error).context("cannot list the labs"),
+        };
+        names.sort();
+        Ok(names)
     }
 
     /// Lets the lab outlive this value.

@@ -8,7 +8,7 @@ use weir_link::{Instance, instance::InstanceNameError};
 use crate::node::Node;
 
 /// Folder of all labs.
-const LABS: &str = "/run/weir/labs";
+pub const LABS: &str = "/run/weir/labs";
 
 pub const SERVICE_CIDRS: [&str; 2] = ["10.96.0.0/16", "fd00:10:96::/112"];
 pub const DNS_V4: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);

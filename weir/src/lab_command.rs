@@ -24,6 +24,7 @@ const EXAMPLES: &str = "Examples:
   weir lab run-pod probe --rm -l role=frontend -- curl -s httpbin:8000/ip
   weir lab rollout restart deploy/httpbin
   weir lab ls
+  weir lab list                       # all labs; WEIR_LAB says which one is meant
   weir lab logs agent -f
   weir lab down
   weir lab demo
@@ -65,6 +66,8 @@ enum Command {
     RunPod(run_pod::RunPod),
     /// List the pods
     Ls(list::Ls),
+    /// List the labs that are up
+    List(list::Labs),
     /// Show the log of the agent, the proxy or a pod
     Logs(Logs),
     /// Start the agent or the proxy again, or make a Deployment's pods anew
@@ -78,7 +81,13 @@ enum Command {
 #[derive(Debug, Args)]
 struct Named {
     /// Which lab: several can be up at once
-    #[arg(long, default_value = "lab")]
+    #[arg(
+        long,
+        visible_alias = "lab",
+        env = "WEIR_LAB",
+        default_value = "lab",
+        hide_env_values = true
+    )]
     name: String,
 }
 
@@ -243,6 +252,7 @@ impl LabCommand {
             Command::Rollout(rollout) => rollout.run(),
             Command::RunPod(run_pod) => run_pod.run(),
             Command::Ls(ls) => ls.run(),
+            Command::List(ls) => ls.run(),
             Command::Logs(logs) => logs.run(),
             Command::Restart(restart) => restart.run(),
             Command::Down(down) => {

@@ -14,6 +14,7 @@ mod lab_command;
 mod lint_command;
 mod logging;
 mod manifests;
+mod manual_command;
 mod observe_command;
 mod policy_command;
 mod proxy_command;
@@ -77,6 +78,9 @@ enum Command {
     Ui(ui_command::UiCommand),
     Relay(relay_command::RelayCommand),
     Cleanup(agent_command::CleanupCommand),
+    Completions(manual_command::CompletionsCommand),
+    Man(manual_command::ManCommand),
+    Version(manual_command::VersionCommand),
 }
 
 fn main() -> ExitCode {
@@ -110,6 +114,9 @@ fn main() -> ExitCode {
         Command::Ui(command) => command.run().map(done),
         Command::Relay(command) => command.run(),
         Command::Cleanup(command) => command.run().map(done),
+        Command::Completions(command) => command.run().map(done),
+        Command::Man(command) => command.run().map(done),
+        Command::Version(command) => command.run().map(done),
     };
     result.unwrap_or_else(|error| {
         logging::last(&message(&error));

@@ -38,6 +38,15 @@ pub fn emit_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(emit(&serde_json::to_string_pretty(value)?)?)
 }
 
+/// "1 policy", "2 policies".
+pub fn many(number: impl TryInto<u64> + Copy + Display, one: &str, more: &str) -> String {
+    let word = match number.try_into() {
+        Ok(1) => one,
+        _ => more,
+    };
+    format!("{number} {word}")
+}
+
 /// What matters most.
 pub fn bold(text: impl Display) -> String {
     text.if_supports_color(Stdout, |text| text.bold())

@@ -11,7 +11,7 @@ use weir_link::tools::{Status, StatusOf};
 
 use crate::{
     ask::WhichAgent,
-    screen::{self, Output, aside, bad, bold, doubtful, emit, emit_json, good},
+    screen::{self, Output, aside, bad, bold, doubtful, emit, emit_json, good, many},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -74,20 +74,21 @@ fn text(status: &Status, faults: &[String]) -> String {
         false => bad(faults.join("; ")),
     }];
     lines.push(format!(
-        "{}   revision {}, {} endpoints, {} policies, {} classes",
+        "{}   revision {}, {}, {}, {}",
         bold("agent"),
         status.revision,
-        status.endpoints,
-        status.policies,
-        status.classes,
+        many(status.endpoints, "endpoint", "endpoints"),
+        many(status.policies, "policy", "policies"),
+        many(status.classes, "class", "classes"),
     ));
     let proxy = &status.proxy;
     let open = proxy.counters.as_ref().map_or(0, |of| of.connections_open);
     lines.push(match proxy.revision {
         Some(revision) => format!(
-            "{}   revision {revision}, process {}, {open} connections open",
+            "{}   revision {revision}, process {}, {} open",
             bold("proxy"),
             proxy.pid.unwrap_or(0),
+            many(open, "connection", "connections"),
         ),
         None => format!("{}   {}", bold("proxy"), bad("none is connected")),
     });

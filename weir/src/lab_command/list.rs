@@ -1,4 +1,4 @@
-//! `weir lab ls`: the pods of a lab.
+//! `weir lab ls`: the pods of a lab; `weir lab list`: the labs that are up.
 
 use std::process::ExitCode;
 
@@ -7,6 +7,7 @@ use clap::Args;
 use weir_lab::{Lab, Pod};
 
 use super::{Named, Output};
+use crate::screen::{emit, emit_json};
 
 #[derive(Debug, Args)]
 pub struct Ls {
@@ -22,11 +23,8 @@ impl Ls {
     pub fn run(self) -> Result<ExitCode> {
         let pods = Lab::open(&self.lab.name)?.pods()?;
         match self.output {
-            Output::Json => {
-                let list: Vec<_> = pods.iter().map(describe).collect();
-                println!("{}", serde_json::to_string_pretty(&list)?);
-            }
-            Output::Table => print_table(&pods),
+            Output::Json => emit_json(&pods.iter().map(describe).collect::<Vec<_>>())?,
+            Output::Table => emit(&table(&pods))?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -45,7 +43,7 @@ fn describe(pod: &Pod) -> serde_json::Value {
     })
 }
 
-fn print_table(pods: &[Pod]) {
+fn table(pods: &[Pod]) -> String {
     let head = ["NAMESPACE", "NAME", "IPV4", "IPV6", "WORKLOAD", "LABELS"];
     let mut rows = vec![head.map(String::from)];
     for pod in pods {
@@ -61,15 +59,44 @@ fn print_table(pods: &[Pod]) {
             labels.join(","),
         ]);
     }
-    let widths: Vec<usize> = (0..head.len())
+    columns(&rows)
+}
+
+fn columns<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+    let widths: Vec<usize> = (0..COLUMNS)
         .map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0))
         .collect();
-    for row in &rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
+    let line = |row: &[String; COLUMNS]| {
+        let cells = row.iter().zip(&widths);
+        let cells: Vec<String> = cells
             .map(|(cell, width)| format!("{cell:width$}"))
             .collect();
-        println!("{}", cells.join("   ").trim_end());
+        format!("{}\n", cells.join("   ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+#[derive(Debug, Args)]
+pub struct Labs {
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+impl Labs {
+    pub fn run(self) -> Result<ExitCode> {
+        let labs = Lab::all()?;
+        let mut rows = vec![["NAME", "PODS"].map(String::from)];
+        for name in &labs {
+            // One that is being taken down is up no more.
+            let pods = Lab::open(name).and_then(|lab| lab.pods());
+            let pods = pods.map_or_else(|_| "?".to_owned(), |pods| pods.len().to_string());
+            rows.push([name.clone(), pods]);
+        }
+        match self.output {
+            Output::Json => emit_json(&labs)?,
+            Output::Table if labs.is_empty() => emit("no lab is up: weir lab up -f DIR")?,
+            Output::Table => emit(&columns(&rows))?,
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }

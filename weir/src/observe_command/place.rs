@@ -7,9 +7,7 @@ use clap::Args;
 use weir_observe::relay::ClientTls;
 
 use super::source::Source;
-
-/// The instance that is asked where nothing is said.
-const INSTANCE: &str = "weir";
+use crate::ask::{INSTANCE, lab_of_environment};
 
 /// Whose flows.
 #[derive(Debug, Args)]
@@ -28,7 +26,7 @@ pub struct Live {
     /// Name of the running instance [default: weir]
     #[arg(long, conflicts_with_all = ["lab", "server"])]
     name: Option<String>,
-    /// A lab's flows, of all its nodes
+    /// A lab's flows, of all its nodes [env: WEIR_LAB, where nothing else says whose]
     #[arg(long, conflicts_with = "server")]
     lab: Option<String>,
     /// An observer: unix:///PATH or HOST:PORT [env: HUBBLE_SERVER, where nothing else says whose]
@@ -74,7 +72,7 @@ impl Place {
 
 impl Live {
     fn described(&self) -> String {
-        match (self.server(), &self.lab, &self.name) {
+        match (self.server(), self.lab(), &self.name) {
             (Some(server), ..) => server,
             (None, Some(lab), _) => format!("lab {lab}"),
             (None, None, name) => format!("instance {}", name.as_deref().unwrap_or(INSTANCE)),
@@ -94,14 +92,20 @@ impl Live {
         if self.tls_ca_cert_file.is_some() {
             bail!("--tls-ca-cert-file is about a server: --server says which");
         }
-        let sockets = match &self.lab {
-            Some(name) => weir_lab::Lab::open(name)?.observers()?,
+        let sockets = match self.lab() {
+            Some(name) => weir_lab::Lab::open(&name)?.observers()?,
             None => {
                 let name = self.name.as_deref().unwrap_or(INSTANCE);
                 vec![weir_link::Instance::new(name)?.observer_socket()]
             }
         };
         Ok(Source::sockets(sockets))
+    }
+
+    fn lab(&self) -> Option<String> {
+        let said = self.name.is_some() || self.server.is_some();
+        let from_environment = || lab_of_environment().filter(|_| !said);
+        self.lab.clone().or_else(from_environment)
     }
 
     /// The environment speaks where the command line does not.
@@ -111,7 +115,7 @@ impl Live {
     )]
     fn server(&self) -> Option<String> {
         let from_environment = || {
-            let said = self.name.is_some() || self.lab.is_some();
+            let said = self.name.is_some() || self.lab().is_some();
             let server = std::env::var("HUBBLE_SERVER").ok();
             server.filter(|server| !said && !server.is_empty())
         };

@@ -10,6 +10,7 @@ mod instance;
 mod lint;
 mod logging;
 mod manifests;
+mod manual;
 mod observe;
 mod suggest;
 mod unit;
