@@ -103,7 +103,11 @@ fn named_namespace(world: &mut World, name: &str) {
     if !namespaces.contains_key(name) {
         let labels = [(NAMESPACE_NAME_LABEL.to_owned(), name.to_owned())];
         let labels = labels.into_iter().collect();
-        namespaces.insert(name.to_owned(), Namespace { labels });
+        let namespace = Namespace {
+            labels,
+            ..Namespace::default()
+        };
+        namespaces.insert(name.to_owned(), namespace);
     }
 }
 

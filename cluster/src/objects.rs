@@ -12,6 +12,7 @@ use weir_policy::{
 
 mod node;
 mod pod;
+mod seen;
 mod service;
 mod workload;
 
@@ -111,9 +112,9 @@ pub fn convert(value: &Value) -> Converted {
         return ignored();
     }
     match kind {
-        Kind::Namespace => typed(kind, value, namespace),
+        Kind::Namespace => seen::with_visibility(value, typed(kind, value, namespace)),
         Kind::Node => typed(kind, value, node::node),
-        Kind::Pod => typed(kind, value, pod::pod),
+        Kind::Pod => seen::with_visibility(value, typed(kind, value, pod::pod)),
         Kind::Service => typed(kind, value, service::service),
         Kind::EndpointSlice => typed(kind, value, service::slice),
         Kind::Endpoints => typed(kind, value, service::endpoints),
@@ -299,7 +300,10 @@ fn named(key: &ObjectKey) -> Result<(), String> {
 fn namespace(key: &ObjectKey, raw: Raw<Value, Value>) -> Result<Object, Fault> {
     let mut labels = raw.metadata.labels;
     labels.insert(NAMESPACE_NAME_LABEL.to_owned(), key.name.clone());
-    Ok(Object::Namespace(Namespace { labels }))
+    Ok(Object::Namespace(Namespace {
+        labels,
+        ..Namespace::default()
+    }))
 }
 
 /// The one form of an address, whatever an object writes.

@@ -17,6 +17,7 @@ mod identity;
 mod ids;
 mod intern;
 mod names;
+mod seen;
 mod segmenter;
 mod sets;
 mod verdicts;
@@ -30,7 +31,7 @@ use std::{
 use ipnet::IpNet;
 
 pub use decide::{Decision, Segment, Slot, Verdict};
-pub use sets::{CompiledPort, CompiledRule, DirectionSet, PeerMatch, PolicySet};
+pub use sets::{CompiledPort, CompiledRule, DirectionSet, PeerMatch, PolicySet, Watches};
 pub use verdicts::ClassVerdicts;
 
 use crate::{

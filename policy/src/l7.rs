@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    compile::{ClassId, DirectionSet, SetId, Snapshot, Verdict},
+    compile::{ClassId, DirectionSet, SetId, Snapshot, Verdict, Watches},
     http::{Asked, Request, matcher::PatternError},
     model::{Direction, HttpRule, L7, PodName, Protocol},
     names::NamePattern,
@@ -83,6 +83,9 @@ struct PortVerdict {
     rules: usize,
     /// Policies that decided.
     policies: Vec<String>,
+    /// Of `L7Audit`: the rules only look.
+    #[serde(default)]
+    watched: bool,
 }
 
 /// The rules of one policy for a flow.
@@ -163,6 +166,7 @@ impl L7Table {
                     verdict,
                     rules,
                     policies,
+                    watched: segment.decision.watched,
                 });
             }
         }
@@ -227,7 +231,9 @@ impl L7Table {
         flow.direction == Direction::Egress
             && self.before(flow).is_ok_and(|(_, list)| {
                 let verdict = list.judge_name(NameUse::Dns, Some(name));
-                verdict.allowed
+                // What an annotation shows is no rule of a policy: it opens no address.
+                let rule = verdict.rule.filter(|rule| !rule.policy.is_empty());
+                verdict.allowed && rule.is_some()
             })
     }
 
@@ -292,11 +298,15 @@ impl L7Table {
             Ok(found) => found,
             Err(verdict) => return *verdict,
         };
-        let mut verdict = decide(list);
+        let mut verdict = match port.watched {
+            true => decide(list).watched(),
+            false => decide(list),
+        };
         if verdict.policies.is_empty() {
             verdict.policies.clone_from(&port.policies);
         }
         match port.verdict {
+            Verdict::L7Audit if port.watched => verdict,
             Verdict::L7Audit => verdict.audited(),
             _ => verdict,
         }
@@ -308,11 +318,13 @@ impl Judge for L7Table {
         match self.before(flow) {
             Ok((port, list)) => Speaks {
                 anything: port.verdict == Verdict::L7Audit,
+                watched: port.watched,
                 ..list.speaks()
             },
             Err(verdict) => Speaks {
                 http: true,
                 anything: verdict.allowed,
+                watched: verdict.allowed,
                 ..Speaks::default()
             },
         }
@@ -391,7 +403,7 @@ pub(crate) fn owned(side: &DirectionSet, rules: &[usize]) -> (Vec<OwnedRule>, Ve
                 },
             });
         }
-        if !policies.contains(&policy) {
+        if rule.watches != Watches::Only && !policies.contains(&policy) {
             policies.push(policy);
         }
     }

@@ -11,6 +11,7 @@ pub mod place;
 pub mod pod;
 pub mod policy;
 pub mod selector;
+pub mod visibility;
 pub mod world;
 
 pub use cluster::{ClusterName, NotAClusterName};
@@ -23,4 +24,5 @@ pub use policy::{
     Protocol, Rule, Section, Tier,
 };
 pub use selector::{Key, Labels, NamespaceScope, Operator, PodSelector, Requirement, Selector};
+pub use visibility::{VISIBILITY, UnknownVisibility, Visibility};
 pub use world::{Answers, Namespace, Node, Service, ServicePort, World};

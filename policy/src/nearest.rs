@@ -183,7 +183,7 @@ fn of_rule(
         }
         (Some(L7::Http(entries)), Some(request)) => match &*lists.of_rule(rule, entries) {
             Ok(list) => {
-                let verdict = judge_request(list, false, flow, request);
+                let verdict = judge_request(list, |verdict| verdict, flow, request);
                 if let Some(nearest) = verdict.nearest {
                     place = nearest.rule.field;
                     lacking.extend(nearest.misses);

@@ -9,9 +9,9 @@ use std::{borrow::Cow, fmt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    compile::{Decision, DirectionSet, Verdict},
+    compile::{Decision, DirectionSet, Verdict, Watches},
     l7::NameUse,
-    model::Direction,
+    model::{Direction, VISIBILITY},
     nearest::NearestMiss,
 };
 
@@ -53,6 +53,9 @@ pub enum Reason {
     },
     /// These rules, with the verdict that they give.
     Rules(Verdict, Vec<RuleRef>),
+    /// Nothing denies the flow, and rules look into it: these, or where there are none, those that an
+    /// annotation asks for.
+    Watched(Vec<RuleRef>),
     /// HTTP rules are in force, and the request is matched by none.
     NoHttpRule,
     /// All HTTP rules of the port were refused when they were read.
@@ -109,8 +112,12 @@ impl Reason {
     pub fn of(side: &DirectionSet, decision: &Decision) -> Self {
         let rules = decision.rules.iter().filter_map(|at| side.rules.get(*at));
         let rules: Vec<RuleRef> = rules
+            .filter(|rule| rule.watches != Watches::Only)
             .map(|rule| RuleRef::new(&*rule.object, &rule.place))
             .collect();
+        if decision.watched {
+            return Self::Watched(rules);
+        }
         let audit = matches!(decision.verdict, Verdict::Audit | Verdict::L7Audit);
         let isolating = match audit {
             true => &side.auditing,
@@ -129,7 +136,7 @@ impl Reason {
     /// The rules that decided; none where a default did.
     pub fn rules(&self) -> &[RuleRef] {
         match self {
-            Self::Rules(_, rules) => rules,
+            Self::Rules(_, rules) | Self::Watched(rules) => rules,
             Self::NameAllowed(_, _, rule) => std::slice::from_ref(rule),
             _ => &[],
         }
@@ -138,7 +145,7 @@ impl Reason {
     /// The first rule that decided.
     pub(crate) fn into_rule(self) -> Option<RuleRef> {
         match self {
-            Self::Rules(_, rules) => rules.into_iter().next(),
+            Self::Rules(_, rules) | Self::Watched(rules) => rules.into_iter().next(),
             Self::NameAllowed(_, _, rule) => Some(rule),
             _ => None,
         }
@@ -182,6 +189,12 @@ impl fmt::Display for Reason {
                 }
             }
             Self::Rules(verdict, rules) => by_rules(f, *verdict, &joined(rules)),
+            Self::Watched(rules) if rules.is_empty() => {
+                write!(f, "nothing denies it; looked into as `{VISIBILITY}` asks")
+            }
+            Self::Watched(rules) => {
+                write!(f, "nothing denies it; looked into by {}", joined(rules))
+            }
             Self::NoHttpRule => f.write_str("no HTTP rule matches"),
             Self::NoHttpRuleInForce => {
                 f.write_str("no HTTP rule is in force for this port: all of them were refused")

@@ -69,9 +69,10 @@ impl Ask<'_> {
 }
 
 fn unread(policy: &dyn Judge, flow: RequestFlow) -> RequestVerdict {
-    if policy.speaks(flow).anything {
+    let speaks = policy.speaks(flow);
+    if speaks.anything {
         return RequestVerdict {
-            audit: true,
+            audit: !speaks.watched,
             ..RequestVerdict::new(true, Vec::new(), "passed on unread")
         };
     }

@@ -180,6 +180,7 @@ pub(super) fn pod(key: &ObjectKey, raw: Raw<RawSpec, RawStatus>) -> Result<Objec
         ports: ports(&spec)?,
         node: spec.node_name,
         host_network: spec.host_network,
+        visibility: None,
     };
     Ok(Object::Pod(Box::new(PodObject {
         pod,

@@ -6,7 +6,7 @@ use crate::model::{Action, Protocol, Tier};
 
 use super::{
     AtomId, CONTESTED,
-    sets::{CompiledPort, CompiledRule, DirectionSet, PeerMatch},
+    sets::{CompiledPort, CompiledRule, DirectionSet, PeerMatch, Watches},
 };
 
 /// What happens to a flow.
@@ -22,7 +22,7 @@ pub enum Verdict {
     /// Passes; policies in audit mode would drop it.
     Audit,
     /// Passes the proxy, which lets every request pass and reports those that policies in audit
-    /// mode would deny.
+    /// mode would deny; where its rules only look, it reports what passes.
     L7Audit,
 }
 
@@ -34,6 +34,8 @@ pub struct Decision {
     pub verdict: Verdict,
     /// Places in [`DirectionSet::rules`]; empty: no rule matched, the default of the direction.
     pub rules: Vec<usize>,
+    /// Of `L7Audit`: the rules are those that only look, and neither deny nor report a denial.
+    pub watched: bool,
 }
 
 /// The protocols that verdicts are kept for; all others share one.
@@ -71,7 +73,8 @@ pub struct Segment {
 impl DirectionSet {
     /// Whether a packet of this direction must be judged at all.
     pub fn enforced(&self) -> bool {
-        self.denies() || !self.auditing.is_empty() || self.rules.iter().any(|rule| rule.audit)
+        let judged = |rule: &CompiledRule| rule.audit || rule.watching();
+        self.denies() || !self.auditing.is_empty() || self.rules.iter().any(judged)
     }
 
     /// Whether a packet of this direction can be denied.
@@ -85,25 +88,43 @@ impl DirectionSet {
     /// are a union, and the rest is denied. The Baseline tier is asked where nothing isolates.
     ///
     /// Policies in audit mode are not in force. Where they would make a difference to a flow that
-    /// passes, the verdict says so.
+    /// passes, the verdict says so. Else it says which rules want to look into what passes.
     pub fn decide(&self, atoms: &[AtomId], slot: Slot, port: u16) -> Decision {
         let real = self.decide_with(atoms, slot, port, false);
-        let auditing = !self.auditing.is_empty() || self.rules.iter().any(|rule| rule.audit);
-        if !auditing || real.verdict != Verdict::Allow {
+        if real.verdict != Verdict::Allow {
             return real;
         }
-        let whole = self.decide_with(atoms, slot, port, true);
-        match whole.verdict {
-            Verdict::Deny => Decision {
-                verdict: Verdict::Audit,
-                ..whole
-            },
-            Verdict::L7 => Decision {
-                verdict: Verdict::L7Audit,
-                ..whole
-            },
-            Verdict::Allow | Verdict::Audit | Verdict::L7Audit => real,
+        let auditing = !self.auditing.is_empty() || self.rules.iter().any(|rule| rule.audit);
+        let whole = auditing.then(|| self.decide_with(atoms, slot, port, true));
+        let reported = match whole.as_ref().map(|whole| whole.verdict) {
+            Some(Verdict::Deny) => Some(Verdict::Audit),
+            Some(Verdict::L7) => Some(Verdict::L7Audit),
+            _ => None,
+        };
+        if let Some((whole, verdict)) = whole.zip(reported) {
+            return Decision { verdict, ..whole };
         }
+        self.watching(atoms, slot, port).unwrap_or(real)
+    }
+
+    /// The decision on a flow that passes, where rules only look into it.
+    fn watching(&self, atoms: &[AtomId], slot: Slot, port: u16) -> Option<Decision> {
+        let protocol = slot.protocol()?;
+        if atoms.first() == Some(&CONTESTED) {
+            return None;
+        }
+        let rules = self.rules.iter().enumerate();
+        let watching = rules.filter(|(_, rule)| {
+            rule.watching()
+                && rule.l7.as_ref().is_some_and(|l7| l7.watches(protocol))
+                && rule.matches(atoms, slot, port)
+        });
+        let rules: Vec<usize> = watching.map(|(index, _)| index).collect();
+        (!rules.is_empty()).then_some(Decision {
+            verdict: Verdict::L7Audit,
+            rules,
+            watched: true,
+        })
     }
 
     fn decide_with(&self, atoms: &[AtomId], slot: Slot, port: u16, audit: bool) -> Decision {
@@ -113,13 +134,17 @@ impl DirectionSet {
             self.rules
                 .iter()
                 .enumerate()
-                .filter(|(_, rule)| audit || !rule.audit)
+                .filter(|(_, rule)| rule.watches != Watches::Only && (audit || !rule.audit))
                 .filter(|(_, rule)| !contested || rule.action == Action::Deny)
                 .filter(|(_, rule)| wanted(rule) && rule.matches(atoms, slot, port))
                 .map(|(index, _)| index)
                 .collect()
         };
-        let decided = |verdict, rules| Decision { verdict, rules };
+        let decided = |verdict, rules| Decision {
+            verdict,
+            rules,
+            watched: false,
+        };
         let in_order = |wanted: fn(Tier) -> bool| -> Option<Decision> {
             let rules = matching(&|rule| wanted(rule.tier));
             let tier = |index: &usize| self.rules.get(*index).map(|rule| rule.tier);
@@ -206,6 +231,11 @@ impl DirectionSet {
 // === impl CompiledRule ===
 
 impl CompiledRule {
+    /// Whether it looks into what passes without it.
+    fn watching(&self) -> bool {
+        self.l7.is_some() && self.watches != Watches::Never
+    }
+
     /// Whether it speaks about this flow.
     pub fn matches(&self, atoms: &[AtomId], slot: Slot, port: u16) -> bool {
         self.peers.matches(atoms) && self.covers(atoms, slot, port)

@@ -9,7 +9,8 @@ use std::{
 };
 
 use crate::model::{
-    ClusterName, ContainerPort, Entity, Labels, Namespace, Peer, Pod, World, selector::Subject,
+    ClusterName, ContainerPort, Entity, Labels, Namespace, Peer, Pod, Visibility, World,
+    selector::Subject,
 };
 
 use super::{Atom, AtomId, sets};
@@ -21,6 +22,7 @@ pub(super) struct Identity {
     labels: Labels,
     service_account: String,
     ports: Vec<ContainerPort>,
+    visibility: Option<Visibility>,
 }
 
 /// The atoms of every identity.
@@ -64,6 +66,7 @@ impl Identity {
             labels: pod.labels.clone(),
             service_account: pod.service_account.clone(),
             ports: pod.ports.clone(),
+            visibility: pod.visibility,
         }
     }
 

@@ -7,17 +7,18 @@ use std::{
 
 use crate::model::{
     Action, ContainerPort, Direction, Entity, L7, Peer, Peers, Pod, Policy, Port, Protocol, Rule,
-    Tier, World, selector::Labels,
+    Tier, Visibility, World, selector::Labels,
 };
 
-use super::{Atom, AtomId, GroupId, PolicyId, UNKNOWN, intern::Interner, subject};
+use super::{Atom, AtomId, GroupId, PolicyId, UNKNOWN, intern::Interner, seen, subject};
 
-/// What determines a policy set: the parts of policies that select the endpoint, and the numbers
-/// behind the named ports that their ingress rules use.
+/// What determines a policy set: the parts of policies that select the endpoint, the numbers
+/// behind the named ports that their ingress rules use, and what is to be seen of its traffic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SetKey {
     parts: Parts,
     named: Vec<(String, Protocol, u16)>,
+    visibility: Visibility,
 }
 
 /// The parts of policies that select a pod: number of the policy, place of the spec.
@@ -65,12 +66,25 @@ pub struct CompiledRule {
     pub tier: Tier,
     /// Whether its policy only reports.
     pub audit: bool,
+    /// Whether its L7 rules look into flows that pass anyway.
+    pub watches: Watches,
     /// The other end.
     pub peers: PeerMatch,
     /// Protocols and ports; empty means all.
     pub ports: Vec<CompiledPort>,
     /// What the proxy decides by.
     pub l7: Option<Arc<L7>>,
+}
+
+/// Whether L7 rules look into what passes without them, and deny nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watches {
+    /// They do not: their policy denies by default, or is in audit mode.
+    Never,
+    /// They do, and allow as well where another policy isolates the endpoint.
+    Too,
+    /// They do, and allow nothing at all.
+    Only,
 }
 
 /// The other end of a flow, by atoms.
@@ -205,6 +219,7 @@ impl<'a> Builder<'a> {
         SetKey {
             parts,
             named: named_ports.into_iter().collect(),
+            visibility: world.visibility(pod),
         }
     }
 
@@ -244,6 +259,10 @@ impl<'a> Builder<'a> {
                         action: rule.action,
                         tier: spec.tier,
                         audit: policy.audit,
+                        watches: match section.isolates || policy.audit {
+                            true => Watches::Never,
+                            false => Watches::Too,
+                        },
                         peers: peers(rule, group, atoms),
                         ports: self.ports(rule, direction, key, atoms),
                         l7: rule.l7.clone().map(Arc::new),
@@ -251,6 +270,12 @@ impl<'a> Builder<'a> {
                 }
             }
         }
+        set.ingress
+            .rules
+            .extend(seen::rules(key.visibility, Direction::Ingress));
+        set.egress
+            .rules
+            .extend(seen::rules(key.visibility, Direction::Egress));
         set
     }
 

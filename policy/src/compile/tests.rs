@@ -1,5 +1,7 @@
 //! The compiled engine against the naive evaluator, and the promises that updates rest on.
 
+mod seen;
+
 use proptest::{prelude::*, strategy::ValueTree};
 
 use super::*;

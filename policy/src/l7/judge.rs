@@ -14,8 +14,11 @@ pub struct Speaks {
     pub tls: bool,
     /// DNS, judged query by query.
     pub dns: bool,
-    /// Anything: no rule looks into the flow, or only policies in audit mode do.
+    /// Anything: no rule looks into the flow, or only policies in audit mode or rules that only look
+    /// do.
     pub anything: bool,
+    /// Nothing of the flow would be denied by what looks into it.
+    pub watched: bool,
 }
 
 /// What a name is asked for.

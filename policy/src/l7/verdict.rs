@@ -78,6 +78,12 @@ impl RequestVerdict {
         }
     }
 
+    /// The same of rules that only look: it says what fits, and denies and changes nothing.
+    pub(crate) fn watched(self) -> Self {
+        let rules = self.rule.into_iter().filter(|rule| !rule.policy.is_empty());
+        Self::because(true, Reason::Watched(rules.collect()))
+    }
+
     /// The same of rules in audit mode, which deny nothing and change nothing.
     pub(crate) fn audited(self) -> Self {
         let audit = !self.allowed;

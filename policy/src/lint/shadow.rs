@@ -3,7 +3,7 @@
 use super::{Report, context::Context, registry::HTTP_SHADOWED};
 use crate::{
     compile::{CompiledPort, CompiledRule, DirectionSet, Slot, Snapshot, Verdict},
-    model::{Direction, L7, Protocol},
+    model::{Direction, HttpRule, L7, Protocol},
 };
 
 pub(super) fn check(context: &Context<'_>, report: &mut Report) {
@@ -59,20 +59,29 @@ fn shadowed(snapshot: &Snapshot, side: &DirectionSet, rule: &CompiledRule) -> Op
         .filter(|atoms| rule.peers.matches(atoms))
         .map(|atoms| side.decide(atoms, Slot::Tcp, port))
         .collect();
-    let shadows = decisions.iter().filter(|d| d.verdict == Verdict::Allow);
+    let shadows = decisions
+        .iter()
+        .filter(|d| d.verdict == Verdict::Allow || d.watched);
     let first = shadows.clone().next()?;
     let all = shadows.count() == decisions.len();
     let whom = if all { "" } else { " for some of its peers" };
-    Some(
-        match first.rules.first().and_then(|index| side.rules.get(*index)) {
-            Some(other) => format!(
-                "{} of {} allows port {port} without HTTP rules, so these decide nothing{whom}",
-                other.place, other.object
-            ),
-            None => {
-                "the direction is open by default (`enableDefaultDeny`), so these decide nothing"
-                    .to_owned()
-            }
-        },
-    )
+    if first.watched {
+        // Every request is to be seen, and that is all that is said.
+        let plain = |entry: &HttpRule| *entry == HttpRule::at(&entry.place);
+        let every = matches!(rule.l7.as_deref(), Some(L7::Http(rules)) if rules.iter().any(plain));
+        return (!every).then(|| {
+            format!(
+                "nothing denies by default here (`enableDefaultDeny`), so these look and deny \
+                 nothing{whom}; `http: [{{}}]` says that"
+            )
+        });
+    }
+    let other = first
+        .rules
+        .first()
+        .and_then(|index| side.rules.get(*index))?;
+    Some(format!(
+        "{} of {} allows port {port} without HTTP rules, so these decide nothing{whom}",
+        other.place, other.object
+    ))
 }

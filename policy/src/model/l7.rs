@@ -74,6 +74,18 @@ pub struct HeaderMatch {
     pub value: Option<String>,
 }
 
+// === impl HttpRule ===
+
+impl HttpRule {
+    /// One that every request matches.
+    pub fn at(place: &str) -> Self {
+        Self {
+            place: place.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
 // === impl L7 ===
 
 impl L7 {
@@ -82,6 +94,15 @@ impl L7 {
         match self {
             Self::Http(_) | Self::Tls(_) => protocol == Protocol::Tcp,
             Self::Dns(_) => matches!(protocol, Protocol::Tcp | Protocol::Udp),
+        }
+    }
+
+    /// Whether flows of a protocol can be looked into and all pass, whatever is on them. A TCP
+    /// connection for DNS ends at the proxy, which answers what it does not understand with its end.
+    pub fn watches(&self, protocol: Protocol) -> bool {
+        match self {
+            Self::Http(_) | Self::Tls(_) => protocol == Protocol::Tcp,
+            Self::Dns(_) => protocol == Protocol::Udp,
         }
     }
 }

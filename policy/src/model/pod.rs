@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{policy::Protocol, selector::Labels};
+use super::{policy::Protocol, selector::Labels, visibility::Visibility};
 
 /// Names a pod; `NAMESPACE/NAME` wherever it is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub struct Pod {
     pub host_network: bool,
     /// Named container ports.
     pub ports: Vec<ContainerPort>,
+    /// What is to be seen of its traffic; `None`: what its namespace asks for.
+    #[serde(default)]
+    pub visibility: Option<Visibility>,
 }
 
 /// A named port of a container.

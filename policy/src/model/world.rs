@@ -13,6 +13,7 @@ use super::{
     pod::{Pod, PodName},
     policy::{Policy, Protocol},
     selector::Labels,
+    visibility::Visibility,
 };
 
 /// Everything a verdict depends on, at one moment.
@@ -46,6 +47,8 @@ pub type Answers = BTreeMap<PodName, BTreeMap<String, BTreeSet<IpAddr>>>;
 pub struct Namespace {
     /// Its labels, `kubernetes.io/metadata.name` included.
     pub labels: Labels,
+    /// What is to be seen of the traffic of its pods.
+    pub visibility: Visibility,
 }
 
 /// A node.
@@ -135,6 +138,12 @@ impl ServicePort {
 // === impl World ===
 
 impl World {
+    /// What is to be seen of a pod's traffic: what it asks for itself, else its namespace.
+    pub fn visibility(&self, pod: &Pod) -> Visibility {
+        let of_namespace = || self.namespaces.get(&pod.namespace).map(|of| of.visibility);
+        pod.visibility.or_else(of_namespace).unwrap_or_default()
+    }
+
     /// Whether an address is behind the Kubernetes API.
     pub fn is_apiserver(&self, address: IpAddr) -> bool {
         let mut services = self.services.iter().filter(|of| of.is_apiserver());

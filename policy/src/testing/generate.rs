@@ -9,7 +9,7 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::model::{
     Answers, ContainerPort, Direction, Labels, Namespace, Node, Pod, PodName, Protocol, Service,
-    ServicePort, World,
+    ServicePort, Visibility, World,
 };
 
 use super::SideFlow;
@@ -80,6 +80,12 @@ fn labels() -> impl Strategy<Value = Labels> {
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
             .collect()
     })
+}
+
+/// What a namespace wants to be seen; mostly nothing.
+fn visibility() -> impl Strategy<Value = Visibility> {
+    (prop::bool::weighted(0.15), prop::bool::weighted(0.15))
+        .prop_map(|(http, dns)| Visibility { http, dns })
 }
 
 /// What DNS has said to pods, pods' own addresses among it.
@@ -213,9 +219,14 @@ pub fn world() -> impl Strategy<Value = World> {
         labels(),
         vec(select(PORTS.to_vec()), 0..3),
         any::<bool>(),
+        option::weighted(0.2, visibility()),
     );
     let cluster = select(CLUSTERS.to_vec());
-    let objects = (vec(pod, 1..7), vec(labels(), 3), services());
+    let objects = (
+        vec(pod, 1..7),
+        vec((labels(), visibility()), 3),
+        services(),
+    );
     (cluster, objects, names(), nodes(), policies::policies()).prop_map(
         |(cluster, (pods, namespaces, services), names, (nodes, pod_ranges), policies)| World {
             cluster: cluster.parse().expect("a name"),
@@ -228,12 +239,15 @@ pub fn world() -> impl Strategy<Value = World> {
             namespaces: NAMESPACES
                 .iter()
                 .zip(namespaces)
-                .map(|(name, labels)| ((*name).to_owned(), Namespace { labels }))
+                .map(|(name, (labels, visibility))| {
+                    ((*name).to_owned(), Namespace { labels, visibility })
+                })
                 .collect(),
             pods: pods
                 .into_iter()
                 .enumerate()
-                .map(|(index, (namespace, labels, ports, here))| Pod {
+                .map(|(index, (namespace, labels, ports, here, visibility))| Pod {
+                    visibility,
                     namespace: namespace.into(),
                     name: format!("pod-{index}"),
                     labels,

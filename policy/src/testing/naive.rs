@@ -22,8 +22,49 @@ pub fn judge<'a>(world: &'a World, node: &str, flow: SideFlow) -> (Verdict, Vec<
     match judge_some(world, node, flow, true) {
         (Verdict::Deny, _) => (Verdict::Audit, Vec::new()),
         (Verdict::L7, rules) => (Verdict::L7Audit, rules),
+        // Nothing is denied of what is only looked into, so nothing is reported as denied.
+        _ if watched(world, node, flow) => (Verdict::L7Audit, vec![&EVERY]),
         _ => in_force,
     }
+}
+
+/// Allows every request.
+static EVERY: HttpRule = HttpRule {
+    place: String::new(),
+    method: None,
+    path: None,
+    host: None,
+    headers: Vec::new(),
+    header_rules: Vec::new(),
+    get_body: true,
+};
+
+/// Whether somebody wants to look into a flow that passes: the pod, its namespace, or a rule about
+/// what is said in a part of a policy that denies nothing by default.
+fn watched(world: &World, node: &str, flow: SideFlow) -> bool {
+    let pod = &world.pods[flow.pod];
+    if contested(world, flow.peer) {
+        return false;
+    }
+    let (tcp, udp) = (
+        flow.protocol == Protocol::Tcp,
+        flow.protocol == Protocol::Udp,
+    );
+    let asked = pod.visibility.unwrap_or(world.namespaces[&pod.namespace].visibility);
+    let query = flow.direction == Direction::Egress && flow.port == 53 && udp;
+    if (asked.http && tcp) || (asked.dns && query) {
+        return true;
+    }
+    let policies = world.policies.iter().filter(|policy| !policy.audit);
+    let specs = policies.flat_map(|policy| &policy.specs);
+    let selecting = specs.filter(|spec| spec.subject.matches(subject(world, pod)));
+    let sections = selecting.map(|spec| spec.section(flow.direction));
+    let rules = sections.filter(|of| !of.isolates).flat_map(|of| &of.rules);
+    rules.filter(|rule| holds(world, node, pod, rule, flow)).any(|rule| match rule.l7 {
+        Some(L7::Http(_) | L7::Tls(_)) => tcp,
+        Some(L7::Dns(_)) => udp,
+        None => false,
+    })
 }
 
 /// The same as if policies in audit mode were in force, or as if they were not there.

@@ -76,9 +76,13 @@ fn requested(
     flow: &Flow,
     request: &HttpRequest,
 ) -> SideVerdict {
-    let audit = decision.verdict == Verdict::L7Audit;
+    let mode = match decision.verdict {
+        Verdict::L7Audit if decision.watched => RequestVerdict::watched,
+        Verdict::L7Audit => RequestVerdict::audited,
+        _ => |verdict| verdict,
+    };
     let judged = match &decided.list {
-        Ok(list) => judge_request(list, audit, flow, request),
+        Ok(list) => judge_request(list, mode, flow, request),
         Err(error) => RequestVerdict::new(false, Vec::new(), error.to_string()),
     };
     SideVerdict {
@@ -97,10 +101,11 @@ fn requested(
     }
 }
 
-/// Judges a request as the proxy would; `audit`: by rules that deny nothing.
+/// Judges a request as the proxy would; `mode` is what rules in audit mode, or those that only look,
+/// make of a verdict.
 pub(crate) fn judge_request(
     list: &RuleList,
-    audit: bool,
+    mode: fn(RequestVerdict) -> RequestVerdict,
     flow: &Flow,
     request: &HttpRequest,
 ) -> RequestVerdict {
@@ -116,10 +121,7 @@ pub(crate) fn judge_request(
         headers: &headers,
         body: announces_body(&headers),
     };
-    judge_every_reading(&request, |request| match audit {
-        true => list.judge(request).audited(),
-        false => list.judge(request),
-    })
+    judge_every_reading(&request, |request| mode(list.judge(request)))
 }
 
 /// The slot of a protocol; ICMP is another one for IPv6.

@@ -1,5 +1,6 @@
 //! One client connection, request after request.
 
+mod first;
 mod forward;
 mod tls;
 
@@ -152,7 +153,11 @@ impl Drop for OpenGuard<'_> {
 
 impl Connection {
     async fn run(mut self) {
+        let mut first = self.first_word().await;
         let how = loop {
+            if let Some(After::Finish(how)) = first.take() {
+                break how;
+            }
             let after = match self.next_head().await {
                 Ok((start, end)) => {
                     self.client.reader().consume(start);
@@ -179,7 +184,7 @@ impl Connection {
             let idle = held.is_empty() || held == b"\r\n";
             if !idle {
                 if self.requests == 0
-                    && let Some(reason) = foreign(held)
+                    && let Some(reason) = foreign(held).or_else(|| self.no_request(held))
                 {
                     return Err(self.not_http(reason).await);
                 }
@@ -425,19 +430,24 @@ impl Connection {
     }
 
     /// What lets bytes pass unread, and the record of it: where only policies in audit mode ask for
-    /// anything else, or none does.
+    /// anything else, or what only looks, or none does.
     fn unread(&self, reason: &str) -> Option<(Permit, L7Record)> {
         let policy = self.context.policy.get()?;
         let (verdict, permit) = Permit::ask(&policy, &self.key, Ask::Unread);
         let permit = permit?;
-        self.context.counters.audited.add();
+        if permit.is_audited() {
+            self.context.counters.audited.add();
+        }
         let reason = format!("{}: {reason}", verdict.reason);
-        Some((permit, self.key.record(Disposition::Audited, reason)))
+        let outcome = Disposition::of(verdict.allowed, verdict.audit);
+        Some((permit, self.key.record(outcome, reason)))
     }
 
     /// Refuses a request before any rule was asked, and with it the connection.
     async fn refuse(&mut self, refusal: Refusal) -> After {
         let cut = matches!(refusal, Refusal::Truncated | Refusal::HeadTimeout);
+        // What only looks stops nobody who takes his time, or ends in the middle.
+        let cut = cut && !self.speaks().watched;
         if !cut && let Some((permit, record)) = self.unread(refusal.reason()) {
             return self.plain(permit, record).await;
         }

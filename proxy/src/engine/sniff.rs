@@ -35,9 +35,35 @@ pub fn foreign(first: &[u8]) -> Option<&'static str> {
     }
 }
 
+/// Why a first line is none of HTTP/1, which ends with its version (RFC 9112, 3); `None` while it may be.
+/// For connections on which other text may be spoken: it need not end as a head does.
+pub fn no_request_line(first: &[u8]) -> Option<&'static str> {
+    let line = first.split(|byte| *byte == b'\n').next()?;
+    let whole = line.len() < first.len();
+    let line = line.trim_ascii_end();
+    let version = line.rsplit(|byte| *byte == b' ').next()?;
+    (whole && !line.is_empty() && !version.starts_with(b"HTTP/1.")).then_some("not HTTP")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_of_other_text_is_no_request() {
+        for other in [&b"get key\r\n"[..], b"EHLO x\r\n", b"GET /\r\n", b"PING\nx"] {
+            assert_eq!(no_request_line(other), Some("not HTTP"), "{other:?}");
+        }
+        for maybe in [
+            &b""[..],
+            b"get key",
+            b"GET / HTTP/1.1\r\n",
+            b"\r\n",
+            b"GET / HTTP/1.0\n",
+        ] {
+            assert_eq!(no_request_line(maybe), None, "{maybe:?}");
+        }
+    }
 
     #[test]
     fn protocols() {

@@ -7,6 +7,7 @@ mod lenient;
 mod old;
 mod policy;
 mod property;
+mod seen;
 mod smuggling;
 mod tls;
 mod tunnels;

@@ -28,6 +28,7 @@ mod pins;
 mod protocols;
 mod relay;
 mod s4;
+mod seen;
 mod simulate;
 mod status;
 mod tunnels;

@@ -50,6 +50,9 @@ fn what_is_not_denied_by_default_is_not_called_denied() {
         found.into_iter().map(|(id, _)| id).collect()
     };
     assert_eq!(ids(Sample::workshop()), ["W013"]);
+    let mut seen = value.clone();
+    seen["spec"]["ingress"][0]["toPorts"][0]["rules"]["http"] = json!([{}]);
+    assert_eq!(found(Sample::workshop(), &seen), []);
     // Another policy denies by default.
     let deny = network_policy("deny", json!({"podSelector": {}}));
     assert_eq!(ids(Sample::workshop().policy(&deny)), ["W015", "W016"]);
