@@ -83,7 +83,7 @@ def check_generated():
             if file.read() != text:
                 tools.fail(f"{path} is not what the chart gives: run checks/deploy.py --write")
     weir = os.path.join(tools.ROOT, "target/debug/weir")
-    for path in ("ciliumnetworkpolicies", "ciliumclusterwidenetworkpolicies"):
+    for path in ("ciliumnetworkpolicies", "ciliumclusterwidenetworkpolicies", "ciliumcidrgroups"):
         made = [each for each in tools.objects(tools.run(weir, "crds").stdout) if each["metadata"]["name"].startswith(path)]
         with open(os.path.join(tools.ROOT, f"deploy/crds/{path}.yaml")) as file:
             if tools.objects(file.read()) != made:

@@ -62,13 +62,27 @@ impl Index {
                     world.namespaces.insert(key.name.clone(), namespace.clone());
                 }
                 Object::Node(node) => world.nodes.push(node.clone()),
-                Object::Policy(policy) => world.policies.push(policy.clone()),
+                Object::CidrGroup(group) => {
+                    world.cidr_groups.insert(key.name.clone(), group.clone());
+                }
                 Object::Pod(pod) if !pod.finished => pods.push((**pod).clone()),
-                Object::Pod(_)
+                Object::Policy(_)
+                | Object::Pod(_)
                 | Object::Service(_)
                 | Object::EndpointSlice(_)
                 | Object::Endpoints(_)
                 | Object::Workload(_) => {}
+            }
+        }
+        for object in self.objects.values() {
+            if let Object::Policy(of) = object {
+                world
+                    .policies
+                    .push(of.policy.with_groups(&world.cidr_groups));
+                if !of.logs.is_empty() {
+                    let name = of.policy.object.to_string();
+                    world.logs.insert(name, of.logs.clone());
+                }
             }
         }
         if options.expand_workloads {

@@ -6,10 +6,11 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 use weir_policy::{
-    model::{Labels, Namespace, Node, Policy, PolicyKind, Problem, Protocol, address},
-    objects::{self as policies, DEFAULT_NAMESPACE},
+    model::{CidrGroup, Labels, Namespace, Node, Policy, PolicyKind, Problem, Protocol, address},
+    objects::{self as policies, DEFAULT_NAMESPACE, PolicyLog},
 };
 
+mod cidr_group;
 mod node;
 mod pod;
 mod seen;
@@ -34,6 +35,7 @@ pub enum Kind {
     /// What slices took the place of: read where manifests are, and no cluster makes slices of it.
     Endpoints,
     Policy(PolicyKind),
+    CidrGroup,
     Workload(WorkloadKind),
 }
 
@@ -56,8 +58,16 @@ pub enum Object {
     EndpointSlice(SliceObject),
     /// As a slice for each subset.
     Endpoints(Vec<SliceObject>),
-    Policy(Policy),
+    Policy(PolicyObject),
+    CidrGroup(CidrGroup),
     Workload(Box<Workload>),
+}
+
+/// A policy, and what it wants to be written beside its flows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PolicyObject {
+    pub policy: Policy,
+    pub logs: Vec<PolicyLog>,
 }
 
 /// What became of a value.
@@ -100,6 +110,9 @@ pub fn convert(value: &Value) -> Converted {
     let ignored = || Converted::Ignored {
         kind: format!("{version} {name}"),
     };
+    if name == "CiliumCIDRGroup" && cidr_group::VERSIONS.contains(&version) {
+        return cidr_group::convert(value);
+    }
     let Some((kind, group)) = kind_of(name) else {
         return ignored();
     };
@@ -119,7 +132,7 @@ pub fn convert(value: &Value) -> Converted {
         Kind::EndpointSlice => typed(kind, value, service::slice),
         Kind::Endpoints => typed(kind, value, service::endpoints),
         Kind::Workload(of) => typed(kind, value, |head, raw| workload::workload(of, head, raw)),
-        Kind::Policy(_) => ignored(),
+        Kind::Policy(_) | Kind::CidrGroup => ignored(),
     }
 }
 
@@ -158,12 +171,18 @@ fn policy(kind: PolicyKind, value: &Value) -> Converted {
     match policies::parse(kind, value) {
         Ok(parsed) => Converted::Good {
             key,
-            object: Object::Policy(parsed.policy),
+            object: Object::Policy(PolicyObject {
+                policy: parsed.policy,
+                logs: policies::logs(kind, value),
+            }),
             problems: parsed.problems,
         },
         Err(refused) => Converted::Bad {
             key,
-            stand_in: Some(Object::Policy(refused.stand_in)),
+            stand_in: Some(Object::Policy(PolicyObject {
+                policy: refused.stand_in,
+                logs: Vec::new(),
+            })),
             problems: refused.problems,
         },
     }
@@ -271,7 +290,7 @@ fn key(kind: Kind, value: &Value) -> ObjectKey {
             .to_owned()
     };
     let namespace = match (kind, text("namespace")) {
-        (Kind::Namespace | Kind::Node, _) => String::new(),
+        (Kind::Namespace | Kind::Node | Kind::CidrGroup, _) => String::new(),
         (_, namespace) if namespace.is_empty() => DEFAULT_NAMESPACE.to_owned(),
         (_, namespace) => namespace,
     };
@@ -362,6 +381,7 @@ impl fmt::Display for Kind {
             Self::EndpointSlice => "EndpointSlice",
             Self::Endpoints => "Endpoints",
             Self::Policy(kind) => kind.as_str(),
+            Self::CidrGroup => "CiliumCIDRGroup",
             Self::Workload(kind) => kind.as_str(),
         })
     }

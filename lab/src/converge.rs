@@ -180,7 +180,7 @@ fn remove(layout: &Layout, state: &mut State, gone: &[Pod]) -> Result<()> {
 /// Services lead only to pods that have started.
 fn publish_services(layout: &Layout, state: &State, plan: &Plan) -> Result<()> {
     let ready = ready(state, plan, |pod| pod.started);
-    let zone = Zone::of(&plan.services, &ready);
+    let zone = Zone::of(&state.objects, &plan.services, &ready);
     write_atomic(&layout.zone(), &serde_json::to_vec_pretty(&zone)?)?;
     let routes = ingress::routes(&plan.ingresses, &plan.services, &ready);
     let path = routes_beside(&layout.zone());

@@ -5,6 +5,7 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc};
 use weir_policy::{
     compile::{Owner, Snapshot},
     model::{Answers, Pod, PodName, World},
+    objects::of_rule,
 };
 
 use crate::api::flow;
@@ -122,6 +123,22 @@ impl Directory {
     /// The service of a virtual address.
     pub fn service(&self, address: IpAddr) -> Option<flow::Service> {
         self.services.get(&address).cloned()
+    }
+
+    /// What policies want to be written beside a flow that these rules of theirs decided on. A rule that
+    /// is not known is empty.
+    pub fn logs(&self, policies: &[String], rules: &[String]) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        for (place, policy) in policies.iter().enumerate() {
+            let logs = self.world.logs.get(policy).map_or(&[][..], Vec::as_slice);
+            let rule = rules.get(place).map_or("", String::as_str);
+            for words in of_rule(logs, rule) {
+                if !found.iter().any(|known| known == words) {
+                    found.push(words.to_owned());
+                }
+            }
+        }
+        found
     }
 
     /// The DNS names of an address outside.

@@ -95,6 +95,8 @@ pub fn verdicts(
     flow.verdict = decided.into();
     flow.policy_match_type = reasons.matched;
     flow.policy_log = vec![why.reason.clone()];
+    flow.policy_log
+        .extend(names.logs(&why.policies, &why.rules));
     flow.event_type = Some(CiliumEventType {
         r#type: event_type::POLICY_VERDICT,
         sub_type: 0,

@@ -1,6 +1,6 @@
 //! A small world for the tests: the workshop's two pods, and a policy.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use weir_abi::{
     Address,
@@ -26,10 +26,19 @@ pub fn policy(yaml: &str) -> Arc<Directory> {
     let value: serde_json::Value = serde_yaml_ng::from_str(yaml).expect("YAML");
     let kind = objects::kind_of(&value).expect("a policy");
     let parsed = objects::parse(kind, &value).expect("a good policy");
-    names(vec![parsed.policy])
+    let logs = objects::logs(kind, &value);
+    let logs = [(parsed.policy.object.to_string(), logs)].into();
+    with_logs(vec![parsed.policy], logs)
 }
 
 pub fn names(policies: Vec<weir_policy::model::Policy>) -> Arc<Directory> {
+    with_logs(policies, Default::default())
+}
+
+fn with_logs(
+    policies: Vec<weir_policy::model::Policy>,
+    logs: BTreeMap<String, Vec<objects::PolicyLog>>,
+) -> Arc<Directory> {
     let pod = |name: &str, hash: &str, app: &str, address: &str| Pod {
         namespace: "default".into(),
         name: name.into(),
@@ -74,6 +83,7 @@ pub fn names(policies: Vec<weir_policy::model::Policy>) -> Arc<Directory> {
         )]
         .into(),
         policies,
+        logs,
         ..World::default()
     };
     let world = Arc::new(world);

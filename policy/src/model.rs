@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod cluster;
+pub mod group;
 pub mod l7;
 pub mod peer;
 pub mod place;
@@ -15,6 +16,7 @@ pub mod visibility;
 pub mod world;
 
 pub use cluster::{ClusterName, NotAClusterName};
+pub use group::{CidrGroup, CidrGroups, WhichGroups};
 pub use l7::{HeaderMatch, HeaderRule, HttpRule, L7, Mismatch};
 pub use peer::{Entity, Peer, Peers, ServiceSelector, WhichServices};
 pub use place::Place;
@@ -24,5 +26,5 @@ pub use policy::{
     Protocol, Rule, Section, Tier,
 };
 pub use selector::{Key, Labels, NamespaceScope, Operator, PodSelector, Requirement, Selector};
-pub use visibility::{VISIBILITY, UnknownVisibility, Visibility};
+pub use visibility::{UnknownVisibility, VISIBILITY, Visibility};
 pub use world::{Answers, Namespace, Node, Service, ServicePort, World};

@@ -20,6 +20,7 @@ mod cilium;
 mod cluster_policy;
 mod field;
 mod labels;
+mod log;
 mod network_policy;
 pub mod pattern;
 mod ports;
@@ -29,6 +30,7 @@ mod tests;
 
 use field::{Fault, Field, quoted};
 pub use labels::dns_label;
+pub use log::{PolicyLog, logs, of_rule};
 pub use template::unrendered;
 
 /// The annotation that says whether a policy is in force (`enforce`) or only reports what it

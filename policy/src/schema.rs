@@ -1,5 +1,5 @@
-//! CustomResourceDefinitions of `cilium.io/v2` CiliumNetworkPolicy and
-//! CiliumClusterwideNetworkPolicy, for clusters where no Cilium has put its own.
+//! CustomResourceDefinitions of `cilium.io/v2` CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy and
+//! CiliumCIDRGroup, for clusters where no Cilium has put its own.
 //!
 //! They have every field of Cilium's public definitions, also those that [`objects`](crate::objects)
 //! refuses, so that a policy written for Cilium applies unchanged. **No object drops a field that
@@ -10,6 +10,7 @@
 
 mod build;
 mod editor;
+mod group;
 mod peers;
 mod ports;
 mod rule;
@@ -23,9 +24,10 @@ use crate::model::PolicyKind;
 
 pub use editor::for_editors;
 
-/// Both definitions, as they are in `deploy/crds`.
-pub fn definitions() -> [Value; 2] {
+/// The definitions, as they are in `deploy/crds`.
+pub fn definitions() -> [Value; 3] {
     [
+        group::definition(),
         definition(PolicyKind::CiliumClusterwideNetworkPolicy),
         definition(PolicyKind::CiliumNetworkPolicy),
     ]

@@ -26,6 +26,31 @@ pub struct Limits {
     pub drain: Duration,
     /// Most connections that one worker serves at once; more wait in the listen queue.
     pub connections: usize,
+    /// How a DNS query is answered that policy denies.
+    pub denied_query: DeniedQuery,
+}
+
+/// How a DNS query is answered that policy denies (RFC 1035, 4.1.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DeniedQuery {
+    /// `REFUSED`: the server does not answer this client.
+    #[default]
+    Refused,
+    /// `NXDOMAIN`: there is no such name. A resolver that ends its search at `REFUSED` (musl's) goes on
+    /// to the next name.
+    NameError,
+}
+
+// === impl DeniedQuery ===
+
+impl DeniedQuery {
+    /// The code of the answer.
+    pub fn code(self) -> u16 {
+        match self {
+            Self::Refused => 5,
+            Self::NameError => 3,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -38,6 +63,7 @@ impl Default for Limits {
             continue_timeout: Duration::from_secs(5),
             drain: Duration::from_secs(30),
             connections: 100_000,
+            denied_query: DeniedQuery::default(),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `weir crds`: the CustomResourceDefinitions of the policies that a cluster does not have yet.
+//! `weir crds`: the CustomResourceDefinitions of policies, and what they name, that a cluster does not
+//! have yet.
 
 use std::{
     fs,
@@ -15,7 +16,7 @@ const EXAMPLES: &str = "Examples:
   weir crds --json-schema --output deploy/schemas    for editors: docs/ci.md
 ";
 
-/// Print the definitions of CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy
+/// Print the definitions of CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy and CiliumCIDRGroup
 ///
 /// For clusters without Cilium. They take every field of Cilium's own definitions and drop none,
 /// so that the agent sees, and refuses aloud, what it cannot honour. Do not apply them where a

@@ -6,7 +6,7 @@ use anyhow::Context;
 use weir_link::Instance;
 use weir_policy::model::Direction;
 use weir_proxy::{
-    context::Limits,
+    context::{DeniedQuery, Limits},
     process::{self, ProxyConfig},
     worker::Place,
 };
@@ -65,6 +65,17 @@ pub struct ProxyCommand {
     #[arg(long, default_value_t = Limits::default().connections, value_name = "N")]
     connections: usize,
 
+    /// How a DNS query is answered that policy denies; `nxdomain` where pods have musl, which ends its
+    /// search at `refused`
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "CODE",
+        env = "WEIR_DNS_REJECT"
+    )]
+    dns_reject: DnsReject,
+
     /// Wait until the agent has made the private networks, in place of failing
     #[arg(long)]
     wait: bool,
@@ -72,6 +83,14 @@ pub struct ProxyCommand {
     /// Where the agent listens [default: /run/weir/NAME/proxy.sock]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+}
+
+/// What a client hears whose DNS query is denied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum DnsReject {
+    #[default]
+    Refused,
+    Nxdomain,
 }
 
 impl ProxyCommand {
@@ -93,6 +112,10 @@ impl ProxyCommand {
             continue_timeout: self.continue_timeout,
             drain: self.drain,
             connections: self.connections.max(1),
+            denied_query: match self.dns_reject {
+                DnsReject::Refused => DeniedQuery::Refused,
+                DnsReject::Nxdomain => DeniedQuery::NameError,
+            },
         };
         let mut config = ProxyConfig::of_instance(&self.name, workers, limits);
         if let Some(socket) = self.socket {

@@ -42,6 +42,7 @@ pub static RESOURCES: &[Resource] = &[
         "CiliumClusterwideNetworkPolicy",
         "ciliumclusterwidenetworkpolicies",
     ),
+    custom("cilium.io", "v2", "CiliumCIDRGroup", "ciliumcidrgroups"),
     custom(
         "policy.networking.k8s.io",
         "v1alpha2",

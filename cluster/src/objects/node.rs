@@ -51,6 +51,7 @@ pub(super) fn node(key: &ObjectKey, raw: Raw<RawSpec, RawStatus>) -> Result<Obje
     }
     Ok(Object::Node(Node {
         name: key.name.clone(),
+        labels: raw.metadata.labels,
         addresses,
         pod_ranges,
         ..Node::default()

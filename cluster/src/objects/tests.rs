@@ -75,19 +75,41 @@ fn a_pod_with_everything() {
 #[test]
 fn a_pod_and_a_namespace_say_what_is_to_be_seen_of_them() {
     let of = |kind: &str, text: &str| {
-        convert(&json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "x",
-            "annotations": {"weir.dev/visibility": text}}}))
+        convert(
+            &json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "x",
+            "annotations": {"weir.dev/visibility": text}}}),
+        )
     };
-    let Converted::Good { object: Object::Namespace(namespace), problems, .. } = of("Namespace", "dns") else {
+    let Converted::Good {
+        object: Object::Namespace(namespace),
+        problems,
+        ..
+    } = of("Namespace", "dns")
+    else {
         panic!("a namespace");
     };
-    assert_eq!((namespace.visibility.http, namespace.visibility.dns), (false, true));
+    assert_eq!(
+        (namespace.visibility.http, namespace.visibility.dns),
+        (false, true)
+    );
     assert_eq!(problems, []);
-    let Converted::Good { object: Object::Pod(pod), problems, .. } = of("Pod", "http,grpc") else {
+    let Converted::Good {
+        object: Object::Pod(pod),
+        problems,
+        ..
+    } = of("Pod", "http,grpc")
+    else {
         panic!("a pod");
     };
-    assert!(pod.pod.visibility.is_some_and(|asked| asked.http && !asked.dns));
-    assert_eq!(problems[0].field, "metadata.annotations[weir.dev/visibility]");
+    assert!(
+        pod.pod
+            .visibility
+            .is_some_and(|asked| asked.http && !asked.dns)
+    );
+    assert_eq!(
+        problems[0].field,
+        "metadata.annotations[weir.dev/visibility]"
+    );
     assert!(problems[0].reason.contains("`grpc`"), "{problems:?}");
 }
 

@@ -52,6 +52,10 @@ const ALIASES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "CiliumCIDRGroup",
+        &["ccg", "ciliumcidrgroup", "ciliumcidrgroups"],
+    ),
+    (
         "ClusterNetworkPolicy",
         &[
             "clusternetworkpolicy",
@@ -72,6 +76,7 @@ const CLUSTER_SCOPED: &[&str] = &[
     "Namespace",
     "Node",
     "CiliumClusterwideNetworkPolicy",
+    "CiliumCIDRGroup",
     "ClusterRole",
     "ClusterRoleBinding",
     "CustomResourceDefinition",

@@ -8,19 +8,26 @@ use serde::{Deserialize, Serialize};
 use super::endpoints::{Ready, selected};
 use super::service::ServicePlan;
 use crate::layout::WORLD;
+use crate::object::Object;
 
 /// Names without the last dot, in lower case, and their addresses of both families.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Zone {
     pub names: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// Services of type `ExternalName`, and the names that they stand for.
+    #[serde(default)]
+    pub aliases: BTreeMap<String, String>,
 }
 
 // === impl Zone ===
 
 impl Zone {
     /// Services by name: their virtual address, or their pods where they are headless.
-    pub fn of(services: &[ServicePlan], pods: &[Ready<'_>]) -> Self {
-        let mut zone = Self::default();
+    pub fn of(objects: &[Object], services: &[ServicePlan], pods: &[Ready<'_>]) -> Self {
+        let mut zone = Self {
+            aliases: objects.iter().filter_map(alias).collect(),
+            ..Self::default()
+        };
         for (name, v4, v6) in WORLD {
             zone.add(name, v4.into());
             zone.add(name, v6.into());
@@ -56,6 +63,12 @@ impl Zone {
             .insert(address);
     }
 
+    /// The name that a name stands for.
+    pub fn alias(&self, name: &str) -> Option<&str> {
+        let name = name.trim_end_matches('.').to_lowercase();
+        self.aliases.get(&name).map(String::as_str)
+    }
+
     /// The addresses of a name; `None` when neither it nor anything below it exists.
     pub fn find(&self, name: &str) -> Option<Vec<IpAddr>> {
         let name = name.trim_end_matches('.').to_lowercase();
@@ -66,6 +79,23 @@ impl Zone {
         let has_children = self.names.keys().any(|known| known.ends_with(&below));
         has_children.then(Vec::new)
     }
+}
+
+/// A service of type `ExternalName` by its name, and the name that it stands for.
+fn alias(object: &Object) -> Option<(String, String)> {
+    let spec = object
+        .value
+        .get("spec")
+        .filter(|_| object.key.kind == "Service")?;
+    if spec.get("type")?.as_str() != Some("ExternalName") {
+        return None;
+    }
+    let (name, namespace) = (&object.key.name, object.key.namespace.as_deref()?);
+    let target = spec.get("externalName")?.as_str()?.trim_end_matches('.');
+    Some((
+        format!("{name}.{namespace}.svc.cluster.local"),
+        target.to_lowercase(),
+    ))
 }
 
 /// Pods with a name of their own below a headless service: those of its StatefulSet, and those

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
 use hickory_proto::op::{Message, MessageType, Metadata, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, SOA};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, SOA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -107,14 +107,20 @@ impl Hosts {
                 return reply.to_vec().ok();
             }
         };
-        match self.find(asked.name()) {
+        let (alias, found) = self.find(asked.name());
+        let owner = alias.as_ref().unwrap_or(asked.name());
+        if let Some(alias) = &alias {
+            let data = RData::CNAME(CNAME(alias.clone()));
+            reply.add_answer(Record::from_rdata(asked.name().clone(), TTL, data));
+        }
+        match found {
             Some(addresses) => {
                 for address in addresses {
                     let data = match address {
                         IpAddr::V4(v4) => RData::A(A(v4)),
                         IpAddr::V6(v6) => RData::AAAA(AAAA(v6)),
                     };
-                    let record = Record::from_rdata(asked.name().clone(), TTL, data);
+                    let record = Record::from_rdata(owner.clone(), TTL, data);
                     if [record.record_type(), RecordType::ANY].contains(&asked.query_type()) {
                         reply.add_answer(record);
                     }
@@ -135,7 +141,8 @@ impl Hosts {
         reply.to_vec().ok()
     }
 
-    fn find(&self, name: &Name) -> Option<Vec<IpAddr>> {
+    /// What a name is an alias of, and the addresses.
+    fn find(&self, name: &Name) -> (Option<Name>, Option<Vec<IpAddr>>) {
         let changed = fs::metadata(&self.path).and_then(|found| found.modified());
         let mut read = self
             .read
@@ -150,7 +157,11 @@ impl Hosts {
                 Err(error) => eprintln!("{}: {error}", self.path.display()),
             }
         }
-        read.1.find(&name.to_ascii())
+        let zone = &read.1;
+        let alias = zone.alias(&name.to_ascii());
+        let end = alias.map_or_else(|| name.to_ascii(), str::to_owned);
+        let alias = alias.and_then(|alias| Name::from_ascii(format!("{alias}.")).ok());
+        (alias, zone.find(&end))
     }
 }
 

@@ -73,7 +73,9 @@ fn asked(request: &L7Record, names: &Directory, redaction: &Redaction) -> Flow {
             latency_ns: 0,
             record: record(&request.application, redaction),
         }),
-        policy_log: vec![told(&request.reason)],
+        policy_log: std::iter::once(told(&request.reason))
+            .chain(names.logs(&request.policies, &[]))
+            .collect(),
         weir: Some(Why {
             policies: request.policies.clone(),
             rules: vec![String::new(); request.policies.len()],

@@ -77,6 +77,16 @@ fn audit_mode_says_what_would_be_denied() {
 }
 
 #[test]
+fn a_flow_has_the_words_of_the_policy_that_decided() {
+    let yaml = "{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, \
+        metadata: {name: words, namespace: default}, specs: [\
+        {endpointSelector: {}, log: {value: tier-1}, ingress: [{fromEntities: [all]}]}, \
+        {endpointSelector: {}, log: {value: other}, ingressDeny: [{fromEntities: [world]}]}]}";
+    let flows = made(yaml, verdict::ALLOW);
+    assert_eq!(flows[0].policy_log[1..], ["tier-1"], "{flows:?}");
+}
+
+#[test]
 fn an_allow_names_its_rule() {
     let flows = made(ALLOW, verdict::ALLOW);
     let [flow] = flows.as_slice() else {

@@ -241,14 +241,17 @@ fn is_address(peer: &Peer, address: IpAddr, world: &World) -> bool {
         Peer::Cidr { cluster_too, .. } => *cluster_too && peer.contains(address),
         Peer::Service(services) => services.contains(&world.services, address),
         Peer::Entity(Entity::KubeApiserver) => world.is_apiserver(address),
-        Peer::Pods(_) | Peer::Entity(_) | Peer::Name(_) => false,
+        Peer::Pods(_) | Peer::CidrGroup(_) | Peer::Nodes(_) | Peer::Entity(_) | Peer::Name(_) => {
+            false
+        }
     }
 }
 
 /// Whether a node's address, or the part of a node's prefix that no longer one covers, is this peer.
 fn node_is(peer: &Peer, prefix: IpNet, local: bool, world: &World) -> bool {
     match peer {
-        Peer::Pods(_) | Peer::Name(_) => false,
+        Peer::Pods(_) | Peer::CidrGroup(_) | Peer::Name(_) => false,
+        Peer::Nodes(selector) => !local && world.is_of_nodes(prefix, selector),
         Peer::Cidr { cluster_too, .. } => *cluster_too && covers(peer, prefix),
         Peer::Service(services) => is_backend(services, prefix, world),
         Peer::Entity(entity) => match entity {
@@ -267,7 +270,7 @@ fn node_is(peer: &Peer, prefix: IpNet, local: bool, world: &World) -> bool {
 fn unknown_is(peer: &Peer, prefix: IpNet, world: &World) -> bool {
     let told_by_address = !LINK_LOCAL.contains(&prefix);
     match peer {
-        Peer::Pods(_) | Peer::Name(_) => false,
+        Peer::Pods(_) | Peer::CidrGroup(_) | Peer::Nodes(_) | Peer::Name(_) => false,
         Peer::Cidr { cluster_too, .. } => told_by_address && *cluster_too && covers(peer, prefix),
         Peer::Service(services) => told_by_address && is_backend(services, prefix, world),
         Peer::Entity(Entity::All) => true,
@@ -286,7 +289,7 @@ fn is_backend(services: &ServiceSelector, prefix: IpNet, world: &World) -> bool 
 fn outside_is(peer: &Peer, prefix: IpNet, world: &World) -> bool {
     let single = is_single(prefix);
     match peer {
-        Peer::Pods(_) | Peer::Name(_) => false,
+        Peer::Pods(_) | Peer::CidrGroup(_) | Peer::Nodes(_) | Peer::Name(_) => false,
         Peer::Cidr { .. } => covers(peer, prefix),
         Peer::Service(services) => is_backend(services, prefix, world),
         Peer::Entity(entity) => match entity {

@@ -83,6 +83,8 @@ impl<'a> Context<'a> {
             "toEntities",
             "toServices",
             "toFQDNs",
+            "fromNodes",
+            "toNodes",
         ];
         names.into_iter().find_map(|name| {
             let items = object.get(name)?.as_array()?;

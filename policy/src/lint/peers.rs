@@ -7,8 +7,8 @@ use super::{
     context::{Context, RuleIn, count, matches},
     namespaces::{self, NAME_LABEL},
     registry::{
-        CROSS_NAMESPACE, HOST_NETWORK, IP_BLOCK_OVER_PODS, MATCHES_NOTHING, NO_NAMESPACE,
-        OR_NOT_AND,
+        CROSS_NAMESPACE, HOST_NETWORK, IP_BLOCK_OVER_PODS, MATCHES_NOTHING, NO_CIDR_GROUP,
+        NO_NAMESPACE, OR_NOT_AND,
     },
 };
 use crate::model::{Key, NamespaceScope, Peer, Pod, PodSelector, PolicyKind, Selector};
@@ -44,6 +44,7 @@ pub(super) fn check(context: &Context<'_>, report: &mut Report) {
             if let Peer::Cidr { cluster_too, .. } = peer {
                 prefix(context, &field, peer, *cluster_too, report);
             }
+            nobody(context, field, peer, report);
         }
     }
 }
@@ -125,6 +126,34 @@ fn pods(context: &Context<'_>, field: &str, selector: &PodSelector, report: &mut
             "matches no pod of the manifests",
             "compare it with the pods' labels and namespaces",
         );
+    }
+}
+
+/// Groups and nodes that are not there, where the manifests have some.
+fn nobody(context: &Context<'_>, field: String, peer: &Peer, report: &mut Report) {
+    let world = context.world();
+    let (groups, nodes) = (&world.cidr_groups, &world.nodes);
+    match peer {
+        Peer::CidrGroup(which) if !groups.is_empty() && which.of(groups).next().is_none() => {
+            report.add(
+                &NO_CIDR_GROUP,
+                field,
+                "names no CiliumCIDRGroup of the manifests: an allow rule means nobody, a deny \
+                 rule that names one means everybody outside the cluster",
+                "add the group, or correct its name",
+            );
+        }
+        Peer::Nodes(selector)
+            if !nodes.is_empty() && !nodes.iter().any(|of| selector.matches_labels(&of.labels)) =>
+        {
+            report.add(
+                &MATCHES_NOTHING,
+                field,
+                "matches no node of the manifests",
+                "compare it with the nodes' labels",
+            );
+        }
+        _ => {}
     }
 }
 

@@ -94,6 +94,8 @@ lints! {
         "A prefix is the address of a service, and rules are asked about what is behind it.";
     NAMESPACE_KEY "W025" "namespace-key" Warning
         "A key looks like the label of a namespace's name and is not.";
+    NO_CIDR_GROUP "W026" "no-cidr-group" Warning
+        "A CIDR group that a rule names is not among those of the manifests.";
 }
 
 // === impl Severity ===

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::model::CidrGroup;
 use crate::testing::sample::{Sample, cilium_policy, headers_policy, network_policy};
 
 /// Id and field of what is found in a policy, in a world that has it and these pods.
@@ -24,6 +25,8 @@ fn findings(mut sample: Sample, value: &Value) -> Vec<Finding> {
     if let Ok(parsed) = objects::parse(kind, value) {
         sample.world.policies.push(parsed.policy);
     }
+    let groups = [("vpn".to_owned(), CidrGroup::default())];
+    sample.world.cidr_groups = groups.into();
     let pods = sample.world.pods.iter();
     let pod_addresses = pods.flat_map(|pod| pod.addresses.clone()).collect();
     let services = sample.world.services.iter();
@@ -316,7 +319,22 @@ fn cases() -> Vec<(&'static str, &'static str, Value, Value)> {
                 json!([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "sleep"}}}]),
             ),
         ),
+        (
+            "W026",
+            "spec.ingress[0].fromCIDRSet[0]",
+            group("vnp"),
+            group("vpn"),
+        ),
     ]
+}
+
+/// A policy that names a CIDR group.
+fn group(name: &str) -> Value {
+    cilium_policy(
+        "p",
+        json!({"endpointSelector": {"matchLabels": {"app": "httpbin"}},
+            "ingress": [{"fromCIDRSet": [{"cidrGroupRef": name}]}]}),
+    )
 }
 
 /// `api.example.com`, with DNS that is allowed so.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{
+    group::WhichGroups,
     selector::{PodSelector, Selector},
     world::Service,
 };
@@ -34,6 +35,11 @@ pub enum Peer {
         /// a NetworkPolicy, no for Cilium's CIDR fields.
         cluster_too: bool,
     },
+    /// The prefixes of CIDR groups. It matches nobody itself: [`super::Policy::with_groups`] puts them
+    /// beside it.
+    CidrGroup(WhichGroups),
+    /// Nodes by label, but for the endpoint's own, which is the entity `host`.
+    Nodes(Selector),
     /// A named group of addresses.
     Entity(Entity),
     /// The backends of services, at any port.
@@ -91,7 +97,12 @@ impl Peer {
             Self::Cidr { cidr, except, .. } => {
                 cidr.contains(&address) && !except.iter().any(|part| part.contains(&address))
             }
-            Self::Pods(_) | Self::Entity(_) | Self::Service(_) | Self::Name(_) => false,
+            Self::Pods(_)
+            | Self::CidrGroup(_)
+            | Self::Nodes(_)
+            | Self::Entity(_)
+            | Self::Service(_)
+            | Self::Name(_) => false,
         }
     }
 }

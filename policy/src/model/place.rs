@@ -5,7 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::world::{Node, World};
+use super::{
+    selector::Selector,
+    world::{Node, World},
+};
 
 /// Whoever sends there reaches the node that the packet is on: loopback and the limited broadcast
 /// (RFC 1122 3.2.1.3, RFC 4291 2.5.3).
@@ -57,6 +60,13 @@ impl World {
         NEAREST.iter().any(|prefix| prefix.contains(&address)) || self.nodes.iter().any(of)
     }
 
+    /// Whether every address of a prefix is of other nodes than the one that is asked for, and of such
+    /// as a selector selects: two may say that they have it, and then both must be meant.
+    pub(crate) fn is_of_nodes(&self, prefix: IpNet, selector: &Selector) -> bool {
+        let mut owners = self.nodes.iter().filter(|node| node.has(prefix)).peekable();
+        owners.peek().is_some() && owners.all(|node| selector.matches_labels(&node.labels))
+    }
+
     /// Everything that nodes take for their own, each with whether it is `node`'s. What two nodes
     /// have comes twice.
     pub(crate) fn node_prefixes<'a>(
@@ -92,6 +102,10 @@ impl Node {
             || self.prefixes.iter().any(|prefix| prefix.contains(&address))
     }
 
+    fn has(&self, prefix: IpNet) -> bool {
+        self.prefixes().any(|own| own.contains(&prefix))
+    }
+
     fn prefixes(&self) -> impl Iterator<Item = IpNet> + '_ {
         let addresses = self.addresses.iter().map(|address| IpNet::from(*address));
         addresses.chain(self.prefixes.iter().map(IpNet::trunc))
@@ -112,6 +126,7 @@ mod tests {
                     addresses: addresses(&["172.18.0.2", "169.254.1.1", "10.244.0.1", "fe80::1"]),
                     prefixes: vec!["10.77.0.0/16".parse().unwrap()],
                     pod_ranges: vec!["10.244.0.0/24".parse().unwrap()],
+                    ..Node::default()
                 },
                 Node {
                     name: "b".into(),

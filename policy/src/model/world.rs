@@ -9,12 +9,14 @@ use ipnet::IpNet;
 
 use super::{
     cluster::ClusterName,
+    group::CidrGroups,
     place::Place,
     pod::{Pod, PodName},
     policy::{Policy, Protocol},
     selector::Labels,
     visibility::Visibility,
 };
+use crate::objects::PolicyLog;
 
 /// Everything a verdict depends on, at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,8 +34,12 @@ pub struct World {
     pub services: Vec<Service>,
     /// What pods have got as answers to DNS queries that policy let them ask.
     pub names: Answers,
-    /// Policies.
+    /// Policies, with the prefixes of the groups that they name.
     pub policies: Vec<Policy>,
+    /// CIDR groups.
+    pub cidr_groups: CidrGroups,
+    /// What policies want to be written beside their flows, by `Kind/NAMESPACE/NAME`.
+    pub logs: BTreeMap<String, Vec<PolicyLog>>,
     /// Prefixes whose addresses are pods', beside those that nodes tell of.
     pub pod_ranges: BTreeSet<IpNet>,
 }
@@ -56,6 +62,8 @@ pub struct Namespace {
 pub struct Node {
     /// Name.
     pub name: String,
+    /// Its labels.
+    pub labels: Labels,
     /// Its addresses, as far as they are known: of the agent's own node every one, of others those
     /// that its object tells.
     pub addresses: Vec<IpAddr>,

@@ -7,7 +7,8 @@ use crate::{
     compile::subject,
     model::{
         Entity, Key, Labels, NamespaceScope, ObjectRef, Operator, Peer, Peers, Place, Pod,
-        PodSelector, PolicyKind, Requirement, Selector, WhichServices, place::LINK_LOCAL,
+        PodSelector, PolicyKind, Requirement, Selector, WhichGroups, WhichServices,
+        place::LINK_LOCAL,
     },
     names::Name,
 };
@@ -78,6 +79,30 @@ fn of_peer(view: &View<'_>, object: &ObjectRef, peer: &Peer) -> Vec<Miss> {
                 ),
             )],
         };
+    }
+    if let Peer::CidrGroup(groups) = peer {
+        let which = match groups {
+            WhichGroups::Named(name) => format!("CIDR group `{name}`"),
+            WhichGroups::Matching(_) => "the CIDR groups that the rule selects".to_owned(),
+        };
+        let known = groups.of(&view.world.cidr_groups).next().is_some();
+        let text = match known {
+            true => format!("`{}` is in no prefix of {which}", view.address),
+            false => format!("{which} is not there"),
+        };
+        return vec![Miss::new(MissKind::Cidr, text)];
+    }
+    if let Peer::Nodes(selector) = peer {
+        let other = pod(view).is_none() && place(view) == Place::Node { local: false };
+        if other && view.world.is_of_nodes(view.address.into(), selector) {
+            return Vec::new();
+        }
+        let text = format!(
+            "the rule means other nodes by their labels, and {} is {}",
+            view.address,
+            what(view, false)
+        );
+        return vec![Miss::new(MissKind::Peer, text)];
     }
     if let Peer::Service(services) = peer
         && (is_nameless(view) || !services.contains(&view.world.services, view.address))

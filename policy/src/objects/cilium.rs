@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     Specs, at_most,
     field::{Fault, Field, Object, quoted},
-    labels,
+    labels, log,
 };
 use crate::model::{
     Action, Direction, Key, NamespaceScope, Operator, Peers, PodSelector, PolicySpec, Rule,
@@ -36,7 +36,6 @@ const SPEC_FIELDS: &[&str] = &[
     "description",
     "log",
 ];
-const MAX_LOG_CHARS: usize = 32;
 
 pub(super) fn specs(root: &Field<'_>, scope: &NamespaceScope, faults: &mut Vec<Fault>) -> Specs {
     let fields = match spec_fields(root) {
@@ -179,16 +178,19 @@ fn annotations(object: &Object<'_>, faults: &mut Vec<Fault>) {
             description.text()?;
         }
         object.items("labels")?;
-        let Some(log) = object.get("log") else {
+        let Some(words) = object.get("log") else {
             return Ok(());
         };
-        let log = log.object()?;
-        log.only(&["value"], &[])?;
-        let Some(value) = log.get("value") else {
+        let words = words.object()?;
+        words.only(&["value"], &[])?;
+        let Some(value) = words.get("value") else {
             return Ok(());
         };
-        if value.text()?.chars().count() > MAX_LOG_CHARS {
-            return Err(value.fault(format!("is too long: at most {MAX_LOG_CHARS} characters")));
+        if value.text()?.chars().count() > log::MAX_CHARS {
+            return Err(value.fault(format!(
+                "is too long: at most {} characters",
+                log::MAX_CHARS
+            )));
         }
         Ok(())
     };

@@ -26,6 +26,20 @@ pub(super) const ENTITIES: &[&str] = &[
     "health",
     "none",
     "kube-apiserver",
+    "reserved:all",
+    "reserved:world",
+    "reserved:world-ipv4",
+    "reserved:world-ipv6",
+    "reserved:cluster",
+    "reserved:cluster-mesh",
+    "reserved:host",
+    "reserved:init",
+    "reserved:ingress",
+    "reserved:unmanaged",
+    "reserved:remote-node",
+    "reserved:health",
+    "reserved:none",
+    "reserved:kube-apiserver",
 ];
 
 /// A label selector; `{}` selects everything.

@@ -82,7 +82,7 @@ fn ingress(allow: bool) -> Value {
         ),
         (
             "fromNodes",
-            peers::selectors("Nodes; not supported by Weir"),
+            peers::selectors("Other nodes than the pod's own, by their labels"),
         ),
         (
             "fromGroups",
@@ -103,7 +103,10 @@ fn egress(allow: bool) -> Value {
             peers::prefix_sets("Addresses outside the cluster, with exceptions"),
         ),
         ("toServices", peers::services()),
-        ("toNodes", peers::selectors("Nodes; not supported by Weir")),
+        (
+            "toNodes",
+            peers::selectors("Other nodes than the pod's own, by their labels"),
+        ),
         (
             "toGroups",
             peers::groups("Groups of a cloud provider; not supported by Weir"),

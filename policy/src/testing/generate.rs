@@ -186,30 +186,30 @@ fn services() -> impl Strategy<Value = Vec<Service>> {
 /// Two nodes, and whether somebody tells the ranges of pods.
 fn nodes() -> impl Strategy<Value = (Vec<Node>, BTreeSet<IpNet>)> {
     let prefix = |text: &str| text.parse().expect("the alphabets hold prefixes");
-    (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
-        move |(read, local_route, told, option)| {
-            let node = |name: &str, addresses: [&str; 2], more: &[&str]| Node {
-                name: name.into(),
-                addresses: addresses
-                    .iter()
-                    .chain(more.iter().filter(|_| read))
-                    .map(|text| address(text))
-                    .collect(),
-                prefixes: Vec::new(),
-                pod_ranges: match told {
-                    true => vec![prefix("10.244.0.0/16"), prefix("fd00:10:244::/48")],
-                    false => Vec::new(),
-                },
-            };
-            let mut own = node(NODE, ["172.18.0.2", "fd00:18::2"], &OWN);
-            if local_route {
-                own.prefixes.push(prefix("10.77.0.0/16"));
-            }
-            let other = node("node-b", ["172.18.0.3", "fd00:18::3"], &OTHERS_OWN);
-            let ranges = option.then(|| prefix("10.244.8.0/21"));
-            (vec![own, other], ranges.into_iter().collect())
-        },
-    )
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    (flags, labels()).prop_map(move |((read, local_route, told, option), labels)| {
+        let node = |name: &str, addresses: [&str; 2], more: &[&str]| Node {
+            name: name.into(),
+            labels: labels.clone(),
+            addresses: addresses
+                .iter()
+                .chain(more.iter().filter(|_| read))
+                .map(|text| address(text))
+                .collect(),
+            prefixes: Vec::new(),
+            pod_ranges: match told {
+                true => vec![prefix("10.244.0.0/16"), prefix("fd00:10:244::/48")],
+                false => Vec::new(),
+            },
+        };
+        let mut own = node(NODE, ["172.18.0.2", "fd00:18::2"], &OWN);
+        if local_route {
+            own.prefixes.push(prefix("10.77.0.0/16"));
+        }
+        let other = node("node-b", ["172.18.0.3", "fd00:18::3"], &OTHERS_OWN);
+        let ranges = option.then(|| prefix("10.244.8.0/21"));
+        (vec![own, other], ranges.into_iter().collect())
+    })
 }
 
 /// Worlds of up to six pods on one of two nodes and up to four policies.
@@ -222,11 +222,7 @@ pub fn world() -> impl Strategy<Value = World> {
         option::weighted(0.2, visibility()),
     );
     let cluster = select(CLUSTERS.to_vec());
-    let objects = (
-        vec(pod, 1..7),
-        vec((labels(), visibility()), 3),
-        services(),
-    );
+    let objects = (vec(pod, 1..7), vec((labels(), visibility()), 3), services());
     (cluster, objects, names(), nodes(), policies::policies()).prop_map(
         |(cluster, (pods, namespaces, services), names, (nodes, pod_ranges), policies)| World {
             cluster: cluster.parse().expect("a name"),
@@ -246,33 +242,36 @@ pub fn world() -> impl Strategy<Value = World> {
             pods: pods
                 .into_iter()
                 .enumerate()
-                .map(|(index, (namespace, labels, ports, here, visibility))| Pod {
-                    visibility,
-                    namespace: namespace.into(),
-                    name: format!("pod-{index}"),
-                    labels,
-                    service_account: "default".into(),
-                    addresses: vec![
-                        address(&format!("10.244.0.{}", index + 2)),
-                        address(&format!("fd00:10:244::{}", index + 2)),
-                    ],
-                    node: if here { NODE.into() } else { "node-b".into() },
-                    ports: ports
-                        .into_iter()
-                        .zip([("http", Protocol::Tcp), ("dns", Protocol::Udp)])
-                        .map(|(port, (name, protocol))| ContainerPort {
-                            name: name.into(),
-                            protocol,
-                            port,
-                        })
-                        .collect(),
-                    ..Pod::default()
-                })
+                .map(
+                    |(index, (namespace, labels, ports, here, visibility))| Pod {
+                        visibility,
+                        namespace: namespace.into(),
+                        name: format!("pod-{index}"),
+                        labels,
+                        service_account: "default".into(),
+                        addresses: vec![
+                            address(&format!("10.244.0.{}", index + 2)),
+                            address(&format!("fd00:10:244::{}", index + 2)),
+                        ],
+                        node: if here { NODE.into() } else { "node-b".into() },
+                        ports: ports
+                            .into_iter()
+                            .zip([("http", Protocol::Tcp), ("dns", Protocol::Udp)])
+                            .map(|(port, (name, protocol))| ContainerPort {
+                                name: name.into(),
+                                protocol,
+                                port,
+                            })
+                            .collect(),
+                        ..Pod::default()
+                    },
+                )
                 .collect(),
             nodes,
             services,
             policies,
             pod_ranges,
+            ..World::default()
         },
     )
 }

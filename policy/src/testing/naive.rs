@@ -50,7 +50,9 @@ fn watched(world: &World, node: &str, flow: SideFlow) -> bool {
         flow.protocol == Protocol::Tcp,
         flow.protocol == Protocol::Udp,
     );
-    let asked = pod.visibility.unwrap_or(world.namespaces[&pod.namespace].visibility);
+    let asked = pod
+        .visibility
+        .unwrap_or(world.namespaces[&pod.namespace].visibility);
     let query = flow.direction == Direction::Egress && flow.port == 53 && udp;
     if (asked.http && tcp) || (asked.dns && query) {
         return true;
@@ -60,11 +62,13 @@ fn watched(world: &World, node: &str, flow: SideFlow) -> bool {
     let selecting = specs.filter(|spec| spec.subject.matches(subject(world, pod)));
     let sections = selecting.map(|spec| spec.section(flow.direction));
     let rules = sections.filter(|of| !of.isolates).flat_map(|of| &of.rules);
-    rules.filter(|rule| holds(world, node, pod, rule, flow)).any(|rule| match rule.l7 {
-        Some(L7::Http(_) | L7::Tls(_)) => tcp,
-        Some(L7::Dns(_)) => udp,
-        None => false,
-    })
+    rules
+        .filter(|rule| holds(world, node, pod, rule, flow))
+        .any(|rule| match rule.l7 {
+            Some(L7::Http(_) | L7::Tls(_)) => tcp,
+            Some(L7::Dns(_)) => udp,
+            None => false,
+        })
 }
 
 /// The same as if policies in audit mode were in force, or as if they were not there.
@@ -289,6 +293,16 @@ fn peers(
                 && told_by_address
                 && cidr.contains(&address)
                 && !except.iter().any(|part| part.contains(&address))
+        }
+        // Its prefixes stand beside it.
+        Peer::CidrGroup(_) => false,
+        Peer::Nodes(selector) => {
+            let other = is_node && !of_node(|name, own| name == own);
+            let mut owners = world.nodes.iter().filter(|node| {
+                node.addresses.contains(&address)
+                    || node.prefixes.iter().any(|p| p.contains(&address))
+            });
+            other && owners.all(|node| selector.matches_labels(&node.labels))
         }
         Peer::Name(pattern) => outside && answered(world, own, pattern, address),
         Peer::Service(selector) => {

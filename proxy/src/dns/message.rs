@@ -8,6 +8,8 @@ use hickory_proto::{
 };
 use weir_policy::names;
 
+use crate::context::DeniedQuery;
+
 /// The longest time that an address is kept, in seconds: a day.
 pub const LONGEST: u32 = 86_400;
 /// The most aliases that are followed.
@@ -59,8 +61,8 @@ pub fn question(bytes: &[u8]) -> Option<Question> {
 
 impl Question {
     /// The answer to a query that policy denies.
-    pub fn refused(&self) -> Vec<u8> {
-        self.failed(ResponseCode::Refused)
+    pub fn denied(&self, how: DeniedQuery) -> Vec<u8> {
+        self.failed(ResponseCode::from_low(how.code() as u8))
     }
 
     /// The answer where the server gives none.
@@ -305,7 +307,10 @@ mod tests {
     #[test]
     fn a_denied_query_is_refused() {
         let asked = question(&query("a.example.")).unwrap();
-        let refused = Message::from_vec(&asked.refused()).unwrap();
+        let no_name = Message::from_vec(&asked.denied(DeniedQuery::NameError)).unwrap();
+        assert_eq!(no_name.metadata.response_code, ResponseCode::NXDomain);
+        assert_eq!(no_name.metadata.id, asked.id);
+        let refused = Message::from_vec(&asked.denied(DeniedQuery::Refused)).unwrap();
         assert_eq!(refused.metadata.response_code, ResponseCode::Refused);
         assert_eq!(refused.metadata.id, 7);
         assert_eq!(refused.queries, asked.message.queries);
@@ -323,7 +328,7 @@ mod tests {
             changed[at] = byte;
             for bytes in [bytes, changed] {
                 if let Some(asked) = question(&bytes) {
-                    let _any = (asked.refused(), asked.types(), asked.answer(&bytes));
+                    let _any = (asked.denied(DeniedQuery::Refused), asked.types(), asked.answer(&bytes));
                 }
             }
         }

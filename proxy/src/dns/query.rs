@@ -1,6 +1,8 @@
 //! One query: judged, recorded, and its answer's addresses told.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio::time;
 
 use weir_link::proxy::{Application, Disposition, DnsRecord, L7Record};
 use weir_policy::model::Protocol;
@@ -12,9 +14,11 @@ use crate::{
     permit::{Ask, Permit},
 };
 
-/// Codes that the proxy itself answers with (RFC 6895, 2.3).
-const REFUSED: u16 = 5;
+/// What the proxy answers where the server does not (RFC 6895, 2.3).
 const SERVER_FAILURE: u16 = 2;
+
+/// How long an answer waits until all of its aliases are enforced.
+const ALIASES: Duration = Duration::from_secs(2);
 
 /// A judged query.
 pub struct Judged {
@@ -66,7 +70,8 @@ pub fn judge(context: &Context, key: &FlowKey, question: &Question) -> Judged {
 impl Judged {
     /// Records a query that policy denied.
     pub fn denied(self, context: &Context) {
-        self.end(context, Some(REFUSED), Answer::default());
+        let code = context.limits.denied_query.code();
+        self.end(context, Some(code), Answer::default());
     }
 
     /// Records a query with the server's answer.
@@ -114,8 +119,33 @@ pub async fn told(
     let answer = question.answer(bytes)?;
     let (flow, addresses) = (key.request_flow(), answer.addresses.clone());
     let telling = context.names.tell(flow, question.name.clone(), addresses);
-    if !telling.await {
+    let mut late = !telling.await;
+    late |= time::timeout(ALIASES, aliases(context, key, question, &answer))
+        .await
+        .unwrap_or(true);
+    if late {
         context.counters.names_late.add();
     }
     Some(answer)
+}
+
+/// Tells the agent the same of the names that the question's name leads to, as far as the endpoint may
+/// ask this server for them: a rule may name the end of the aliases. Gives whether that took too long.
+async fn aliases(context: &Context, key: &FlowKey, question: &Question, answer: &Answer) -> bool {
+    let mut late = false;
+    for alias in &answer.aliases {
+        let Some(policy) = context.policy.get() else {
+            return late;
+        };
+        // A server that may be asked for one name has no say about another.
+        let (verdict, _) = Permit::ask(&policy, key, Ask::Query(alias));
+        if *alias != question.name && verdict.allowed && !verdict.audit {
+            let addresses = answer.addresses.clone();
+            let telling = context
+                .names
+                .tell(key.request_flow(), alias.clone(), addresses);
+            late |= !telling.await;
+        }
+    }
+    late
 }

@@ -31,7 +31,7 @@ async fn queries(context: &Context, mut client: TcpStream, key: &FlowKey) -> io:
         let mut judged = query::judge(context, key, &question);
         let Some(permit) = judged.permit.take() else {
             judged.denied(context);
-            write(&mut client, &question.refused()).await?;
+            write(&mut client, &question.denied(context.limits.denied_query)).await?;
             continue;
         };
         match ask(context, &permit, &mut server, &question, &bytes).await {

@@ -178,7 +178,7 @@ async fn answer(
     let mut judged = query::judge(context, key, question);
     let Some(permit) = judged.permit.take() else {
         judged.denied(context);
-        return reply(key, &question.refused());
+        return reply(key, &question.denied(context.limits.denied_query));
     };
     let asked = time::timeout(ANSWER, ask(context, &permit, question, bytes)).await;
     match asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {

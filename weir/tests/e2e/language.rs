@@ -15,7 +15,9 @@ in_both_topologies!(
     services,
     itself,
     tiers,
-    audit
+    audit,
+    aliases,
+    groups
 );
 
 const SLEEP: &str = "deploy/sleep";
@@ -332,4 +334,76 @@ fn audit(topology: Topology) {
     // In force beside it, another policy still denies.
     lab.apply(crate::policies::DENY_INGRESS);
     in_both_families(|family| lab.dropped(SLEEP, family, &["httpbin:8000/headers"]));
+}
+
+/// A name that a rule allows may be the end of aliases: here of a service of type `ExternalName`.
+fn aliases(topology: Topology) {
+    let service = "{apiVersion: v1, kind: Service, metadata: {name: search}, \
+                   spec: {type: ExternalName, externalName: www.google.com}}";
+    let lab = TestLab::up_with(topology, &[service]);
+    let by_name = |asked: &str| {
+        with_dns(
+            asked,
+            "{toFQDNs: [{matchName: www.google.com}], toPorts: [{ports: [{port: '80', protocol: TCP}]}]}",
+        )
+    };
+    let search = |family: crate::common::Family| {
+        let words = [
+            "curl",
+            "-q",
+            "-s",
+            family.option(),
+            "-m",
+            "5",
+            "http://search/",
+        ];
+        lab.exec(SLEEP, &words).status.code()
+    };
+    lab.apply(&by_name("{matchPattern: '*'}"));
+    in_both_families(|family| assert_eq!(search(family), Some(0), "{family:?}"));
+    // A server that may be asked for one name has no say about another.
+    lab.apply(&by_name("{matchPattern: '**.local'}"));
+    in_both_families(|family| assert_ne!(search(family), Some(0), "{family:?}"));
+}
+
+/// CIDR groups and nodes, by name and by label.
+fn groups(topology: Topology) {
+    let lab = TestLab::up_on(2, topology, &[]);
+    let reached = |allowed: bool| {
+        in_both_families(|family| {
+            let google = lab.exec(
+                SLEEP,
+                &["curl", "-q", "-s", family.option(), "-m", "5", GOOGLE],
+            );
+            assert_eq!(
+                google.status.code() == Some(0),
+                allowed,
+                "{family:?}: {google:?}"
+            );
+        });
+    };
+    let group = |cidrs: &str| {
+        format!(
+            "{{apiVersion: cilium.io/v2, kind: CiliumCIDRGroup, \
+             metadata: {{name: search, labels: {{role: search}}}}, spec: {{externalCIDRs: [{cidrs}]}}}}"
+        )
+    };
+    let to = |peer: &str| with_dns("{matchPattern: '*'}", &format!("{{{peer}}}"));
+    lab.apply(&group("198.51.100.0/24, '2001:db8::/32'"));
+    lab.apply(&to("toCIDRSet: [{cidrGroupRef: search}]"));
+    reached(true);
+    lab.apply(&to(
+        "toCIDRSet: [{cidrGroupSelector: {matchLabels: {role: other}}}]",
+    ));
+    reached(false);
+    lab.apply(&to(
+        "toCIDRSet: [{cidrGroupSelector: {matchLabels: {role: search}}}]",
+    ));
+    reached(true);
+    // What a group means follows the group.
+    lab.apply(&group("192.0.2.0/24"));
+    reached(false);
+    lab.delete("CiliumCIDRGroup", "search");
+    lab.apply(&to("toCIDRSet: [{cidrGroupRef: search}]"));
+    reached(false);
 }

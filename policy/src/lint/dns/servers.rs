@@ -107,7 +107,7 @@ impl Servers {
                     false => *cluster_too && self.within(context, peer),
                 }
             }
-            Peer::Entity(_) | Peer::Name(_) => false,
+            Peer::CidrGroup(_) | Peer::Nodes(_) | Peer::Entity(_) | Peer::Name(_) => false,
         }
     }
 

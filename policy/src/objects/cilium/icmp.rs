@@ -59,6 +59,18 @@ const V6: &[(&str, u16)] = &[
     ("ExtendedEchoReply", 161),
 ];
 
+/// What an entry without `fields` means: every message of both families.
+const EVERY: [PortMatch; 2] = [
+    PortMatch {
+        protocol: Protocol::Icmp,
+        port: Port::All,
+    },
+    PortMatch {
+        protocol: Protocol::Icmpv6,
+        port: Port::All,
+    },
+];
+
 /// The message types of a rule; `None` where it has no `icmps`.
 pub(super) fn types(rule: &Object<'_>) -> Result<Option<Vec<PortMatch>>, Fault> {
     let Some(icmps) = rule.get("icmps") else {
@@ -71,6 +83,9 @@ pub(super) fn types(rule: &Object<'_>) -> Result<Option<Vec<PortMatch>>, Fault> 
     for entry in icmps.list()? {
         let object = entry.object()?;
         object.only(&["fields"], &[])?;
+        if object.get("fields").is_none() {
+            types.extend(EVERY);
+        }
         let fields = object.items("fields")?;
         if fields.len() > MAX_FIELDS {
             return Err(object.field("fields").fault(format!(

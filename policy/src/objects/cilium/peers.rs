@@ -3,6 +3,7 @@
 use super::{names, reserved, services};
 use crate::model::{
     Direction, Entity, Key, NamespaceScope, Operator, Peer, Peers, PodSelector, Selector,
+    WhichGroups,
 };
 use crate::objects::{
     cidr,
@@ -16,15 +17,22 @@ const SERVICE_ACCOUNT: &str = "io.cilium.k8s.policy.serviceaccount";
 const CLUSTER: &str = "io.cilium.k8s.policy.cluster";
 
 /// The fields that name peers, of which a rule may use one: endpoints, entities, CIDR, CIDR set,
-/// services, DNS names.
+/// nodes, services, DNS names.
 pub(super) fn members(direction: Direction) -> &'static [&'static str] {
     match direction {
-        Direction::Ingress => &["fromEndpoints", "fromEntities", "fromCIDR", "fromCIDRSet"],
+        Direction::Ingress => &[
+            "fromEndpoints",
+            "fromEntities",
+            "fromCIDR",
+            "fromCIDRSet",
+            "fromNodes",
+        ],
         Direction::Egress => &[
             "toEndpoints",
             "toEntities",
             "toCIDR",
             "toCIDRSet",
+            "toNodes",
             "toServices",
             "toFQDNs",
         ],
@@ -68,7 +76,8 @@ pub(super) fn peer(
         1 => entity(item)?,
         2 => Some(network(cidr::prefix_or_address(item)?, Vec::new())),
         3 => Some(cidr_rule(item)?),
-        4 => Some(services::service(item, scope)?),
+        4 => Some(Peer::Nodes(labels::selector(item, node_key)?)),
+        5 => Some(services::service(item, scope)?),
         _ => Some(Peer::Name(names::selector(item)?)),
     })
 }
@@ -142,9 +151,17 @@ pub(super) fn pods(selector: Selector, scope: &NamespaceScope) -> PodSelector {
     }
 }
 
+/// What a key of a selector of nodes looks at: labels of Node objects.
+fn node_key(name: &str) -> Result<Key, String> {
+    let plain = name.strip_prefix("k8s:").or(name.strip_prefix("any:"));
+    let plain = plain.or(name.strip_prefix("node:")).unwrap_or(name);
+    labels::plain_key(plain)
+}
+
 /// `None` for the entity `none`, which is nobody.
 fn entity(field: &Field<'_>) -> Result<Option<Peer>, Fault> {
-    let entity = match field.text()? {
+    let text = field.text()?;
+    let entity = match text.strip_prefix("reserved:").unwrap_or(text) {
         "all" => Entity::All,
         "world" => Entity::World,
         "world-ipv4" => Entity::WorldIpv4,
@@ -183,15 +200,47 @@ fn entity(field: &Field<'_>) -> Result<Option<Peer>, Fault> {
 fn cidr_rule(field: &Field<'_>) -> Result<Peer, Fault> {
     let object = field.object()?;
     object.only(
-        &["cidr", "except"],
-        &[
-            ("cidrGroupRef", "CIDR groups are not supported yet"),
-            ("cidrGroupSelector", "CIDR groups are not supported yet"),
-        ],
+        &["cidr", "except", "cidrGroupRef", "cidrGroupSelector"],
+        &[],
     )?;
+    if let Some(group) = group(&object)? {
+        return Ok(Peer::CidrGroup(group));
+    }
     let cidr = cidr::prefix(&object.field("cidr"))?;
     let except = cidr::except(&object.items("except")?, cidr, false)?;
     Ok(network(cidr, except))
+}
+
+/// The CIDR groups of an entry; `None` where it names none. As in Cilium, an entry has one of the
+/// three, and exceptions of a prefix only.
+fn group(object: &Object<'_>) -> Result<Option<WhichGroups>, Fault> {
+    let (by_name, by_label) = (object.get("cidrGroupRef"), object.get("cidrGroupSelector"));
+    let Some(field) = by_name.as_ref().or(by_label.as_ref()) else {
+        return Ok(None);
+    };
+    let both = by_name.is_some() && by_label.is_some();
+    if both || object.get("cidr").is_some() {
+        return Err(field.fault(
+            "cannot stand beside another of `cidr`, `cidrGroupRef` and `cidrGroupSelector`: write \
+             an entry for each",
+        ));
+    }
+    if let Some(except) = object.get("except") {
+        return Err(except.fault("leaves parts of a `cidr` out, not of CIDR groups"));
+    }
+    if let Some(selector) = by_label {
+        let selector = labels::selector(&selector, group_key)?;
+        return Ok(Some(WhichGroups::Matching(selector)));
+    }
+    let name = field.text()?;
+    labels::subdomain(name).map_err(|reason| field.fault(reason))?;
+    Ok(Some(WhichGroups::Named(name.to_owned())))
+}
+
+/// What a key of a selector of groups looks at: labels of CiliumCIDRGroup objects.
+fn group_key(name: &str) -> Result<Key, String> {
+    let plain = name.strip_prefix("k8s:").or(name.strip_prefix("any:"));
+    labels::plain_key(plain.unwrap_or(name))
 }
 
 fn network(cidr: ipnet::IpNet, except: Vec<ipnet::IpNet>) -> Peer {

@@ -1,7 +1,9 @@
 //! Cilium policies that are in force, whole or in part.
 
 use super::*;
-use crate::model::{Entity, HeaderMatch, HttpRule, L7, Operator};
+use crate::model::{
+    Entity, HeaderMatch, HttpRule, L7, Operator, Requirement, Selector, WhichGroups,
+};
 
 fn ingress(value: &Value) -> Vec<Rule> {
     good(value).ingress.rules
@@ -216,7 +218,13 @@ fn peers_of_every_kind() {
         )
     );
     assert_eq!(entities(json!(["none"])), Peers::OneOf(vec![]));
-    for nobody in ["fromEndpoints", "fromEntities", "fromCIDR", "fromCIDRSet"] {
+    for nobody in [
+        "fromEndpoints",
+        "fromEntities",
+        "fromCIDR",
+        "fromCIDRSet",
+        "fromNodes",
+    ] {
         assert_eq!(
             ingress(&cnp(with_rule(json!({nobody: []}))))[0].peers,
             Peers::OneOf(vec![])
@@ -244,6 +252,36 @@ fn peers_of_every_kind() {
         rules[1].peers,
         Peers::OneOf(vec![cidr("10.0.0.0/8", &["10.1.0.0/16"])])
     );
+}
+
+#[test]
+fn groups_nodes_reserved_entities_and_every_message() {
+    let rules = good(&cnp(json!({"endpointSelector": {}, "egress": [
+        {"toCIDRSet": [{"cidrGroupRef": "vpn"}, {"cidrGroupSelector": {"matchLabels": {"role": "vpn"}}}]},
+        {"toNodes": [{"matchLabels": {"node:disk": "ssd"}}]},
+        {"toEntities": ["reserved:host", "reserved:none"]},
+        {"icmps": [{}]}]})))
+    .egress
+    .rules;
+    let label = |key: &str, value: &str| {
+        Selector::new([Requirement::equals(Key::Label(key.into()), value)])
+    };
+    let groups = [
+        WhichGroups::Named("vpn".into()),
+        WhichGroups::Matching(label("role", "vpn")),
+    ];
+    let peers = |index: usize| rules[index].peers.clone();
+    assert_eq!(peers(0), Peers::OneOf(groups.map(Peer::CidrGroup).to_vec()));
+    assert_eq!(
+        peers(1),
+        Peers::OneOf(vec![Peer::Nodes(label("disk", "ssd"))])
+    );
+    assert_eq!(peers(2), Peers::OneOf(vec![Peer::Entity(Entity::Host)]));
+    let every = [Protocol::Icmp, Protocol::Icmpv6].map(|protocol| PortMatch {
+        protocol,
+        port: Port::All,
+    });
+    assert_eq!(rules[3].ports, every);
 }
 
 #[test]

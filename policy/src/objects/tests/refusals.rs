@@ -150,15 +150,21 @@ fn peers() {
         ),
         (
             "egress",
-            json!({"toCIDRSet": [{"cidrGroupRef": "g"}]}),
+            json!({"toCIDRSet": [{"cidrGroupRef": "g", "except": ["10.0.0.0/8"]}]}),
+            "toCIDRSet[0].except",
+            "leaves parts of a `cidr` out, not of CIDR groups",
+        ),
+        (
+            "egress",
+            json!({"toCIDRSet": [{"cidrGroupRef": "Not a name"}]}),
             "toCIDRSet[0].cidrGroupRef",
-            "CIDR groups are not supported yet",
+            "`Not a name` is not a name: at most 253 lower-case letters, digits, `-` and `.`, with a letter or digit at both ends of each part",
         ),
         (
             "egress",
             json!({"toCIDRSet": [{"cidr": "10.0.0.0/8", "cidrGroupSelector": {}}]}),
             "toCIDRSet[0].cidrGroupSelector",
-            "CIDR groups are not supported yet",
+            "cannot stand beside another of `cidr`, `cidrGroupRef` and `cidrGroupSelector`: write an entry for each",
         ),
         (
             "egress",
@@ -216,9 +222,9 @@ fn peers() {
         ),
         (
             "egress",
-            json!({"toNodes": []}),
-            "toNodes",
-            "node selectors are not supported yet",
+            json!({"fromNodes": []}),
+            "fromNodes",
+            "belongs to ingress rules",
         ),
         (
             "egress",
@@ -234,9 +240,9 @@ fn peers() {
         ),
         (
             "ingress",
-            json!({"fromNodes": [{}]}),
-            "fromNodes",
-            "node selectors are not supported yet",
+            json!({"fromNodes": [{"matchLabels": {"other:key": ""}}]}),
+            "fromNodes[0].matchLabels[other:key]",
+            "`other:key` is not a label key: a name of at most 63 letters, digits, `-`, `_` and `.`, with an optional DNS prefix and `/` before it",
         ),
         (
             "ingress",
@@ -302,7 +308,7 @@ fn peers() {
             "ingress",
             json!({"frmEndpoints": [{}]}),
             "frmEndpoints",
-            "unknown field; known here: `fromEndpoints`, `fromEntities`, `fromCIDR`, `fromCIDRSet`, `toPorts` or `icmps`",
+            "unknown field; known here: `fromEndpoints`, `fromEntities`, `fromCIDR`, `fromCIDRSet`, `fromNodes`, `toPorts` or `icmps`",
         ),
     ] {
         check(

@@ -75,6 +75,7 @@ fn peer() -> impl Strategy<Value = Peer> {
     prop_oneof![
         3 => pods().prop_map(Peer::Pods),
         2 => cidr,
+        1 => selector().prop_map(Peer::Nodes),
         1 => select(vec![
             Entity::All, Entity::World, Entity::WorldIpv4, Entity::WorldIpv6, Entity::Cluster,
             Entity::Host, Entity::RemoteNode, Entity::KubeApiserver,
