@@ -16,9 +16,11 @@ use tokio::{
 use weir_link::{Instance, proxy::Recorded};
 use weir_observe::{
     Intake, Recorder, calm,
+    export::{self, ExportOptions},
     log::{FlowLog, LogOptions},
     metrics::{Metrics, http},
     names::Directory,
+    otlp::{self, OtlpOptions},
     redact::Redaction,
     ring::Ring,
     serve::{self, Tcp},
@@ -52,6 +54,10 @@ pub struct ObserveOptions {
     pub tcp: Option<Tcp>,
     /// Serve metrics on this address.
     pub metrics: Option<SocketAddr>,
+    /// Write flows to a file.
+    pub export: Option<ExportOptions>,
+    /// Send records and metrics to an OpenTelemetry collector.
+    pub otlp: Option<OtlpOptions>,
 }
 
 /// The observer of a running agent.
@@ -87,9 +93,17 @@ impl Observing {
             options.tcp.clone(),
         ))
         .await?;
+        let fresh = Arc::<Fresh>::default();
+        let refresh = move || refresh(agent.clone(), Arc::clone(&fresh));
+        if let Some(export) = &options.export {
+            export::start(export, ring.clone())
+                .with_context(|| format!("cannot export to {}", export.path.display()))?;
+        }
+        if let Some(otlp) = &options.otlp {
+            otlp::start(otlp, ring.clone(), metrics.clone(), node, refresh.clone())
+                .context("nothing can be sent to an OpenTelemetry collector")?;
+        }
         if let Some(address) = options.metrics {
-            let fresh = Arc::<Fresh>::default();
-            let refresh = move || refresh(agent.clone(), Arc::clone(&fresh));
             let address = http::serve(address, metrics.clone(), refresh)
                 .await
                 .with_context(|| format!("cannot serve metrics on {address}"))?;

@@ -6,7 +6,8 @@
 //!  proxy records ─┘   (bounded) (a thread)└─▶ Metrics ─▶ /metrics
 //! ```
 //!
-//! A [`relay`] asks the observers of all nodes and answers as one.
+//! A [`relay`] asks the observers of all nodes and answers as one. [`otlp`] and
+//! [`export`] follow the ring and send what they read to a collector, or write it to a file.
 //!
 //! Nothing here can slow traffic down: the intake takes what fits and counts what does not, and
 //! whoever reads the ring too slowly is told how much it has missed. A record is a
@@ -16,6 +17,7 @@
 
 pub mod api;
 pub mod calm;
+pub mod export;
 pub mod filter;
 pub mod flags;
 pub mod json;
@@ -23,6 +25,7 @@ pub mod log;
 mod mask;
 pub mod metrics;
 pub mod names;
+pub mod otlp;
 pub mod print;
 pub mod record;
 pub mod recorded;
@@ -35,6 +38,7 @@ pub mod service;
 #[cfg(test)]
 mod testing;
 pub mod times;
+pub mod trace;
 pub mod why;
 
 pub use recorder::{Intake, Recorder};

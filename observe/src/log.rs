@@ -6,7 +6,7 @@ use std::{
     fs::OpenOptions,
     io::{self, BufWriter, Write as _},
     os::unix::fs::OpenOptionsExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use file_rotate::{ContentLimit, FileRotate, compression::Compression, suffix::AppendCount};
@@ -47,10 +47,31 @@ impl LogOptions {
     }
 }
 
+/// A file that begins anew when it is long enough.
+pub(crate) type Rotating = BufWriter<FileRotate<AppendCount>>;
+
+/// Opens a file that begins anew after so many bytes, and makes its folder; so many older ones are kept.
+pub(crate) fn rotating(path: &Path, bytes: usize, files: usize) -> io::Result<Rotating> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    // The library below reports nothing until the first write.
+    let mut open = OpenOptions::new();
+    open.create(true).append(true).read(true).mode(0o640);
+    open.open(path)?;
+    Ok(BufWriter::new(FileRotate::new(
+        path,
+        AppendCount::new(files),
+        ContentLimit::BytesSurpassed(bytes),
+        Compression::None,
+        Some(open),
+    )))
+}
+
 /// The open log.
 pub struct FlowLog {
     options: LogOptions,
-    file: BufWriter<FileRotate<AppendCount>>,
+    file: Rotating,
     /// Whether the last write failed: said once, not for each line.
     failing: bool,
 }
@@ -69,23 +90,9 @@ impl FlowLog {
     /// # Errors
     /// Where either cannot be made.
     pub fn open(options: LogOptions) -> io::Result<Self> {
-        if let Some(folder) = options.path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        // The library below reports nothing until the first write.
-        let mut open = OpenOptions::new();
-        open.create(true).append(true).read(true).mode(0o640);
-        open.open(&options.path)?;
-        let file = FileRotate::new(
-            &options.path,
-            AppendCount::new(options.files),
-            ContentLimit::BytesSurpassed(options.bytes),
-            Compression::None,
-            Some(open),
-        );
         Ok(Self {
+            file: rotating(&options.path, options.bytes, options.files)?,
             options,
-            file: BufWriter::new(file),
             failing: false,
         })
     }
@@ -146,21 +153,26 @@ impl FlowLog {
         }
     }
 
-    /// A verdict is logged once: not the packet's drop, and a request with its answer.
     fn wants(&self, flow: &Flow) -> bool {
-        let denied = matches!(
-            flow.verdict(),
-            Verdict::Dropped | Verdict::Error | Verdict::Audit
-        );
-        let kind = flow.event_type.as_ref().map(|event| event.r#type);
-        let drop = kind == Some(event_type::DROP);
-        let answer = flow
-            .l7
-            .as_ref()
-            .is_some_and(|l7| l7.r#type() == L7FlowType::Response);
-        let reset = flow.weir.as_ref().is_some_and(|why| why.reset);
-        line::is_failure(flow) || !drop && !answer && (denied || reset || self.options.all)
+        wanted(flow, self.options.all)
     }
+}
+
+/// Whether a flow is to be told: what was denied, or would have been, and `all` the others, too. A
+/// verdict is told once: not the packet's drop, and a request with its answer.
+pub(crate) fn wanted(flow: &Flow, all: bool) -> bool {
+    let denied = matches!(
+        flow.verdict(),
+        Verdict::Dropped | Verdict::Error | Verdict::Audit
+    );
+    let kind = flow.event_type.as_ref().map(|event| event.r#type);
+    let drop = kind == Some(event_type::DROP);
+    let answer = flow
+        .l7
+        .as_ref()
+        .is_some_and(|l7| l7.r#type() == L7FlowType::Response);
+    let reset = flow.weir.as_ref().is_some_and(|why| why.reset);
+    line::is_failure(flow) || !drop && !answer && (denied || reset || all)
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ mod first;
 mod flows;
 pub mod http;
 mod labels;
+pub mod open;
+mod otlp;
 mod proxy;
 mod registry;
 #[cfg(test)]
@@ -32,6 +34,7 @@ use crate::{
 use agent::AgentMetrics;
 use first::FirstLooks;
 use flows::FlowMetrics;
+use otlp::OtlpMetrics;
 use registry::Documented;
 
 pub use registry::Description;
@@ -42,6 +45,7 @@ pub struct Metrics {
     registry: Registry,
     flows: Mutex<FlowMetrics>,
     agent: AgentMetrics,
+    otlp: OtlpMetrics,
     looks: Mutex<FirstLooks>,
     descriptions: Vec<Description>,
 }
@@ -62,11 +66,13 @@ impl Metrics {
         // What flows are counted by begins with this process; what the kernel counts may be older.
         let looks = Mutex::new(FirstLooks::new(documented.names()));
         let agent = AgentMetrics::new(&mut documented);
+        let otlp = OtlpMetrics::new(&mut documented);
         let (registry, descriptions) = documented.finish();
         Self {
             registry,
             flows,
             agent,
+            otlp,
             looks,
             descriptions,
         }
@@ -75,6 +81,17 @@ impl Metrics {
     /// Weir's own, which the agent sets.
     pub fn agent(&self) -> &AgentMetrics {
         &self.agent
+    }
+
+    /// What became of records that a collector is sent.
+    pub(crate) fn otlp(&self) -> &OtlpMetrics {
+        &self.otlp
+    }
+
+    /// All series as they are now.
+    pub(crate) fn gathered(&self) -> Vec<prometheus::proto::MetricFamily> {
+        self.flows().forget_gone();
+        self.registry.gather()
     }
 
     /// What there is, in the order of names.
@@ -118,8 +135,7 @@ impl Metrics {
     /// # Errors
     /// Where a metric cannot be written, which would be a mistake of ours.
     pub fn text(&self) -> Result<String, prometheus::Error> {
-        self.flows().forget_gone();
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        TextEncoder::new().encode_to_string(&self.gathered())
     }
 
     /// The same for a scraper that comes again and again: a series that is new to it begins with
@@ -128,11 +144,24 @@ impl Metrics {
     /// # Errors
     /// As [`text`](Self::text).
     pub fn text_for(&self, scraper: IpAddr) -> Result<String, prometheus::Error> {
-        self.flows().forget_gone();
-        let mut gathered = self.registry.gather();
+        TextEncoder::new().encode_to_string(&self.shown(scraper))
+    }
+
+    /// The same in the format of OpenMetrics, with exemplars; `scraper` is one that comes again.
+    pub fn open_text(&self, scraper: Option<IpAddr>) -> String {
+        let gathered = match scraper {
+            Some(scraper) => self.shown(scraper),
+            None => self.gathered(),
+        };
+        open::encode(&gathered, (flows::DURATIONS, self.flows().exemplars()))
+    }
+
+    /// All series as a scraper is shown them that comes again and again.
+    fn shown(&self, scraper: IpAddr) -> Vec<prometheus::proto::MetricFamily> {
+        let mut gathered = self.gathered();
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         looks.show(scraper, &mut gathered, Instant::now());
-        TextEncoder::new().encode_to_string(&gathered)
+        gathered
     }
 
     fn flows(&self) -> MutexGuard<'_, FlowMetrics> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use weir_link::proxy::is_cut;
 
-use crate::api::flow::HttpHeader;
+use crate::{api::flow::HttpHeader, trace::TRACEPARENT};
 
 /// What a value is replaced by.
 pub const REDACTED: &str = "HUBBLE_REDACTED";
@@ -25,7 +25,8 @@ pub struct Redaction {
     pub query: bool,
     /// Passwords before the host of a URL are left out.
     pub user_info: bool,
-    /// Headers whose values are shown, in lower case; `None`: all but those that are never shown.
+    /// Headers whose values are shown, in lower case, beside that of the trace; `None`: all but those
+    /// that are never shown.
     pub headers: Option<BTreeSet<String>>,
 }
 
@@ -92,7 +93,11 @@ impl Redaction {
     pub fn asked(&self) -> Vec<String> {
         let names = self.headers.iter().flatten();
         let shown = names.filter(|name| !NEVER.contains(&name.as_str()));
-        shown.cloned().collect()
+        let mut asked: Vec<String> = shown.cloned().collect();
+        if !asked.iter().any(|name| name == TRACEPARENT) {
+            asked.push(TRACEPARENT.to_owned());
+        }
+        asked
     }
 
     /// Headers with their values, where these may be shown.
@@ -103,7 +108,7 @@ impl Redaction {
                 .headers
                 .as_ref()
                 .is_none_or(|list| list.contains(&name));
-            listed && !NEVER.contains(&name.as_str())
+            (listed || name == TRACEPARENT) && !NEVER.contains(&name.as_str())
         };
         headers
             .iter()

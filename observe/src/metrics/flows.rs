@@ -8,12 +8,13 @@ use std::{
 
 use prometheus::{HistogramVec, IntCounterVec};
 use weir_abi::event::Event;
-use weir_link::proxy::{Application, Disposition, L7Record};
+use weir_link::proxy::{Application, Disposition, HttpRecord, L7Record};
 use weir_policy::model::{Direction, Policy};
 
 use super::{
     family::{Family, Live, NONE, OTHER},
     labels::{self, direction, ends, kinds, protocol_name, protocol_of},
+    open::{Exemplar, Exemplars},
     registry::{Counter, Documented, Gauge},
 };
 use crate::{
@@ -23,6 +24,7 @@ use crate::{
     },
     names::{Directory, identity},
     print, record,
+    trace::{Parent, TRACEPARENT},
 };
 
 /// Both ends, as Hubble's context labels have them.
@@ -44,6 +46,8 @@ const DNS: [&str; 5] = [
 const LATENCIES: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
+/// The family that has exemplars.
+pub const DURATIONS: &str = "hubble_http_request_duration_seconds";
 /// Where events can be lost.
 const LOSSES: [LostEventSource; 2] = [
     LostEventSource::PerfEventRingBuffer,
@@ -74,6 +78,8 @@ pub struct FlowMetrics {
     /// What the policies in force say, by hash: `None` before the first.
     policies: Option<Vec<u64>>,
     policies_changed: Gauge,
+    /// Of the durations of requests.
+    exemplars: Exemplars,
 }
 
 // === impl FlowMetrics ===
@@ -119,7 +125,7 @@ impl FlowMetrics {
                 &with_ends(&["method", "protocol", "status", "reporter"]),
             ),
             durations: all.histograms(
-                "hubble_http_request_duration_seconds",
+                DURATIONS,
                 "From the end of a request's head to the end of its answer.",
                 &with_ends(&["method", "reporter"]),
                 &LATENCIES,
@@ -165,6 +171,7 @@ impl FlowMetrics {
                 "weir_policies_changed_timestamp_seconds",
                 "When a change of policies came into force last; 0: not since the agent began.",
             ),
+            exemplars: Exemplars::default(),
         }
     }
 
@@ -351,10 +358,41 @@ impl FlowMetrics {
         if matches!(request.verdict, Disposition::Allowed | Disposition::Audited) {
             let seconds = |ns: &u64| Duration::from_nanos(*ns).as_secs_f64();
             let seconds: Vec<f64> = latencies.iter().map(seconds).collect();
-            self.durations
-                .observe_all(&[&[method, reporter], &ends[..]].concat(), &seconds);
+            let labels = [&[method, reporter], &ends[..]].concat();
+            self.durations.observe_all(&labels, &seconds);
+            self.exemplify(request, http, &labels, &seconds);
         }
         http.status.is_some()
+    }
+
+    /// Keeps a request whose client records a trace, where its duration was counted.
+    fn exemplify(
+        &mut self,
+        request: &L7Record,
+        http: &HttpRecord,
+        series: &[&str],
+        seconds: &[f64],
+    ) {
+        let header = http.headers.iter();
+        let header = header.filter(|(name, _)| name.eq_ignore_ascii_case(TRACEPARENT));
+        let parents: Vec<_> = header.map(|(_, value)| Parent::read(value)).collect();
+        if let ([Some(parent)], Some(value)) = (parents.as_slice(), seconds.first())
+            && parent.sampled
+        {
+            let bound = LATENCIES.iter().find(|bound| value <= *bound);
+            let exemplar = Exemplar {
+                trace: parent.trace_id(),
+                value: *value,
+                time: request.time(),
+            };
+            let bound = bound.copied().unwrap_or(f64::INFINITY);
+            self.exemplars.put(series, bound, exemplar);
+        }
+    }
+
+    /// Requests with a trace, by where their durations were counted.
+    pub fn exemplars(&self) -> &Exemplars {
+        &self.exemplars
     }
 
     pub fn repeated(&mut self, event: &Event) {

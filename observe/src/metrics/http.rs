@@ -7,14 +7,14 @@ use axum::{
     extract::ConnectInfo,
     http::{
         HeaderMap, StatusCode,
-        header::{CONTENT_TYPE, USER_AGENT},
+        header::{ACCEPT, CONTENT_TYPE, USER_AGENT},
     },
     routing::get,
 };
 use tokio::net::TcpListener;
 use weir_gate::{Gate, descriptors::Share};
 
-use super::Metrics;
+use super::{Metrics, open};
 
 /// A connection lives for so long; a Prometheus then connects again.
 const LIFE: Duration = Duration::from_secs(300);
@@ -43,8 +43,16 @@ where
         let scraper = agent
             .is_some_and(|agent| agent.starts_with("Prometheus/"))
             .then_some(client.ip());
+        let open = headers
+            .get(ACCEPT)
+            .and_then(|accept| accept.to_str().ok())
+            .is_some_and(|accept| accept.contains("application/openmetrics-text"));
         async move {
             refresh().await;
+            if open {
+                let text = metrics.open_text(scraper);
+                return (StatusCode::OK, [(CONTENT_TYPE, open::CONTENT_TYPE)], text);
+            }
             let text = match scraper {
                 Some(scraper) => metrics.text_for(scraper),
                 None => metrics.text(),

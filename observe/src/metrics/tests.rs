@@ -35,7 +35,7 @@ fn the_page_is_that_of_the_registry() {
 fn everything_is_registered_once_and_named_as_its_kind() {
     let metrics = Metrics::new();
     // A family that could not be registered is missing here.
-    assert_eq!(metrics.descriptions().len(), 63);
+    assert_eq!(metrics.descriptions().len(), 65);
     let mut names = HashSet::new();
     for metric in metrics.descriptions() {
         assert!(names.insert(metric.name.clone()), "{} twice", metric.name);
@@ -216,4 +216,49 @@ fn a_change_of_policies_is_told_and_no_other() {
     );
     metrics.renamed(&other);
     assert_ne!(changed(), "0");
+}
+
+/// What a scraper gets that asks for OpenMetrics: the same series, one exemplar in the bucket of the
+/// request that has a trace, and an end.
+#[test]
+fn openmetrics_has_the_same_series_and_exemplars() {
+    let metrics = Metrics::new();
+    let names = crate::testing::names(Vec::new());
+    let mut request = crate::testing::passed(Some(200));
+    metrics.request(&request, &names);
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    if let weir_link::proxy::Application::Http(http) = &mut request.application {
+        let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+        http.headers = vec![("traceparent".into(), parent)];
+    }
+    metrics.request(&request, &names);
+    let (plain, open) = (metrics.text().unwrap(), metrics.open_text(None));
+    assert!(open.ends_with("\n# EOF\n"));
+    let exemplars: Vec<&str> = open.lines().filter(|line| line.contains(" # {")).collect();
+    let [exemplar] = exemplars.as_slice() else {
+        panic!("one: {exemplars:?}");
+    };
+    assert!(exemplar.starts_with("hubble_http_request_duration_seconds_bucket{"));
+    assert!(
+        exemplar.contains("le=\"0.0025\"} 2 # {trace_id=\""),
+        "{exemplar}"
+    );
+    assert!(
+        exemplar.contains(&format!("\"{trace}\"}} 0.0025 10.000")),
+        "{exemplar}"
+    );
+    // The same numbers, whatever the order of labels and the writing of bounds.
+    let series = |text: &str| -> std::collections::BTreeMap<String, String> {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let plain = lines.map(|line| line.split(" # ").next().unwrap_or(line));
+        plain
+            .filter(|line| !line.starts_with("process_"))
+            .filter_map(|line| line.rsplit_once(' '))
+            .map(|(name, value)| (name.replace(".0\"}", "\"}"), value.to_owned()))
+            .collect()
+    };
+    assert_eq!(series(&plain), series(&open));
+    for line in open.lines().filter(|line| line.starts_with("# TYPE")) {
+        assert!(!line.contains("_total counter"), "{line}");
+    }
 }

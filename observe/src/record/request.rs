@@ -16,6 +16,7 @@ use crate::{
     },
     names::Directory,
     redact::Redaction,
+    trace,
 };
 
 /// The records of a request: what was asked and, where something was answered, the answer.
@@ -87,6 +88,7 @@ fn asked(request: &L7Record, names: &Directory, redaction: &Redaction) -> Flow {
         }),
         ..Flow::default()
     };
+    flow.trace_context = trace::context(&flow);
     let denied = matches!(verdict, Verdict::Dropped | Verdict::Audit);
     if verdict == Verdict::Dropped {
         flow.drop_reason_desc = DropReason::PolicyDenied.into();

@@ -1,12 +1,15 @@
 //! What an agent records of flows, as its flags say.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 use weir_agent::ObserveOptions;
 use weir_link::Instance;
 use weir_observe::{
+    export::ExportOptions,
+    flags::{self, FlagError, Lists},
     log::LogOptions,
+    otlp::OtlpOptions,
     serve::{Tcp, Tls},
 };
 
@@ -59,6 +62,40 @@ pub struct ObserveFlags {
     /// Serve /metrics on this address
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
+    /// Write flows to a file, one JSON object a line, as `weir observe -o jsonpb` does; three older files
+    /// are kept
+    #[arg(long, value_name = "FILE")]
+    export: Option<PathBuf>,
+    /// Export only flows that this filter matches, or another one (JSON, as `hubble observe --allowlist`)
+    #[arg(long, value_name = "JSON", requires = "export", value_parser = allowed)]
+    export_allow: Vec<Lists>,
+    /// Export no flow that this filter matches
+    #[arg(long, value_name = "JSON", requires = "export", value_parser = denied)]
+    export_deny: Vec<Lists>,
+    /// Export only these fields of flows, such as source.pod_name
+    #[arg(long, value_delimiter = ',', value_name = "FIELD", requires = "export")]
+    export_fields: Vec<String>,
+    /// Size at which a new export begins
+    #[arg(long, default_value_t = 10 << 20, value_name = "BYTES")]
+    export_bytes: usize,
+    /// Send denials as logs, requests of a trace as spans, and metrics to an OpenTelemetry collector
+    /// (OTLP over gRPC): http://HOST:4317
+    #[arg(long, value_name = "URL", env = "WEIR_OTLP")]
+    otlp: Option<String>,
+    /// Authority of the collector's certificate, PEM; for https://
+    #[arg(long, value_name = "FILE", requires = "otlp")]
+    otlp_ca: Option<PathBuf>,
+    /// Seconds between two times that metrics are sent to the collector
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    otlp_every: u64,
+}
+
+fn allowed(text: &str) -> Result<Lists, FlagError> {
+    flags::read([(flags::ALLOW, text)])
+}
+
+fn denied(text: &str) -> Result<Lists, FlagError> {
+    flags::read([(flags::DENY, text)])
 }
 
 impl ObserveFlags {
@@ -93,6 +130,29 @@ impl ObserveFlags {
                 }),
             }),
             metrics: self.metrics,
+            export: self.export.map(|path| ExportOptions {
+                path,
+                lists: Lists {
+                    allow: self
+                        .export_allow
+                        .into_iter()
+                        .flat_map(|of| of.allow)
+                        .collect(),
+                    deny: self
+                        .export_deny
+                        .into_iter()
+                        .flat_map(|of| of.deny)
+                        .collect(),
+                },
+                fields: self.export_fields,
+                bytes: self.export_bytes,
+                files: 3,
+            }),
+            otlp: self.otlp.map(|endpoint| OtlpOptions {
+                endpoint,
+                authority: self.otlp_ca,
+                every: Duration::from_secs(self.otlp_every),
+            }),
         }
     }
 }
