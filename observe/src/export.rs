@@ -63,9 +63,9 @@ struct Export {
 /// A filter or a field means nothing, the file cannot be made, or there is no thread.
 pub fn start(options: &ExportOptions, ring: Arc<Ring>) -> io::Result<()> {
     let mut export = Export::open(options)?;
+    let mut news = ring.follow();
     let (_, mut at) = ring.range();
     let write = async move {
-        let mut news = ring.follow();
         while news.changed().await.is_ok() {
             sleep(GATHER).await;
             loop {
@@ -151,6 +151,7 @@ impl Export {
 mod tests {
     use super::*;
     use crate::{
+        api::flow::FlowFilter,
         flags, record,
         redact::Redaction,
         testing::{names, passed},
@@ -212,7 +213,11 @@ mod tests {
         let path = folder.path().join("flows.jsonl");
         let fields = Export::open(&options(path.clone(), &[], &["source.port"]));
         assert!(fields.err().unwrap().to_string().contains("source.port"));
-        let filter = [(flags::ALLOW, r#"{"source_ip": ["x"]}"#)];
-        assert!(Export::open(&options(path, &filter, &[])).is_err());
+        let mut filtered = options(path, &[], &[]);
+        filtered.lists.deny.push(FlowFilter {
+            source_ip: vec!["x".into()],
+            ..FlowFilter::default()
+        });
+        assert!(Export::open(&filtered).is_err());
     }
 }

@@ -17,7 +17,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
 
 use crate::{
     calm,
@@ -77,6 +80,7 @@ where
 {
     let endpoint = send::endpoint(options)?;
     let (every, node) = (options.every.max(GATHER), node.to_owned());
+    let news = ring.follow();
     let (_, at) = ring.range();
     let send = async move {
         let exporter = Exporter {
@@ -88,7 +92,7 @@ where
             pause: FIRST_PAUSE,
             rests: None,
         };
-        exporter.run(every, refresh).await;
+        exporter.run(news, every, refresh).await;
     };
     let run = move || {
         calm::yield_to_traffic();
@@ -109,8 +113,12 @@ where
 // === impl Exporter ===
 
 impl Exporter {
-    async fn run<R: Future<Output = ()>>(mut self, every: Duration, refresh: impl Fn() -> R) {
-        let mut news = self.ring.follow();
+    async fn run<R: Future<Output = ()>>(
+        mut self,
+        mut news: watch::Receiver<u64>,
+        every: Duration,
+        refresh: impl Fn() -> R,
+    ) {
         let mut due = interval(every);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

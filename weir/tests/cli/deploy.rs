@@ -23,7 +23,7 @@ fn the_definitions_are_those_of_this_binary() {
     let printed = weir("crds");
     assert_eq!(printed.code, 0, "{}", printed.err);
     let printed = documents(&printed.out);
-    assert_eq!(printed.len(), 2);
+    assert_eq!(printed.len(), 3);
     for definition in printed {
         let plural = definition["spec"]["names"]["plural"].as_str();
         let path = format!("deploy/crds/{}.yaml", plural.expect("a plural"));
