@@ -172,6 +172,17 @@ impl FolderSource {
             tracing::debug!(kinds = ?ignored, "kinds that say nothing to policy");
         }
         let (world, placements) = index.world(&self.options);
+        // Offline the groups may be in the cluster: there a lint says it, where some are at hand.
+        let missing = index
+            .missing_groups(&world)
+            .filter(|_| self.offline.is_none());
+        for (key, found) in missing {
+            let place = places.get(key).cloned().unwrap_or_default();
+            let told = found
+                .into_iter()
+                .map(|problem| SourceProblem::at(place.clone(), problem));
+            problems.extend(told);
+        }
         Reading {
             world,
             placements,

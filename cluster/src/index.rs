@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weir_policy::model::{ClusterName, Namespace, Pod, World};
+use weir_policy::model::{ClusterName, Namespace, Pod, Problem, World};
 
 use crate::objects::{Kind, NAMESPACE_NAME_LABEL, Object, ObjectKey, PodObject, PodPlacement};
 
@@ -101,6 +101,20 @@ impl Index {
         let (pods, placements) = pods.into_iter().map(|pod| (pod.pod, pod.placement)).unzip();
         world.pods = pods;
         (world, placements)
+    }
+
+    /// Policies of which a rule names a CIDR group that is not there, with what is said of it.
+    pub fn missing_groups(
+        &self,
+        world: &World,
+    ) -> impl Iterator<Item = (&ObjectKey, Vec<Problem>)> {
+        self.objects.iter().filter_map(|(key, object)| {
+            let Object::Policy(of) = object else {
+                return None;
+            };
+            let problems = of.policy.missing_groups(&world.cidr_groups);
+            (!problems.is_empty()).then_some((key, problems))
+        })
     }
 
     fn of_kind(

@@ -35,7 +35,10 @@ pub use review::review;
 pub use shallow::Shallow;
 pub use store::{PolicyState, Store};
 
-use crate::{index::Options, reading::Reading};
+use crate::{
+    index::Options,
+    reading::{Reading, SourceProblem},
+};
 
 /// How long changes gather before they are told: a rollout changes many objects at once.
 const QUIET: Duration = Duration::from_millis(10);
@@ -139,7 +142,10 @@ impl ClusterSource {
     pub fn read(&self) -> Reading {
         let store = self.shared.lock();
         let (world, mut placements) = store.index().world(&self.options);
-        let problems = store.problems();
+        let mut problems = store.problems();
+        let missing = store.index().missing_groups(&world);
+        let missing = missing.flat_map(|(_, found)| found);
+        problems.extend(missing.map(|problem| SourceProblem::at(String::new(), problem)));
         drop(store);
         for placement in &mut placements {
             (placement.interface, placement.netns) = (None, None);

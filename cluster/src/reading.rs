@@ -65,13 +65,17 @@ impl SourceProblem {
     pub(crate) fn of(document: &Document, problem: Problem) -> Self {
         let reason = match unrendered(&problem.reason) {
             Some(hint) => format!("{}; {hint}", problem.reason),
-            None => problem.reason,
+            None => problem.reason.clone(),
         };
+        Self::at(document.place.clone(), Problem { reason, ..problem })
+    }
+
+    pub(crate) fn at(place: String, problem: Problem) -> Self {
         Self {
-            place: document.place.clone(),
+            place,
             object: problem.object,
             field: problem.field,
-            reason,
+            reason: problem.reason,
             fatal: false,
         }
     }

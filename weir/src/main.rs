@@ -58,7 +58,7 @@ struct Weir {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Agent(agent_command::AgentCommand),
+    Agent(Box<agent_command::AgentCommand>),
     Proxy(proxy_command::ProxyCommand),
     Takeover(takeover_command::TakeoverCommand),
     Lab(lab_command::LabCommand),

@@ -88,14 +88,8 @@ impl Store {
     /// What is not in force as written.
     pub fn problems(&self) -> Vec<SourceProblem> {
         let all = self.problems.values().flatten();
-        all.map(|problem| SourceProblem {
-            place: String::new(),
-            object: problem.object.clone(),
-            field: problem.field.clone(),
-            reason: problem.reason.clone(),
-            fatal: false,
-        })
-        .collect()
+        all.map(|problem| SourceProblem::at(String::new(), problem.clone()))
+            .collect()
     }
 
     /// Policies with their states.

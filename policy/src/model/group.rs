@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::{
     peer::{Entity, Peer, Peers},
-    policy::{Action, Policy, Rule},
+    policy::{Action, Policy, Problem, Rule},
     selector::{Labels, Selector},
 };
 
@@ -67,6 +67,38 @@ impl Policy {
             rules.for_each(|rule| rule.add_groups(groups));
         }
         policy
+    }
+
+    /// What is said of groups that its rules name and that are not there.
+    pub fn missing_groups(&self, groups: &CidrGroups) -> Vec<Problem> {
+        let mut found = Vec::new();
+        let sections = self
+            .specs
+            .iter()
+            .flat_map(|spec| [&spec.ingress, &spec.egress]);
+        for rule in sections.flat_map(|section| &section.rules) {
+            let Peers::OneOf(peers) = &rule.peers else {
+                continue;
+            };
+            for peer in peers {
+                if let Peer::CidrGroup(WhichGroups::Named(name)) = peer
+                    && !groups.contains_key(name)
+                {
+                    let meant = match rule.action {
+                        Action::Deny => "everybody outside the cluster is denied",
+                        Action::Allow | Action::Pass => "nobody is allowed by it",
+                    };
+                    found.push(Problem {
+                        object: self.object.to_string(),
+                        field: rule.place.clone(),
+                        reason: format!(
+                            "names CiliumCIDRGroup `{name}`, which is not there: {meant}"
+                        ),
+                    });
+                }
+            }
+        }
+        found
     }
 }
 

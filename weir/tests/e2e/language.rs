@@ -17,7 +17,8 @@ in_both_topologies!(
     tiers,
     audit,
     aliases,
-    groups
+    groups,
+    nodes
 );
 
 const SLEEP: &str = "deploy/sleep";
@@ -404,6 +405,51 @@ fn groups(topology: Topology) {
     lab.apply(&group("192.0.2.0/24"));
     reached(false);
     lab.delete("CiliumCIDRGroup", "search");
-    lab.apply(&to("toCIDRSet: [{cidrGroupRef: search}]"));
+    let applied = lab.lab.apply(&to("toCIDRSet: [{cidrGroupRef: search}]"));
+    let problems = format!("{:?}", applied.unwrap().report.problems);
+    assert!(
+        problems.contains("names CiliumCIDRGroup `search`, which is not there"),
+        "{problems}"
+    );
     reached(false);
+}
+
+/// Other nodes by their labels, in both directions; the pod's own node is none of them.
+fn nodes(topology: Topology) {
+    let lab = TestLab::up_on(2, topology, &[]);
+    let far = format!("weir-lab-{}-node2", lab.name);
+    let object = std::fs::read_to_string(lab.manifests().join("Node_lab-node2.yaml")).unwrap();
+    let object: serde_json::Value = serde_yaml_ng::from_str(&object).unwrap();
+    let addresses = object["status"]["addresses"].as_array().unwrap().iter();
+    let addresses = addresses.filter_map(|of| of["address"].as_str()?.parse().ok());
+    let addresses: Vec<std::net::IpAddr> = addresses.collect();
+    assert_eq!(addresses.len(), 2, "one of each family: {object}");
+    let client = lab.netns(SLEEP);
+    let label = |name: &str| format!("[{{matchLabels: {{kubernetes.io/hostname: {name}}}}}]");
+    for address in addresses {
+        let at = SocketAddr::new(address, 9900);
+        let _far = listen(&far, at);
+        for (node, reached) in [("lab-node2", true), ("lab-node", false)] {
+            lab.apply(&policy(
+                "sleep",
+                &format!("egress: [{{toNodes: {}}}]", label(node)),
+            ));
+            let opened = tcp(&client, at, if reached { PATIENCE } else { SILENT });
+            assert_eq!(opened.is_ok(), reached, "{at} by {node}: {opened:?}");
+        }
+        // The other way: the node asks a pod.
+        let family = [crate::common::Family::V4, crate::common::Family::V6];
+        let family = family[usize::from(address.is_ipv6())];
+        let at = SocketAddr::new(lab.address("echo", family), 9901);
+        let _near = listen(&lab.netns("echo"), at);
+        for (node, reached) in [("lab-node2", true), ("lab-node", false)] {
+            lab.apply(&policy(
+                "echo",
+                &format!("ingress: [{{fromNodes: {}}}]", label(node)),
+            ));
+            let opened = tcp(&far, at, if reached { PATIENCE } else { SILENT });
+            assert_eq!(opened.is_ok(), reached, "{at} by {node}: {opened:?}");
+        }
+        lab.delete_all("CiliumNetworkPolicy");
+    }
 }
