@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use weir_cluster::kubernetes::RESOURCES;
 
 use crate::{
     chained::{chained, pair, prepare, running},
@@ -143,7 +144,7 @@ fn an_api_server_that_is_away_opens_nothing() {
         node.server.away().await;
         wait_for("word of it", || {
             let status = node.ask(&json!({"command": "status"}))?;
-            (status["stale"].as_array()?.len() == 9).then_some(())
+            (status["stale"].as_array()?.len() == RESOURCES.len()).then_some(())
         });
         holds(half_away());
         // An agent that starts meanwhile knows nothing, and takes that for nothing.
