@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use libfuzzer_sys::fuzz_target;
-use weir_proxy::dns::message::question;
+use weir_proxy::{context::DeniedQuery, dns::message::question};
 
 /// Of a header (RFC 1035, 4.1.1).
 const HEADER: usize = 12;
@@ -27,7 +27,8 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(name, asked.name.as_bytes(), "another name on the wire");
         assert!(!labels.iter().any(|label| label.contains(&b'.')));
     }
-    for refusal in [asked.refused(), asked.unanswered()] {
+    let denied = [DeniedQuery::Refused, DeniedQuery::NameError].map(|how| asked.denied(how));
+    for refusal in denied.into_iter().chain([asked.unanswered()]) {
         let read = asked.answer(&refusal).expect("no answer to it");
         assert_eq!((read.addresses.len(), read.code > 0), (0, true));
     }

@@ -27,7 +27,7 @@ use crate::{
 const SECOND: u64 = 1_000_000_000;
 /// Connections of one endpoint that may be handed out in a second. What is over waits until its
 /// client sends it again; new connections go to the proxy from their SYN.
-pub const BUDGET: u32 = 500;
+const BUDGET: u64 = 500;
 /// Pieces of a packet: GRO makes packets of up to 64 KiB.
 const PIECES: u32 = 17;
 
@@ -37,8 +37,7 @@ pub struct Budget {
     /// Monotonic time in ns at which counting began.
     pub since: u64,
     /// Since then.
-    pub count: u32,
-    reserved: u32,
+    pub count: u64,
 }
 
 /// Whether the endpoint may hand out a connection more.
@@ -53,7 +52,7 @@ pub fn is_within(endpoint: u16, now: u64, more: u32) -> bool {
         budget.since = now;
         budget.count = 0;
     }
-    budget.count = budget.count.wrapping_add(more);
+    budget.count = budget.count.wrapping_add(more as u64);
     budget.count <= BUDGET
 }
 
