@@ -49,14 +49,15 @@ spec:
 
 
 class Lab:
-    def __init__(self, weir, name, policy, image="busybox", agent=True, topology="routed"):
+    def __init__(self, weir, name, policy, image="busybox", agent=True, topology="routed", kernel=False):
         self.weir, self.name = weir, name
         self.down()  # what a killed run has left
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as manifests:
             manifests.write(PODS % image + policy)
             manifests.flush()
             up = [weir, "lab", "up", "--name", name, "-f", manifests.name, "--topology", topology]
-            subprocess.run(up + ([] if agent else ["--no-agent"]), check=True, stdout=subprocess.DEVNULL)
+            more = ([] if agent else ["--no-agent"]) + (["--l7-kernel"] if kernel else [])
+            subprocess.run(up + more, check=True, stdout=subprocess.DEVNULL)
         listed = subprocess.run(
             [weir, "lab", "ls", "--name", name, "-o", "json"], check=True, capture_output=True, text=True)
         pods = {pod["name"]: pod for pod in json.loads(listed.stdout)}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures the same requests without Weir, under an L3/L4 policy and through the HTTP proxy.
+"""Measures the same requests without Weir, under an L3/L4 policy, through the HTTP proxy and judged in the kernel.
 
 Same-node ingress on the lab: wrk in the client pod, nginx in the server pod. The setups take turns
 round by round, and every number is a ratio to `direct` of the same round, because absolute values
@@ -108,13 +108,24 @@ def main():
         big.write(os.urandom(1 << 20))
     labs, servers, rows = [], [], []
     try:
-        for name, policy, agent in (("benchdirect", "", False), ("benchfour", lab.L4, True), ("benchseven", lab.L7, True)):
-            labs.append(lab.Lab(weir, name, policy, agent=agent))
+        for name, policy, agent, in_kernel in (
+            ("benchdirect", "", False, False),
+            ("benchfour", lab.L4, True, False),
+            ("benchseven", lab.L7, True, False),
+            ("benchkernel", lab.L7, True, True),
+        ):
+            labs.append(lab.Lab(weir, name, policy, agent=agent, kernel=in_kernel))
             os.makedirs(os.path.join(folder, name))
             servers.append(nginx(labs[-1], os.path.join(folder, name), "server", SERVER % folder))
-        direct, four, seven = labs
+        direct, four, seven, kernel = labs
         servers.append(nginx(direct, os.path.join(folder, "benchdirect"), "proxy", PROXY))
-        setups = {"direct": (direct, 80), "weir L3/L4": (four, 80), "weir L7": (seven, 80), "nginx": (direct, 8080)}
+        setups = {
+            "direct": (direct, 80),
+            "weir L3/L4": (four, 80),
+            "weir L7": (seven, 80),
+            "L7 kernel": (kernel, 80),
+            "nginx": (direct, 8080),
+        }
         for where, port in setups.values():
             curl = ["curl", "-sf", "--retry", "20", "--retry-connrefused", "--retry-delay", "1", "-o", "/dev/null"]
             where.run("client", *curl, f"http://{where.addresses[0]}:{port}/big")
@@ -129,7 +140,7 @@ def main():
                     rows.append({"round": number, "setup": setup, "scenario": scenario, **row})
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
         drops = {where.name: {name: count for name, count in where.status()["counters"].items()
-                              if name.startswith("drop") and count} for where in (four, seven)}
+                              if name.startswith("drop") and count} for where in (four, seven, kernel)}
     finally:
         for server in servers:
             server.terminate()

@@ -149,7 +149,7 @@ pub static JUDGES: ProgramArray = ProgramArray::pinned(2, 0);
 
 /// Judged connections: see [`weir_abi::http`].
 #[map]
-pub static STREAMS: HashMap<ConnectionKey, Stream> = HashMap::pinned(262_144, BPF_F_NO_PREALLOC);
+pub static STREAMS: HashMap<ConnectionKey, Stream> = HashMap::pinned(65_536, BPF_F_NO_PREALLOC);
 
 /// The tables that request lines are judged by; user space writes them through a mapping.
 #[map]
@@ -157,11 +157,11 @@ pub static TABLES: Array<[u32; TABLE_BYTES / 4]> = Array::pinned(1, BPF_F_MMAPAB
 
 /// Connections to be taken over, and what their clients sent.
 #[map]
-pub static TAKEN: RingBuf = RingBuf::pinned(4 << 20, 0);
+pub static TAKEN: RingBuf = RingBuf::pinned(1 << 20, 0);
 
 /// Requests that passed.
 #[map]
-pub static REQUESTS: RingBuf = RingBuf::pinned(4 << 20, 0);
+pub static REQUESTS: RingBuf = RingBuf::pinned(1 << 20, 0);
 
 /// How many connections each endpoint handed out, by its index.
 #[map]

@@ -22,7 +22,7 @@ const MOST_RULES: usize = 2_000;
 /// The most states before they are minimised, and bytes of the automata that they are made of.
 const MOST_STATES: usize = 100_000;
 const MOST_BYTES: usize = 32 << 20;
-/// The most words of a table: the kernel has 8 MiB for all of them.
+/// The most words of a table: the kernel has 4 MiB for all of them.
 const MOST_WORDS: usize = 256 << 10;
 
 /// Why a list has no automaton. Its requests are the proxy's.

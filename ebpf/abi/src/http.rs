@@ -217,7 +217,7 @@ pub mod why {
 /// The longest head that is judged here, in bytes.
 pub const MOST_HEAD: usize = 4096;
 /// Bytes of `TABLES`: a power of two.
-pub const TABLES: usize = 8 << 20;
+pub const TABLES: usize = 4 << 20;
 
 /// What the ring `TAKEN` tells: bytes of a client that did not pass.
 #[repr(C)]
