@@ -44,8 +44,6 @@ const BPF_LINK_UPDATE: libc::c_int = 29;
 pub struct Programs {
     ebpf: Ebpf,
     links: PathBuf,
-    /// Why requests are not judged in the kernel.
-    without_judges: Option<String>,
 }
 
 /// What can go wrong while loading and attaching.
@@ -143,17 +141,16 @@ impl Programs {
             let program: &mut SkLookup = program(&mut ebpf, name)?;
             program.load().map_err(|source| refused(name, source))?;
         }
-        let judges = load_judges(&mut ebpf, pinned);
         Ok(Self {
-            without_judges: judges.err().map(|error| with_causes(&error)),
             ebpf,
             links: pinned.links(),
         })
     }
 
-    /// Why the programs that judge requests are not loaded; `None`: they are.
-    pub fn without_judges(&self) -> Option<&str> {
-        self.without_judges.as_deref()
+    /// Loads the programs that judge requests, puts them where the others call them, and pins what
+    /// whoever takes a connection over needs.
+    pub fn load_judges(&mut self, pinned: &Pins) -> Result<(), ProgramsError> {
+        load_judges(&mut self.ebpf, pinned)
     }
 
     /// Takes a map out, to be driven on its own.
@@ -264,8 +261,6 @@ impl Programs {
     }
 }
 
-/// Loads the programs that judge requests, puts them where the others call them, and pins what
-/// whoever takes a connection over needs.
 fn load_judges(ebpf: &mut Ebpf, pinned: &Pins) -> Result<(), ProgramsError> {
     for name in JUDGES.into_iter().chain([SET_STATE]) {
         let program: &mut SchedClassifier = program(ebpf, name)?;

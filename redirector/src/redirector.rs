@@ -67,8 +67,6 @@ pub struct Redirector {
     proxy_ready: bool,
     /// By which requests are judged in the kernel; none where it cannot.
     tables: Option<Tables>,
-    /// Whether it may.
-    judges: bool,
     /// Up to which monotonic time in ns connections may be older than the programs.
     met_until: u64,
 }
@@ -77,12 +75,14 @@ pub struct Redirector {
 
 impl Redirector {
     /// Loads the programs, makes or adopts the private networks, and reads what is in force. Where
-    /// there was no instance of this name, a failure leaves none.
-    pub fn open(pins: &Pins) -> Result<Self, RedirectorError> {
+    /// there was no instance of this name, a failure leaves none. `judges`: requests may be judged in the
+    /// kernel, where it can and somebody takes connections over (`weir takeover`); else the proxy gets
+    /// all from their SYN.
+    pub fn open(pins: &Pins, judges: bool) -> Result<Self, RedirectorError> {
         kernel::check()?;
         // Where that cannot be told, what may be there stays.
         let fresh = matches!(pins.root().try_exists(), Ok(false));
-        let opened = Self::make_or_adopt(pins);
+        let opened = Self::make_or_adopt(pins, judges);
         if opened.is_err() && fresh {
             // The first error says what went wrong; a second one would only hide it.
             Self::remove(pins).ok();
@@ -90,7 +90,7 @@ impl Redirector {
         opened
     }
 
-    fn make_or_adopt(pins: &Pins) -> Result<Self, RedirectorError> {
+    fn make_or_adopt(pins: &Pins, judges: bool) -> Result<Self, RedirectorError> {
         pins.prepare()?;
         let interfaces = Kernel::open().map_err(RedirectorError::Interfaces)?;
         // Of every version: what an agent of another one attached must not go before this one's
@@ -99,12 +99,18 @@ impl Redirector {
         let mut programs = Programs::load(pins)?;
         let maps = Maps::take(&mut programs)?;
         let installed = Installed::read(&maps).map_err(RedirectorError::Adopt)?;
-        let tables = match programs.without_judges() {
-            None => Some(Tables::open(&mut programs, installed.policy())?),
-            Some(reason) => {
-                tracing::warn!(reason, "the proxy judges all requests, the kernel none");
-                None
-            }
+        let tables = match judges {
+            true => programs
+                .load_judges(pins)
+                .and_then(|()| Tables::open(&mut programs, installed.policy()))
+                .inspect_err(|error| {
+                    // What the verifier says of a program goes over thousands of lines.
+                    let error = error.to_string();
+                    let reason = error.lines().next();
+                    tracing::warn!(reason, "the proxy judges all requests, the kernel none");
+                })
+                .ok(),
+            false => None,
         };
         // Where maps are adopted, every connection is in them.
         let met_until = match installed.endpoints().is_empty() {
@@ -138,7 +144,6 @@ impl Redirector {
             unanswered: 0,
             proxy_ready: false,
             tables,
-            judges: false,
             met_until,
         };
         redirector.release_gone()?;
@@ -235,7 +240,7 @@ impl Redirector {
             egress_link: self.egress.link,
             proxy_ready: u32::from(self.proxy_ready),
             share: share(self.maps.rooms.conntrack(), desired.endpoints.len()),
-            judges: u32::from(self.tables.is_some() && self.judges),
+            judges: u32::from(self.tables.is_some()),
         };
         // What is not desired was released above, or denies: nothing is stale.
         let stale = self
@@ -333,18 +338,6 @@ impl Redirector {
         self.proxy_ready = ready;
         let config = Config {
             proxy_ready: u32::from(ready),
-            ..self.maps.config().map_err(unusable("CONFIG", "read"))?
-        };
-        let set = self.maps.set_config(config);
-        set.map_err(unusable("CONFIG", "written"))
-    }
-
-    /// Whether new connections may be judged in the kernel, where somebody takes them over (`weir
-    /// takeover`). Else the proxy gets them from their SYN.
-    pub fn set_judges(&mut self, judges: bool) -> Result<(), RedirectorError> {
-        self.judges = judges;
-        let config = Config {
-            judges: u32::from(judges && self.tables.is_some()),
             ..self.maps.config().map_err(unusable("CONFIG", "read"))?
         };
         let set = self.maps.set_config(config);

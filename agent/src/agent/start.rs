@@ -69,8 +69,8 @@ impl Agent {
         let mut reading = source.read();
         refuse_fatal(&reading)?;
         pods.put_into(&mut reading);
-        let mut kernel = tokio::task::block_in_place(|| Redirector::open(&pins))?;
-        kernel.set_judges(options.l7_kernel)?;
+        let judges = options.l7_kernel;
+        let mut kernel = tokio::task::block_in_place(|| Redirector::open(&pins, judges))?;
         let compiler = Compiler::after(kernel.last_id(), kernel.revision()?.into());
         let trusted = Trusted::of_instance(instance)
             .context("cannot enter the proxy's network namespaces")?;

@@ -72,8 +72,19 @@ impl Bench {
         Self::sized("")
     }
 
+    /// Where the kernel judges requests, as if somebody took connections over.
+    pub fn judging() -> Self {
+        let mut bench = Self::make("", true);
+        bench.takes_over();
+        bench
+    }
+
     /// With maps of other sizes: `NAME=ENTRIES`.
     pub fn sized(sizes: &str) -> Self {
+        Self::make(sizes, false)
+    }
+
+    fn make(sizes: &str, judges: bool) -> Self {
         let sizes = sizes.split_terminator(',');
         let sizes = sizes.map(|size| size.parse::<MapSize>().expect("a size"));
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -82,7 +93,10 @@ impl Bench {
         let pins = Pins::new(instance, sizes.collect());
         pins.prepare().expect("root and bpffs");
         let mut programs = Programs::load(&pins).expect("the kernel takes the programs");
-        assert_eq!(programs.without_judges(), None);
+        if judges {
+            let loaded = programs.load_judges(&pins);
+            loaded.expect("the kernel takes the programs that judge");
+        }
         let maps = Maps::take(&mut programs).expect("all maps are there");
         let installed = Installed::default();
         let tables = Tables::open(&mut programs, installed.policy()).expect("the memory is there");
@@ -160,7 +174,7 @@ impl Bench {
     }
 
     /// As if somebody took connections over.
-    pub fn takes_over(&mut self) {
+    fn takes_over(&mut self) {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         self.maps.takes_over(&socket).expect("the map takes it");
         self.judges = true;

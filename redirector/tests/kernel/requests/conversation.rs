@@ -39,8 +39,7 @@ pub fn http(method: &str, path: &str) -> HttpRule {
 
 /// A bench where the kernel judges by these rules on port 80.
 pub fn judging(rules: Vec<HttpRule>) -> Bench {
-    let mut bench = Bench::new();
-    bench.takes_over();
+    let mut bench = Bench::judging();
     // Connections that a test has done with stay in the table.
     bench.share = 60_000;
     let world = world(Some(vec![rule(Peers::Any, Some(80), Some(rules))]), None);
