@@ -45,6 +45,10 @@ pub fn handle(
             drop(counter::DROP_AHEAD)
         };
     }
+    // Without data, too, it names a byte to come that the server's reader would not see.
+    if segment.has(URG) && segment.length == 0 {
+        return drop(counter::DROP_AHEAD);
+    }
     if !lock(stream) {
         return drop(counter::DROP_HELD);
     }
