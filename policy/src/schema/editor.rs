@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{build::with, schema};
+use super::{build::with, group, schema};
 use crate::model::PolicyKind;
 
 /// Keywords below which stands one schema, a list of them, or a map of names to them.
@@ -11,26 +11,31 @@ const ONE: [&str; 3] = ["items", "additionalProperties", "not"];
 const LIST: [&str; 3] = ["anyOf", "oneOf", "allOf"];
 const KEEPS_UNKNOWN: &str = "x-kubernetes-preserve-unknown-fields";
 
-/// JSON Schemas (draft 7) of both kinds, each with the path that checkers of manifests look for it at:
+/// JSON Schemas (draft 7) of the kinds, each with the path that checkers of manifests look for it at:
 /// `GROUP/KIND_VERSION.json`.
-pub fn for_editors() -> [(&'static str, Value); 2] {
+pub fn for_editors() -> [(&'static str, Value); 3] {
+    let policy = |kind: PolicyKind| document(kind.as_str(), schema(kind.is_cluster_wide()));
     [
         (
+            "cilium.io/ciliumcidrgroup_v2.json",
+            document("CiliumCIDRGroup", group::schema()),
+        ),
+        (
             "cilium.io/ciliumclusterwidenetworkpolicy_v2.json",
-            document(PolicyKind::CiliumClusterwideNetworkPolicy),
+            policy(PolicyKind::CiliumClusterwideNetworkPolicy),
         ),
         (
             "cilium.io/ciliumnetworkpolicy_v2.json",
-            document(PolicyKind::CiliumNetworkPolicy),
+            policy(PolicyKind::CiliumNetworkPolicy),
         ),
     ]
 }
 
-fn document(kind: PolicyKind) -> Value {
+fn document(kind: &str, schema: Value) -> Value {
     let texts = json!({"type": "object", "additionalProperties": {"type": "string"}});
     let header = [
         ("apiVersion", json!({"const": "cilium.io/v2"})),
-        ("kind", json!({"const": kind.as_str()})),
+        ("kind", json!({"const": kind})),
         (
             "metadata",
             json!({
@@ -45,7 +50,7 @@ fn document(kind: PolicyKind) -> Value {
             }),
         ),
     ];
-    let mut document = strict(schema(kind.is_cluster_wide()));
+    let mut document = strict(schema);
     let properties = document.get_mut("properties").map(Value::take);
     let properties = header
         .into_iter()
@@ -54,7 +59,7 @@ fn document(kind: PolicyKind) -> Value {
         });
     [
         ("$schema", "http://json-schema.org/draft-07/schema#".into()),
-        ("title", kind.as_str().into()),
+        ("title", kind.into()),
         ("required", json!(["apiVersion", "kind", "metadata"])),
         ("properties", properties),
     ]
@@ -113,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_field_that_nobody_knows_is_wrong_at_every_depth() {
-        let [_, (path, schema)] = for_editors();
+        let [_, _, (path, schema)] = for_editors();
         assert_eq!(path, "cilium.io/ciliumnetworkpolicy_v2.json");
         let validator = jsonschema::validator_for(&schema).expect("a schema");
         assert!(validator.is_valid(&policy("nowhere")));

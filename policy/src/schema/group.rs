@@ -44,7 +44,7 @@ pub(super) fn definition() -> Value {
 }
 
 /// A prefix is judged by the parser: one that is refused here would keep the good ones out.
-fn schema() -> Value {
+pub(super) fn schema() -> Value {
     let prefixes = described("Addresses outside the cluster", list(text()));
     let spec = object(vec![("externalCIDRs", prefixes)], &["externalCIDRs"]);
     described(

@@ -43,7 +43,12 @@ fn the_schemas_for_editors_are_those_of_this_binary() {
         folder.path().display()
     ));
     assert_eq!(printed.code, 0, "{}", printed.err);
-    for kind in ["ciliumnetworkpolicy", "ciliumclusterwidenetworkpolicy"] {
+    let kinds = [
+        "ciliumcidrgroup",
+        "ciliumnetworkpolicy",
+        "ciliumclusterwidenetworkpolicy",
+    ];
+    for kind in kinds {
         let path = format!("cilium.io/{kind}_v2.json");
         let made = fs::read_to_string(folder.path().join(&path)).expect("a schema");
         let kept = fs::read_to_string(repository().join("deploy/schemas").join(&path));

@@ -88,7 +88,11 @@ fn what_begins_in_what_the_server_has_does_not_carry_more() {
 fn urgent_data_is_the_proxys() {
     let mut talk = Conversation::new();
     let mark = talk.says(talk.client, ACK | URG, b"");
-    assert_eq!(mark, Result::Drop, "a byte to come that is taken out of the stream");
+    assert_eq!(
+        mark,
+        Result::Drop,
+        "a byte to come that is taken out of the stream"
+    );
     assert_eq!(
         talk.says(talk.client, ACK | URG, &get("/public/a")),
         Result::Drop
