@@ -134,6 +134,12 @@ pub fn help(lint: &Lint) -> &'static str {
              `k8s:io.kubernetes.pod.namespace` in a selector of Cilium. Another key is a label that nothing has.\n\n\
              Write the right key."
         }
+        "W026" => {
+            "`cidrGroupRef` names an object that is not among those that were read, and `cidrGroupSelector` \
+             one that no group matches. A rule that allows then allows nobody by it; one that denies covers \
+             everybody outside the cluster, because it is not known whom it means. Give the group with the \
+             policy, or correct the name."
+        }
         _ => "",
     }
 }
