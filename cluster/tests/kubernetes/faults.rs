@@ -48,7 +48,7 @@ async fn a_server_that_is_away_takes_nothing_with_it() {
     let before = watched.source.read();
     watched.server.away().await;
     watched
-        .until("every kind is stale", |source| source.stale().len() == 9)
+        .until("every kind is stale", |source| source.stale().len() == 10)
         .await;
     assert_eq!(watched.source.read(), before);
     assert!(watched.source.synced(), "what was in step once can be read");
@@ -70,7 +70,7 @@ async fn nothing_is_read_before_every_kind_is_listed() {
     source.changed().await;
     assert!(!source.synced());
     let (kind, reason) = source.waiting().remove(0);
-    assert_eq!(kind, "ciliumclusterwidenetworkpolicies");
+    assert_eq!(kind, "ciliumcidrgroups");
     assert!(!reason.is_empty());
     server.back().await.unwrap();
     while !source.synced() {

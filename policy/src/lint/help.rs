@@ -137,7 +137,8 @@ pub fn help(lint: &Lint) -> &'static str {
         "W026" => {
             "`cidrGroupRef` names an object that is not among those that were read, and `cidrGroupSelector` \
              one that no group matches. A rule that allows then allows nobody by it; one that denies covers \
-             everybody outside the cluster, because it is not known whom it means. Give the group with the \
+             everybody outside the cluster, because it is not known whom it means.\n\n\
+             Give the group with the \
              policy, or correct the name."
         }
         _ => "",
