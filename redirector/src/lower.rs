@@ -192,7 +192,8 @@ fn policy_entries(
             })
             .unwrap_or(0),
         table: match segment.decision.verdict {
-            Verdict::L7 => table(&segment.decision.rules),
+            // Only what comes to a pod is judged in the kernel.
+            Verdict::L7 if base.direction == direction::INGRESS => table(&segment.decision.rules),
             _ => 0,
         },
     };

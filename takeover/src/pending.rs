@@ -9,7 +9,7 @@ use std::{
 
 use weir_abi::{
     conntrack::ConnectionKey,
-    http::{Stream, after, reply, state, why},
+    http::{Stream, UNFRAMED, after, reply, state, why},
     mark,
 };
 use weir_link::takeover::Handed;
@@ -24,9 +24,10 @@ use crate::{
 const SETTLES: Duration = Duration::from_millis(60);
 /// Without a proxy for so long a connection is let go: its client's next try begins anew.
 const WAITS: Duration = Duration::from_secs(10);
-/// Connections at once, and what is held of each.
-const MOST: usize = 4096;
-const MOST_BYTES: usize = 128 << 10;
+/// Connections at once, of all endpoints and of each, and what is held of one: a whole packet.
+const MOST: usize = 1024;
+const MOST_OF_ONE: usize = 64;
+const MOST_BYTES: usize = 80 << 10;
 
 /// A connection.
 #[derive(Debug)]
@@ -57,7 +58,11 @@ impl Pending {
                 // It was handed over meanwhile: its client sends this again, to the proxy.
                 return;
             }
-            if self.0.len() >= MOST {
+            let own = self
+                .0
+                .keys()
+                .filter(|key| key.endpoint == note.key.endpoint);
+            if self.0.len() >= MOST || own.count() >= MOST_OF_ONE {
                 // Its client sends it again, and it begins anew.
                 release(&note.key, kernel);
                 return;
@@ -185,7 +190,7 @@ fn hand_over(
     let _gone = kernel.change(key, state::FROZEN, state::PROXIED);
     let handed = Handed {
         why: waiting.why,
-        complete: stream.replying == reply::DONE,
+        complete: stream.replying == reply::DONE && stream.flags & UNFRAMED == 0,
         between: from != stream.next || !matches!(stream.replying, reply::DONE | reply::UNKNOWN),
     };
     proxies.hand(&handed, &client, &server);

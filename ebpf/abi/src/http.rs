@@ -50,7 +50,7 @@ pub struct Stream {
     pub why: u8,
     /// See [`reply`].
     pub replying: u8,
-    /// [`IS_HEAD`] and [`TOLD`].
+    /// [`IS_HEAD`], [`TOLD`] and [`UNFRAMED`].
     pub flags: u8,
     /// Status of the last reply; 0: none was read.
     pub status: u16,
@@ -134,6 +134,10 @@ pub const HOST: usize = 64;
 pub const IS_HEAD: u8 = 1;
 /// The reply of the last request was told of.
 pub const TOLD: u8 = 2;
+
+/// A request passed where the end of the reply before it was not known: what was taken for a reply since
+/// may be a part of that one. It stays.
+pub const UNFRAMED: u8 = 4;
 
 /// One end of a connection.
 #[repr(C)]

@@ -4,7 +4,7 @@ use aya_ebpf::programs::TcContext;
 use weir_abi::{
     conntrack::ConnectionKey,
     counter,
-    http::{HOST, IS_HEAD, LINE, MOST_HEAD, Stream, Text, after, reply, state, why},
+    http::{HOST, IS_HEAD, LINE, MOST_HEAD, Stream, Text, UNFRAMED, after, reply, state, why},
 };
 
 use super::{
@@ -70,6 +70,7 @@ pub fn handle(
         state::JUDGED => {}
         state::PROXIED => return to_proxy::<false>(ctx, flow.endpoint, packet, flow.direction),
         state::TAKING if !carries => return pass(counter::PASS_TRACKED),
+        state::FROZEN if !carries => return drop(counter::DROP_HELD),
         state::TAKING | state::FROZEN => return hold(ctx, key, segment, flow, why::HELD),
         // Nothing is said before the server has answered.
         _ if !carries => return pass(counter::PASS_TRACKED),
@@ -141,6 +142,14 @@ pub fn handle(
             stream.next == start && stream.table == table
         };
     if still && !again {
+        let mut flags = stream.flags & UNFRAMED;
+        if stream.replying == reply::UNKNOWN {
+            flags |= UNFRAMED;
+        }
+        if bytes.of[..5] == *b"HEAD " {
+            flags |= IS_HEAD;
+        }
+        stream.flags = flags;
         stream.head_start = start;
         stream.head_end = new_end;
         stream.next = new_next;
@@ -148,11 +157,6 @@ pub fn handle(
         stream.reply = stream.sent;
         stream.sent_at = flow.now;
         stream.status = 0;
-        stream.flags = if bytes.of[..5] == *b"HEAD " {
-            IS_HEAD
-        } else {
-            0
-        };
         keep(&mut stream.text, bytes, (judged >> 16) as u16);
     }
     unlock(stream);

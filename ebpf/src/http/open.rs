@@ -19,8 +19,8 @@ use crate::{
 };
 
 /// Whether a new connection may be judged here; else the proxy has it from its SYN: the programs
-/// are not there, nobody takes connections over, the endpoint has handed out too many, or the proxy has it already. To be asked
-/// before the connection's entry is written.
+/// are not there, nobody takes connections over, the endpoint has handed out too many, or the proxy has
+/// it already. To be asked before the connection's entry is written.
 #[inline(always)]
 pub fn may_open(key: &ConnectionKey, now: u64) -> bool {
     let judges = CONFIG.get(0).is_some_and(|config| config.judges != 0);

@@ -25,13 +25,13 @@ use crate::{
 };
 
 const SECOND: u64 = 1_000_000_000;
-/// Connections of one endpoint that may be handed out in a second. What is over waits until its
-/// client sends it again; new connections go to the proxy from their SYN.
+/// Pieces that may be told of one endpoint's connections in a second: the ring is everybody's. What is
+/// over waits until its client sends it again; new connections go to the proxy from their SYN.
 const BUDGET: u64 = 500;
 /// Pieces of a packet: GRO makes packets of up to 64 KiB.
 const PIECES: u32 = 17;
 
-/// How many connections of an endpoint were handed out lately.
+/// How many pieces were told of an endpoint's connections lately.
 #[derive(Clone, Copy)]
 pub struct Budget {
     /// Monotonic time in ns at which counting began.
@@ -40,7 +40,7 @@ pub struct Budget {
     pub count: u64,
 }
 
-/// Whether the endpoint may hand out a connection more.
+/// Whether so many pieces more may be told of the endpoint's connections.
 #[inline(always)]
 pub fn is_within(endpoint: u16, now: u64, more: u32) -> bool {
     let Some(budget) = BUDGETS.get_ptr_mut(endpoint as u32) else {
@@ -66,7 +66,7 @@ pub fn take(
     flow: &Flow,
     reason: u8,
 ) -> i32 {
-    if !is_within(flow.endpoint, flow.now, 1) {
+    if !is_within(flow.endpoint, flow.now, 0) {
         return drop(counter::DROP_TAKEN_TOO_MANY);
     }
     if !lock(stream) {
@@ -96,6 +96,13 @@ pub fn hold(
     flow: &Flow,
     reason: u8,
 ) -> i32 {
+    if !is_within(
+        flow.endpoint,
+        flow.now,
+        segment.length / MOST_HEAD as u32 + 1,
+    ) {
+        return drop(counter::DROP_TAKEN_TOO_MANY);
+    }
     let Some(note) = NOTE.get_ptr_mut(0) else {
         return TC_ACT_SHOT;
     };

@@ -144,8 +144,9 @@ fn what_is_not_simple_is_the_proxys(topology: Topology) {
         // A head in two parts.
         let (one, two) = good.split_at(20);
         let mut stream = tcp(&lab.netns(SLEEP), httpbin(&lab, family), PATIENCE).expect("open");
+        let taken = counted(&lab, "taken_over");
         stream.write_all(one.as_bytes()).expect("sent");
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        wait_for("the first part is held", || counted(&lab, "taken_over") > taken);
         stream.write_all(two.as_bytes()).expect("sent");
         let mut start = [0; 12];
         stream.read_exact(&mut start).expect("an answer");

@@ -1,6 +1,6 @@
 //! Which heads pass, and what is told of them.
 
-use weir_abi::http::why;
+use weir_abi::http::{UNFRAMED, reply, state, why};
 
 use super::conversation::*;
 use crate::{bench::Result, small::EVERY_FAMILY};
@@ -187,4 +187,24 @@ fn a_reply_must_end_before_the_next_request_passes() {
         assert_eq!(talk.bench.counter("drop_early"), early);
         assert_eq!(talk.bench.taken(), []);
     }
+}
+
+#[test]
+fn a_reply_without_an_end_is_remembered() {
+    let mut talk = Conversation::new();
+    assert_eq!(talk.next(&get("/public/1")), Result::Pass);
+    assert_eq!(
+        talk.replies(b"HTTP/1.1 200 OK\r\n\r\nno length"),
+        Result::Pass
+    );
+    // What then looks like a reply may be a part of that one.
+    talk.exchange("/public/2");
+    talk.exchange("/public/3");
+    let (_, stream) = talk.bench.change(talk.key(), state::JUDGED, state::JUDGED);
+    assert_eq!(stream.replying, reply::DONE);
+    assert_ne!(stream.flags & UNFRAMED, 0);
+    talk.another();
+    talk.exchange("/public/1");
+    let (_, stream) = talk.bench.change(talk.key(), state::JUDGED, state::JUDGED);
+    assert_eq!(stream.flags & UNFRAMED, 0);
 }
