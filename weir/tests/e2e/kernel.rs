@@ -146,7 +146,9 @@ fn what_is_not_simple_is_the_proxys(topology: Topology) {
         let mut stream = tcp(&lab.netns(SLEEP), httpbin(&lab, family), PATIENCE).expect("open");
         let taken = counted(&lab, "taken_over");
         stream.write_all(one.as_bytes()).expect("sent");
-        wait_for("the first part is held", || counted(&lab, "taken_over") > taken);
+        wait_for("the first part is held", || {
+            counted(&lab, "taken_over") > taken
+        });
         stream.write_all(two.as_bytes()).expect("sent");
         let mut start = [0; 12];
         stream.read_exact(&mut start).expect("an answer");
@@ -234,6 +236,10 @@ fn proxy_killed(topology: Topology) {
     let mut http = open(&lab, Family::V4);
     assert_eq!(get(&mut http, "/headers"), 200);
     kill_part(&lab, Part::Proxy);
+    // What is handed over while a process dies dies with it.
+    wait_for("its sockets are closed", || {
+        lab.status()["proxy"]["pid"].is_null()
+    });
     for _ in 0..5 {
         assert_eq!(get(&mut http, "/headers"), 200);
     }
