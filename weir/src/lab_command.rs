@@ -82,8 +82,9 @@ enum Command {
 struct Named {
     /// Which lab: several can be up at once
     #[arg(
-        long,
-        visible_alias = "lab",
+        long = "lab",
+        alias = "name",
+        value_name = "NAME",
         env = "WEIR_LAB",
         default_value = "lab",
         hide_env_values = true
@@ -118,7 +119,12 @@ struct Up {
 #[derive(Debug, Args)]
 struct Demo {
     /// Name of the lab that it is run in
-    #[arg(long, default_value = "demo")]
+    #[arg(
+        long = "lab",
+        alias = "name",
+        value_name = "NAME",
+        default_value = "demo"
+    )]
     name: String,
     /// How pods are joined to the node
     #[arg(long, value_enum, default_value_t = TopologyName::Routed)]

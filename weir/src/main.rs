@@ -12,6 +12,7 @@ mod gates;
 mod kubernetes;
 mod lab_command;
 mod lint_command;
+mod listing;
 mod logging;
 mod manifests;
 mod manual_command;
@@ -19,6 +20,7 @@ mod observe_command;
 mod policy_command;
 mod proxy_command;
 mod relay_command;
+mod remote;
 mod screen;
 mod simulate_command;
 mod status_command;
@@ -30,7 +32,7 @@ mod webhook_command;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 const EXAMPLES: &str = "Examples:
   weir lab demo                                 watch a policy workshop happen on this machine
@@ -44,6 +46,7 @@ const EXAMPLES: &str = "Examples:
   weir observe --verdict DROPPED --why          what was denied, and why
   weir agent --cluster                          enforce on this node of a cluster
   weir status                                   how Weir is on this node
+  weir status --context production              on every node of a cluster; also: kubectl weir status
   weir ui --lab lab                             a live map of the flows, in the browser
   weir relay --peer 192.0.2.1:4244              one address for the flows of all nodes
 ";
@@ -87,7 +90,7 @@ fn main() -> ExitCode {
     if weir_agent::cni::is_called() {
         return weir_agent::cni::main();
     }
-    let weir = Weir::parse();
+    let weir = parsed();
     if let Err(error) = logging::start() {
         eprintln!("weir: {}", message(&error));
         return ExitCode::FAILURE;
@@ -106,7 +109,7 @@ fn main() -> ExitCode {
         Command::Suggest(command) => command.run(),
         Command::Observe(command) => command.run(),
         Command::Status(command) => command.run(),
-        Command::Endpoint(command) => command.run().map(done),
+        Command::Endpoint(command) => command.run(),
         Command::Policy(command) => command.run(),
         Command::Cni(command) => command.run().map(done),
         Command::Crds(command) => command.run(),
@@ -122,6 +125,16 @@ fn main() -> ExitCode {
         logging::last(&message(&error));
         ExitCode::FAILURE
     })
+}
+
+/// The command line, by the name under which it was called.
+fn parsed() -> Weir {
+    let command = match remote::of_kubectl() {
+        true => Weir::command().bin_name("kubectl weir"),
+        false => Weir::command(),
+    };
+    let parsed = Weir::from_arg_matches(&command.get_matches());
+    parsed.unwrap_or_else(|error| error.exit())
 }
 
 /// An error with its causes. Some errors say their cause themselves: it is not said twice.

@@ -1,7 +1,7 @@
 //! `weir policy`: the policies in force, on this node and on all.
 
 use std::{
-    path::PathBuf,
+    collections::BTreeMap,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -13,14 +13,16 @@ use weir_cluster::kubernetes::{Progress, Resource, progress};
 use weir_link::tools::{ListPolicies, Policies, Policy};
 
 use crate::{
-    ask::Listing,
-    kubernetes,
-    screen::{bad, good, table},
+    kubernetes::Kubeconfig,
+    listing::{Entry, List, Listing, Part},
+    screen::{bad, good, many, table},
 };
 
 const EXAMPLES: &str = "Examples:
   weir policy get                               policies on this node, and what is refused of them
   weir policy get -o json
+  weir policy get cnp/get-headers -n default
+  weir policy get --context production          and on how many nodes of a cluster
   weir policy wait get-headers -n default       until every node enforces its present version
   weir policy wait get-headers --cluster-wide --timeout 30
 ";
@@ -37,7 +39,7 @@ pub struct PolicyCommand {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List the policies of this node's agent
+    /// List policies: of this node's agent, or of all of a cluster's
     Get(Listing),
     /// Wait until every node enforces the present version of a CiliumNetworkPolicy
     Wait(Wait),
@@ -56,21 +58,14 @@ struct Wait {
     /// How long to wait at the most, in seconds
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     timeout: u64,
-    /// kubeconfig of the cluster
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: Kubeconfig,
 }
 
 impl PolicyCommand {
     pub fn run(self) -> Result<ExitCode> {
         match self.action {
-            Action::Get(get) => {
-                let narrow = |answer: &mut Policies, namespace: &str| {
-                    answer.policies.retain(|of| of.namespace == namespace);
-                };
-                get.show(ListPolicies {}, narrow, listed)?;
-                Ok(ExitCode::SUCCESS)
-            }
+            Action::Get(get) => get.show(ListPolicies {}, listed),
             Action::Wait(wait) => {
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
@@ -81,29 +76,76 @@ impl PolicyCommand {
     }
 }
 
-fn listed(answer: &Policies) -> String {
-    let row = |policy: &Policy| {
-        let problems = policy.problems.iter();
-        let refused: Vec<String> = problems
-            .map(|problem| format!("{}: {}", problem.field, problem.reason))
-            .collect();
-        let state = match (refused.is_empty(), policy.audit) {
-            (true, false) => good("in force"),
-            (true, true) => good("audit"),
-            (false, _) => bad(format!("refused: {}", refused.join("; "))),
-        };
-        vec![
-            policy.kind.clone(),
-            policy.namespace.clone(),
-            policy.name.clone(),
-            policy
-                .generation
-                .map_or_else(String::new, |number| number.to_string()),
-            state,
-        ]
+impl List for Policies {
+    fn keep(&mut self, test: &mut dyn FnMut(Entry<'_>) -> bool) {
+        self.policies.retain(|of| {
+            test(Entry {
+                kind: &of.kind,
+                namespace: &of.namespace,
+                name: &of.name,
+            })
+        });
+    }
+}
+
+/// One row for a policy that all nodes have in the same state.
+fn listed(parts: &[Part<'_, Policies>], wide: bool) -> String {
+    let mut rows: BTreeMap<Vec<String>, Vec<(&str, u64)>> = BTreeMap::new();
+    for (node, answer) in parts {
+        for policy in &answer.policies {
+            let nodes = rows.entry(row(policy)).or_default();
+            nodes.push((node.unwrap_or_default(), answer.revision));
+        }
+    }
+    let several = parts.iter().any(|(node, _)| node.is_some());
+    let join = |list: Vec<String>| list.join(", ");
+    let rows: Vec<Vec<String>> = rows
+        .into_iter()
+        .map(|(mut row, nodes)| {
+            let state = row.pop().unwrap_or_default();
+            if several {
+                row.push(format!("{}/{}", nodes.len(), parts.len()));
+            }
+            if wide {
+                let of = |(node, revision): &(&str, u64)| match several {
+                    true => format!("{node} ({revision})"),
+                    false => revision.to_string(),
+                };
+                row.push(join(nodes.iter().map(of).collect()));
+            }
+            row.push(state);
+            row
+        })
+        .collect();
+    let mut titles = vec!["KIND", "NAMESPACE", "NAME", "GENERATION"];
+    if several {
+        titles.push("NODES");
+    }
+    if wide {
+        titles.push("REVISION");
+    }
+    titles.push("STATE");
+    table(&titles, &rows)
+}
+
+fn row(policy: &Policy) -> Vec<String> {
+    let problems = policy.problems.iter();
+    let refused: Vec<String> = problems
+        .map(|problem| format!("{}: {}", problem.field, problem.reason))
+        .collect();
+    let state = match (refused.is_empty(), policy.audit) {
+        (true, false) => good("in force"),
+        (true, true) => good("audit"),
+        (false, _) => bad(format!("refused: {}", refused.join("; "))),
     };
-    let rows: Vec<Vec<String>> = answer.policies.iter().map(row).collect();
-    table(&["KIND", "NAMESPACE", "NAME", "GENERATION", "STATE"], &rows)
+    let generation = policy.generation.map(|number| number.to_string());
+    vec![
+        policy.kind.clone(),
+        policy.namespace.clone(),
+        policy.name.clone(),
+        generation.unwrap_or_default(),
+        state,
+    ]
 }
 
 impl Wait {
@@ -113,7 +155,7 @@ impl Wait {
             false => "CiliumNetworkPolicy",
         };
         let resource = Resource::of_kind(kind).context("a kind that is watched")?;
-        let client = kubernetes::client(self.kubeconfig.as_deref()).await?;
+        let client = self.cluster.client().await?;
         let api: Api<DynamicObject> = match self.cluster_wide {
             true => Api::all_with(client, &resource.api()),
             false => Api::namespaced_with(client, &self.namespace, &resource.api()),
@@ -131,7 +173,10 @@ impl Wait {
                 .unwrap_or(&serde_json::Value::Null);
             match progress(status, generation)? {
                 Progress::Everywhere(nodes) => {
-                    println!("generation {generation} is in force on {nodes} nodes");
+                    println!(
+                        "generation {generation} is in force on {}",
+                        many(nodes, "node", "nodes")
+                    );
                     return Ok(ExitCode::SUCCESS);
                 }
                 Progress::Waiting(what) if Instant::now() >= until => {

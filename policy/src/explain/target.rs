@@ -80,8 +80,9 @@ pub(super) struct Via {
     pub backends: Vec<(IpAddr, u16)>,
 }
 
-/// What a name stands for: an address, `[NAMESPACE/]POD`, a workload's name in place of its
-/// pod's, `[NAMESPACE/]deploy/NAME`, `[NAMESPACE/]svc/NAME`, `svc/NAME.NAMESPACE`.
+/// What a name stands for: an address, `[NAMESPACE/]POD`, `[NAMESPACE/]pod/POD`, a workload's name in
+/// place of its pod's, `[NAMESPACE/]deploy/NAME`, `[NAMESPACE/]svc/NAME`, `svc/NAME.NAMESPACE`, and a
+/// service's DNS name: `NAME.NAMESPACE.svc`, with the cluster's domain or without.
 ///
 /// # Errors
 /// [`TargetError`] where nothing has this name.
@@ -100,6 +101,12 @@ pub fn resolve<'a>(
             service(world, field, namespace, name)
         }
         [namespace, "svc" | "service", name] => service(world, field, namespace, name),
+        ["pod" | "pods" | "po", name] => pod(world, field, "default", name, text),
+        [namespace, "pod" | "pods" | "po", name] => pod(world, field, namespace, name, text),
+        [name] if dns_name(name).is_some() => {
+            let (name, namespace) = dns_name(name).unwrap_or_default();
+            service(world, field, namespace, name)
+        }
         [kind, name] if is_workload(kind) => pod(world, field, "default", name, text),
         [namespace, kind, name] if is_workload(kind) => pod(world, field, namespace, name, text),
         [namespace, name] => pod(world, field, namespace, name, text),
@@ -194,6 +201,13 @@ fn family(service: &Service, from: &str) -> Option<IpAddr> {
         .iter()
         .copied()
         .find(|address| wanted.is_none_or(|v6| address.is_ipv6() == v6))
+}
+
+/// Name and namespace in a service's DNS name.
+fn dns_name(text: &str) -> Option<(&str, &str)> {
+    let (name, rest) = text.trim_end_matches('.').split_once('.')?;
+    let (namespace, rest) = rest.split_once('.')?;
+    (rest == "svc" || rest.starts_with("svc.")).then_some((name, namespace))
 }
 
 fn is_workload(word: &str) -> bool {

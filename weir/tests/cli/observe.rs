@@ -106,7 +106,6 @@ fn what_hubbles_client_takes_is_taken() {
 #[test]
 fn what_hubbles_client_takes_and_weir_has_not_is_refused_by_its_name() {
     for (line, said) in [
-        ("-P", "--server localhost:4245"),
         ("--tls-ca-cert-files a,b --server x:1", "is one file"),
         ("--tls-ca-cert-files a", "--server says which"),
         ("--field-mask verdict", "only -o json can show"),
