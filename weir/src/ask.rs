@@ -1,13 +1,19 @@
 //! Questions put to running agents: of this node, of a lab, or of a cluster.
 
-use anyhow::{Error, Result};
+use std::process::ExitCode;
+
+use anyhow::{Error, Result, bail};
 use clap::Args;
 use weir_link::{
     Instance,
     tools::{Asks, Client, ClientError},
 };
+use weir_remote::{Answers, Entry, List, Names, Remote, Words};
 
-use crate::remote::{self, Answers, Cluster, Remote, Words};
+use crate::{
+    kubernetes::{self, Cluster},
+    screen::{Listed, bad},
+};
 
 /// The instance that is asked where nothing is said.
 pub const INSTANCE: &str = "weir";
@@ -76,7 +82,7 @@ impl WhichAgent {
 
     fn is_remote(&self) -> bool {
         let here = self.instance.is_some() || self.lab.is_some();
-        self.cluster.said() || remote::of_kubectl() && !here
+        self.cluster.said() || kubernetes::of_kubectl() && !here
     }
 
     fn remotely<A>(&self, ask: impl AsyncFnOnce(Remote) -> Result<A>) -> Result<A> {
@@ -115,4 +121,79 @@ fn of_instance<Q: Asks>(name: &str, question: Q) -> Result<Q::Answer> {
         ClientError::Away { .. } => Error::new(error).context(ELSEWHERE),
         other => other.into(),
     })
+}
+
+/// What to list, and how.
+#[derive(Debug, Args)]
+pub struct Listing {
+    /// Only these: NAME, KIND/NAME or NAMESPACE/NAME
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    #[command(flatten)]
+    agent: WhichAgent,
+    /// Only those of this namespace
+    #[arg(short, long)]
+    namespace: Option<String>,
+    /// Those of every namespace, which is so where none is named
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Listed,
+}
+
+/// One agent's part of a list, with its node where there are several.
+pub type Part<'a, A> = (Option<&'a str>, &'a A);
+
+// === impl Listing ===
+
+impl Listing {
+    /// Asks, keeps what is asked for, and shows it. A node that does not answer is named, and makes the
+    /// exit code 1.
+    pub fn show<Q: Words>(
+        self,
+        question: Q,
+        text: impl Fn(&[Part<'_, Q::Answer>], bool) -> String,
+    ) -> Result<ExitCode>
+    where
+        Q::Answer: List,
+    {
+        let namespace = self.namespace.as_deref();
+        let mut names = Names::new(&self.names, namespace, weir_lab::kind_from_word);
+        let mut keep = |entry: Entry<'_>| names.hold(entry);
+        let mut asked = self.agent.ask(question)?;
+        match &mut asked {
+            Asked::One(answer) => answer.keep(&mut keep),
+            Asked::Nodes(answers) => {
+                for of in &mut answers.nodes {
+                    of.answer.keep(&mut keep);
+                }
+            }
+        }
+        if let Some(missing) = names.missing() {
+            bail!("{missing:?} not found");
+        }
+        match &asked {
+            Asked::One(answer) => {
+                self.output
+                    .show(answer, |wide| text(&[(None, answer)], wide))?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Asked::Nodes(answers) => {
+                let parts: Vec<Part<'_, Q::Answer>> = answers
+                    .nodes
+                    .iter()
+                    .map(|of| (Some(of.node.as_str()), &of.answer))
+                    .collect();
+                self.output.show(answers, |wide| text(&parts, wide))?;
+                for silent in &answers.silent {
+                    eprintln!("{} {}: {}", bad("no answer"), silent.node, silent.error);
+                }
+                Ok(match answers.silent.is_empty() {
+                    true => ExitCode::SUCCESS,
+                    false => ExitCode::FAILURE,
+                })
+            }
+        }
+    }
 }

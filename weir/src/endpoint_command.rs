@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use weir_link::tools::{Endpoint, EndpointSide, Endpoints, ListEndpoints, Unmanaged};
 
 use crate::{
-    listing::{Entry, List, Listing, Part},
+    ask::{Listing, Part},
     screen::{bad, table},
 };
 
@@ -36,22 +36,6 @@ impl EndpointCommand {
     pub fn run(self) -> Result<ExitCode> {
         let Action::List(list) = self.action;
         list.show(ListEndpoints {}, text)
-    }
-}
-
-impl List for Endpoints {
-    fn keep(&mut self, test: &mut dyn FnMut(Entry<'_>) -> bool) {
-        let mut test = |namespace: &str, name: &str| {
-            test(Entry {
-                kind: "Pod",
-                namespace,
-                name,
-            })
-        };
-        self.endpoints
-            .retain(|of| test(&of.pod.namespace, &of.pod.name));
-        self.unmanaged
-            .retain(|of| test(&of.pod.namespace, &of.pod.name));
     }
 }
 

@@ -1,6 +1,9 @@
-//! The client of a cluster's API.
+//! The client of a cluster's API, and the Weir of a cluster.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -8,6 +11,10 @@ use kube::{
     Client, Config,
     config::{self, KubeConfigOptions},
 };
+use weir_remote::Remote;
+
+/// Where the chart and the kustomize folders install.
+const NAMESPACE: &str = "weir-system";
 
 /// Which cluster.
 #[derive(Debug, Clone, Default, Args)]
@@ -68,4 +75,62 @@ pub async fn client(kubeconfig: Option<&Path>) -> Result<Client> {
         context: None,
     };
     kubeconfig.client().await
+}
+
+/// Whose Weir: a cluster's, reached by a kubeconfig.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "A cluster's Weir")]
+pub struct Cluster {
+    /// That of the kubeconfig's cluster, which any of the next three says, too
+    #[arg(short = 'P', long, visible_alias = "port-forward")]
+    remote: bool,
+    #[command(flatten)]
+    kubeconfig: Kubeconfig,
+    /// Namespace that Weir is installed in [default: weir-system]
+    #[arg(long, value_name = "NAMESPACE", alias = "kube-namespace")]
+    weir_namespace: Option<String>,
+}
+
+impl Cluster {
+    /// Whether the command line asks for a cluster.
+    pub fn said(&self) -> bool {
+        let Self {
+            remote,
+            kubeconfig,
+            weir_namespace,
+        } = self;
+        *remote
+            || kubeconfig.context.is_some()
+            || kubeconfig.kubeconfig.is_some()
+            || weir_namespace.is_some()
+    }
+
+    /// The same, with the namespace that a command's own `-n` says.
+    pub fn or_in(self, namespace: Option<String>) -> Self {
+        Self {
+            weir_namespace: namespace.or(self.weir_namespace),
+            ..self
+        }
+    }
+
+    /// In a few words.
+    pub fn described(&self) -> String {
+        self.kubeconfig.described()
+    }
+
+    /// The cluster's Weir; it is not asked yet.
+    pub async fn connect(&self) -> Result<Remote> {
+        let namespace = self.weir_namespace.as_deref().unwrap_or(NAMESPACE);
+        Ok(Remote::new(
+            self.kubeconfig.client().await?,
+            namespace.to_owned(),
+        ))
+    }
+}
+
+/// Whether this is `kubectl weir`, whose cluster is kubectl's.
+pub fn of_kubectl() -> bool {
+    let name = std::env::args_os().next();
+    let name = name.as_deref().map(Path::new).and_then(Path::file_name);
+    name == Some(OsStr::new("kubectl-weir"))
 }

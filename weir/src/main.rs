@@ -12,7 +12,6 @@ mod gates;
 mod kubernetes;
 mod lab_command;
 mod lint_command;
-mod listing;
 mod logging;
 mod manifests;
 mod manual_command;
@@ -20,7 +19,6 @@ mod observe_command;
 mod policy_command;
 mod proxy_command;
 mod relay_command;
-mod remote;
 mod screen;
 mod simulate_command;
 mod status_command;
@@ -129,7 +127,7 @@ fn main() -> ExitCode {
 
 /// The command line, by the name under which it was called.
 fn parsed() -> Weir {
-    let command = match remote::of_kubectl() {
+    let command = match kubernetes::of_kubectl() {
         true => Weir::command().bin_name("kubectl weir"),
         false => Weir::command(),
     };

@@ -13,8 +13,8 @@ use weir_cluster::kubernetes::{Progress, Resource, progress};
 use weir_link::tools::{ListPolicies, Policies, Policy};
 
 use crate::{
+    ask::{Listing, Part},
     kubernetes::Kubeconfig,
-    listing::{Entry, List, Listing, Part},
     screen::{bad, good, many, table},
 };
 
@@ -73,18 +73,6 @@ impl PolicyCommand {
                 runtime.block_on(wait.run())
             }
         }
-    }
-}
-
-impl List for Policies {
-    fn keep(&mut self, test: &mut dyn FnMut(Entry<'_>) -> bool) {
-        self.policies.retain(|of| {
-            test(Entry {
-                kind: &of.kind,
-                namespace: &of.namespace,
-                name: &of.name,
-            })
-        });
     }
 }
 

@@ -8,10 +8,10 @@ use std::{
 use anyhow::Result;
 use clap::Args;
 use weir_link::tools::{Status, StatusOf};
+use weir_remote::Answers;
 
 use crate::{
     ask::{Asked, WhichAgent},
-    remote::Answers,
     screen::{self, Output, aside, bad, bold, doubtful, good, many},
 };
 

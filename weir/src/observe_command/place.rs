@@ -9,7 +9,7 @@ use weir_observe::relay::ClientTls;
 use super::source::Source;
 use crate::{
     ask::{INSTANCE, lab_of_environment},
-    remote::{self, Cluster},
+    kubernetes::{self, Cluster},
 };
 
 /// Whose flows.
@@ -112,7 +112,7 @@ impl Live {
 
     fn is_remote(&self) -> bool {
         let said = self.instance.is_some() || self.lab.is_some() || self.server.is_some();
-        self.cluster.said() || remote::of_kubectl() && !said
+        self.cluster.said() || kubernetes::of_kubectl() && !said
     }
 
     fn lab(&self) -> Option<String> {

@@ -15,7 +15,7 @@ use weir_observe::{
     relay::{self, Address, ClientTls, Peers, Relay, Timing},
 };
 
-use crate::remote::Cluster;
+use crate::kubernetes::Cluster;
 
 /// Where flows come from.
 pub enum Source {

@@ -1,39 +1,22 @@
 //! A cluster's Weir, from wherever its API is reached: agents are asked by running `weir` in their
-//! containers, observers over the API's port-forward. docs/decisions/0043-a-cluster-from-afar.md says why.
+//! containers, observers over the API's port-forward. docs/decisions/0043-a-cluster-from-afar.md says
+//! why.
+#![forbid(unsafe_code)]
 
 mod agents;
+mod lists;
+mod names;
 mod observers;
 mod stream;
 mod words;
 
-use std::{ffi::OsStr, path::Path};
-
 use anyhow::{Context as _, Result, bail};
-use clap::Args;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use kube::{Api, Client, api::ListParams};
 
-use crate::kubernetes::Kubeconfig;
-
-pub use agents::Answers;
+pub use agents::{Answered, Answers, Silent};
+pub use names::{Entry, List, Names};
 pub use words::Words;
-
-/// Where the chart and the kustomize folders install.
-const NAMESPACE: &str = "weir-system";
-
-/// Whose Weir: a cluster's, reached by a kubeconfig.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "A cluster's Weir")]
-pub struct Cluster {
-    /// That of the kubeconfig's cluster, which any of the next three says, too
-    #[arg(short = 'P', long, visible_alias = "port-forward")]
-    remote: bool,
-    #[command(flatten)]
-    kubeconfig: Kubeconfig,
-    /// Namespace that Weir is installed in [default: weir-system]
-    #[arg(long, value_name = "NAMESPACE", alias = "kube-namespace")]
-    weir_namespace: Option<String>,
-}
 
 /// The Weir of a cluster.
 #[derive(Clone)]
@@ -42,55 +25,14 @@ pub struct Remote {
     namespace: String,
 }
 
-/// Whether this is `kubectl weir`, whose cluster is kubectl's.
-pub fn of_kubectl() -> bool {
-    let name = std::env::args_os().next();
-    let name = name.as_deref().map(Path::new).and_then(Path::file_name);
-    name == Some(OsStr::new("kubectl-weir"))
-}
-
-// === impl Cluster ===
-
-impl Cluster {
-    /// Whether the command line asks for a cluster.
-    pub fn said(&self) -> bool {
-        let Self {
-            remote,
-            kubeconfig,
-            weir_namespace,
-        } = self;
-        *remote
-            || kubeconfig.context.is_some()
-            || kubeconfig.kubeconfig.is_some()
-            || weir_namespace.is_some()
-    }
-
-    /// The same, with the namespace that a command's own `-n` says.
-    pub fn or_in(self, namespace: Option<String>) -> Self {
-        Self {
-            weir_namespace: namespace.or(self.weir_namespace),
-            ..self
-        }
-    }
-
-    /// In a few words.
-    pub fn described(&self) -> String {
-        self.kubeconfig.described()
-    }
-
-    /// Connects to the cluster's API, at the first question.
-    pub async fn connect(&self) -> Result<Remote> {
-        let namespace = self.weir_namespace.as_deref().unwrap_or(NAMESPACE);
-        Ok(Remote {
-            client: self.kubeconfig.client().await?,
-            namespace: namespace.to_owned(),
-        })
-    }
-}
-
 // === impl Remote ===
 
 impl Remote {
+    /// The Weir that is installed in a namespace.
+    pub fn new(client: Client, namespace: String) -> Self {
+        Self { client, namespace }
+    }
+
     fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }

@@ -3,7 +3,8 @@
 use weir_link::tools::{Asks, Explain, ListEndpoints, ListPolicies, StatusOf};
 use weir_policy::verdict::Flow;
 
-use crate::ask::INSTANCE;
+/// The instance that a node has.
+const INSTANCE: &str = "weir";
 
 /// A question that a command answers with the same JSON as the agent.
 pub trait Words: Asks {

@@ -12,7 +12,7 @@ use tokio::{
 };
 use weir_link::tools::LONGEST;
 
-use super::{Remote, Words, name, node, ready};
+use crate::{Remote, Words, name, node, ready};
 
 /// An agent that has not answered after this is silent: longer than its own command waits for it.
 const PATIENCE: Duration = Duration::from_secs(30);

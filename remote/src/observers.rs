@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use weir_observe::relay::{Address, Bytes, Forwarded};
 
-use super::{Remote, argument, name, node, ready, stream::Stream};
+use crate::{Remote, argument, name, node, ready, stream::Stream};
 
 /// The volume by which a pod has the observers' certificates.
 const CERTIFICATES: &str = "observe-tls";
