@@ -41,6 +41,7 @@ impl Words for Explain {
             to,
             protocol,
             port,
+            port_name,
             http,
         } = &self.0;
         // `=` keeps a value that begins with a dash from being a flag.
@@ -50,6 +51,7 @@ impl Words for Explain {
         words.push(format!("--to={to}"));
         words.push(format!("--protocol={protocol}"));
         words.extend(port.map(|port| format!("--port={port}")));
+        words.extend(port_name.iter().map(|name| format!("--port={name}")));
         if let Some(http) = http {
             words.push(format!("--http={} {}", http.method, http.path));
             let host = http.host.iter().map(|host| ("Host", host));
@@ -76,7 +78,8 @@ mod tests {
             from: "default/sleep".into(),
             to: "svc/httpbin".into(),
             protocol: Protocol::Tcp,
-            port: Some(8000),
+            port: None,
+            port_name: Some("http".into()),
             http: Some(HttpRequest {
                 method: "GET".into(),
                 path: "/ip".into(),
@@ -88,7 +91,7 @@ mod tests {
         assert_eq!(
             said,
             "explain | -o | json | --instance=weir | --from=default/sleep | --to=svc/httpbin \
-             | --protocol=TCP | --port=8000 | --http=GET /ip | --header=Host: httpbin | --header=X-A: 1"
+             | --protocol=TCP | --port=http | --http=GET /ip | --header=Host: httpbin | --header=X-A: 1"
         );
     }
 }

@@ -27,7 +27,8 @@ const EXAMPLES: &str = "Examples:
   weir explain --instance weir --from default/sleep --to default/httpbin --port 80   # a running agent
   weir explain --context production --from shop/web --to svc/db.shop --port postgres  # a cluster's
 
-An end is NAMESPACE/POD, NAMESPACE/WORKLOAD, deploy/NAME, svc/NAME (destination only) or an address;
+An end is NAMESPACE/POD, NAMESPACE/WORKLOAD, pod/NAME, deploy/NAME, svc/NAME or its DNS name NAME.NAMESPACE.svc
+(destination only), or an address;
 the namespace is `default` where none is written, whatever --namespace says of the manifests.
 ";
 
@@ -49,9 +50,9 @@ pub struct ExplainCommand {
     /// To whom
     #[arg(long, value_name = "END")]
     to: String,
-    /// Destination port: the pod's own, or the service's where `--to` is a service
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    port: Option<u16>,
+    /// Destination port, by its number or its name: the pod's own, or the service's where `--to` is one
+    #[arg(long, value_parser = port)]
+    port: Option<Port>,
     /// Protocol
     #[arg(long, value_enum, default_value_t = ProtocolName::Tcp, ignore_case = true)]
     protocol: ProtocolName,
@@ -119,13 +120,39 @@ impl ExplainCommand {
         if protocol != Protocol::Icmp && self.port.is_none() {
             bail!("--port is missing: {protocol} needs one");
         }
+        let (port, port_name) = match self.port.clone() {
+            Some(Port::Number(port)) => (Some(port), None),
+            Some(Port::Name(name)) => (None, Some(name)),
+            None => (None, None),
+        };
         Ok(Flow {
             from: self.from.clone(),
             to: self.to.clone(),
             protocol,
-            port: self.port,
+            port,
+            port_name,
             http,
         })
+    }
+}
+
+/// A port on the command line.
+#[derive(Debug, Clone)]
+enum Port {
+    Number(u16),
+    Name(String),
+}
+
+/// A port's number, or a name as Kubernetes takes it.
+fn port(text: &str) -> Result<Port, String> {
+    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let name = text.len() <= 15 && text.chars().all(letter);
+    match text.parse() {
+        Ok(number @ 1..) => Ok(Port::Number(number)),
+        Err(_) if name && text.contains(|c: char| c.is_ascii_lowercase()) => {
+            Ok(Port::Name(text.to_owned()))
+        }
+        _ => Err("is no port from 1 to 65535 and no name of one".to_owned()),
     }
 }
 

@@ -59,6 +59,18 @@ pub enum TargetError {
         /// Those it has.
         ports: String,
     },
+    /// Nothing there has a port of this name.
+    #[error("`port`: {name} has no {protocol} port named {port:?}; it has {ports}")]
+    NoNamedPort {
+        /// The pod or the service.
+        name: String,
+        /// The flow's protocol.
+        protocol: Protocol,
+        /// The name.
+        port: String,
+        /// Those it has.
+        ports: String,
+    },
     /// The service leads nowhere.
     #[error("`to`: port {protocol}/{port} of service {name} has no ready backend")]
     NoBackend {
@@ -117,6 +129,45 @@ pub fn resolve<'a>(
             candidates: Vec::new(),
         }),
     }
+}
+
+/// Puts a port's number in the place of its name.
+pub(super) fn name_port(world: &World, flow: &mut Flow) -> Result<(), TargetError> {
+    let Some(wanted) = flow.port_name.take() else {
+        return Ok(());
+    };
+    let (name, ports): (String, Vec<(&str, Protocol, u16)>) = match resolve(world, "to", &flow.to)?
+    {
+        Target::Service(service) => {
+            let ports = service.ports.iter();
+            let ports = ports.map(|has| (has.name.as_str(), has.protocol, has.port));
+            let name = format!("service {}/{}", service.namespace, service.name);
+            (name, ports.collect())
+        }
+        Target::End(name) => {
+            let pod = world.pods.iter().find(|pod| pod.id() == *name);
+            let ports = pod.iter().flat_map(|pod| &pod.ports);
+            let ports = ports.map(|has| (has.name.as_str(), has.protocol, has.port));
+            (name.clone(), ports.collect())
+        }
+    };
+    let mut found = ports.iter();
+    let found = found.find(|(name, protocol, _)| (*name, *protocol) == (&*wanted, flow.protocol));
+    if let Some((_, _, port)) = found {
+        flow.port = Some(*port);
+        return Ok(());
+    }
+    let named = ports.iter().filter(|(name, ..)| !name.is_empty());
+    let named: Vec<&str> = named.map(|(name, ..)| *name).collect();
+    Err(TargetError::NoNamedPort {
+        name,
+        protocol: flow.protocol,
+        port: wanted,
+        ports: match named.is_empty() {
+            true => "none".to_owned(),
+            false => named.join(", "),
+        },
+    })
 }
 
 /// Writes the flow's destination as the simulator takes it; tells the service it goes by.

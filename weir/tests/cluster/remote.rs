@@ -200,6 +200,20 @@ fn observers_are_reached_by_port_forward() {
         let flow_of_agent = flow(&far(node_, &words));
         assert_eq!(flow_of_agent["node_name"], "node-a");
 
+        let none = far(
+            node_,
+            &[
+                "observe",
+                "--all",
+                "--cel-expression",
+                "_flow.node_name == 'node-b'",
+            ],
+        );
+        assert!(
+            none.status.success() && none.stdout.is_empty(),
+            "{}",
+            said(&none)
+        );
         // With one it is, with the chart's certificates.
         let relay = Relay::start(node_);
         let before = node_.server.requests().len();
