@@ -27,6 +27,7 @@ const EXAMPLES: &str = "Examples:
   weir policy wait get-headers --cluster-wide --timeout 30
 ";
 
+const CLUSTER_WIDE: &str = "CiliumClusterwideNetworkPolicy";
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Show policies as they are in force, or wait until one is.
@@ -47,7 +48,7 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Wait {
-    /// Name of the policy
+    /// Name of the policy: NAME, cnp/NAME or ccnp/NAME
     policy: String,
     /// Its namespace
     #[arg(short, long, default_value = "default")]
@@ -138,22 +139,26 @@ fn row(policy: &Policy) -> Vec<String> {
 
 impl Wait {
     async fn run(self) -> Result<ExitCode> {
-        let kind = match self.cluster_wide {
-            true => "CiliumClusterwideNetworkPolicy",
-            false => "CiliumNetworkPolicy",
+        let (word, policy) = self.policy.split_once('/').unwrap_or(("", &self.policy));
+        let kind = match (word, self.cluster_wide) {
+            ("", true) => CLUSTER_WIDE.to_owned(),
+            ("", false) => "CiliumNetworkPolicy".to_owned(),
+            (word, _) => weir_lab::kind_from_word(word)
+                .filter(|kind| kind.starts_with("Cilium") && kind.ends_with("NetworkPolicy"))
+                .with_context(|| format!("{word:?} is neither cnp nor ccnp"))?,
         };
-        let resource = Resource::of_kind(kind).context("a kind that is watched")?;
+        let resource = Resource::of_kind(&kind).context("a kind that is watched")?;
         let client = self.cluster.client().await?;
-        let api: Api<DynamicObject> = match self.cluster_wide {
+        let api: Api<DynamicObject> = match kind == CLUSTER_WIDE {
             true => Api::all_with(client, &resource.api()),
             false => Api::namespaced_with(client, &self.namespace, &resource.api()),
         };
         let until = Instant::now() + Duration::from_secs(self.timeout);
         loop {
             let object = api
-                .get(&self.policy)
+                .get(policy)
                 .await
-                .with_context(|| format!("cannot read {kind} {}", self.policy))?;
+                .with_context(|| format!("cannot read {kind} {policy}"))?;
             let generation = object.metadata.generation.unwrap_or(0);
             let status = object
                 .data

@@ -84,7 +84,7 @@ fn policies_tell_whether_they_are_in_force() {
         });
         assert_eq!(event["regarding"]["name"], "get-headers");
         assert!(event["note"].as_str().unwrap().contains("port"), "{event}");
-        let waited = wait("get-headers");
+        let waited = wait("cnp/get-headers");
         assert!(
             !waited.status.success() && said(&waited).contains("refused"),
             "{waited:?}"
