@@ -15,6 +15,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use weir_lab::{Applied, Lab, Part, Topology, UpOptions, workload};
 use weir_link::tools::Synced;
 
+use crate::screen::many;
+
 const EXAMPLES: &str = "Examples:
   weir lab up -f manifests/
   weir lab exec deploy/sleep -- curl -s httpbin:8000/headers
@@ -286,12 +288,12 @@ impl Up {
             ..UpOptions::default()
         })?;
         print_problems(&report);
-        let pods = lab.pods()?.len();
+        let pods = many(lab.pods()?.len(), "pod", "pods");
         lab.keep();
         let name = self.lab.name;
         match self.no_agent {
-            true => println!("lab {name} is up: {pods} pods, without Weir"),
-            false => println!("lab {name} is up: {pods} pods, policy in force"),
+            true => println!("lab {name} is up: {pods}, without Weir"),
+            false => println!("lab {name} is up: {pods}, policy in force"),
         }
         Ok(ExitCode::SUCCESS)
     }

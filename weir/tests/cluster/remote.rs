@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     net::SocketAddr,
     process::{Child, Command, Output, Stdio},
 };
@@ -234,6 +235,18 @@ fn observers_are_reached_by_port_forward() {
             "{asked:#?}"
         );
 
+        // The map asks by the same way.
+        let mut map = Map::start(node_);
+        let status = wait_for("the map's observers", || {
+            let output = Command::new("curl")
+                .args(["-s", "-m", "20", &map.url])
+                .output();
+            let status: Value = serde_json::from_slice(&output.expect("curl").stdout).ok()?;
+            (status["nodes"][0]["name"] == "node-a").then_some(status)
+        });
+        assert!(map.child.try_wait().unwrap().is_none(), "{status}");
+        drop(map);
+
         // Strangers' certificates, no certificates, a port that nothing listens at.
         node_.server.put(relay.secret(&certificates("other")));
         let strangers = far(node_, &words);
@@ -277,6 +290,41 @@ fn observers_are_reached_by_port_forward() {
             said(&elsewhere)
         );
     });
+}
+
+/// `weir ui` far from the node.
+struct Map {
+    child: Child,
+    url: String,
+}
+
+impl Map {
+    fn start(node: &Node) -> Self {
+        let mut child = Command::new(WEIR)
+            .args([
+                "ui",
+                "--no-browser",
+                "--listen",
+                "127.0.0.1:0",
+                "--kubeconfig",
+            ])
+            .arg(node.path("kubeconfig"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        let url = format!("{}/api/status", line.trim().trim_end_matches('/'));
+        Self { child, url }
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        self.child.kill().expect("a child of this test");
+        self.child.wait().expect("a child of this test");
+    }
 }
 
 /// A relay of the node's agent with TLS on its side.
