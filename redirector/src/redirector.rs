@@ -194,11 +194,30 @@ impl Redirector {
         }
         for interface in &gone {
             self.detach_pod(*interface);
+            self.end_flows(*interface);
         }
         self.installed.forget_endpoints(&mut self.maps, &gone)?;
         self.indices.forget(&gone);
         self.guarded.release(&gone);
         Ok(gone.len())
+    }
+
+    /// Has the flows of a gone interface's endpoint told of. Where that fails they are not, and the
+    /// endpoint goes all the same.
+    fn end_flows(&mut self, interface: u32) {
+        let Some(endpoint) = self.installed.endpoints().get(&interface) else {
+            return;
+        };
+        let ended = match self.maps.shares.get(&endpoint.index.into(), 0) {
+            Ok(share) => self.programs.end_flows(endpoint.index, share).err(),
+            Err(source) => Some(ProgramsError::Map {
+                name: "SHARES".to_owned(),
+                source,
+            }),
+        };
+        if let Some(error) = ended {
+            tracing::warn!(%error, interface, "the ends of a pod's flows are not told");
+        }
     }
 
     /// How often interfaces could not be asked about since the start.

@@ -10,6 +10,8 @@ mod changes;
 mod directed;
 #[path = "kernel/disguise.rs"]
 mod disguise;
+#[path = "kernel/ended.rs"]
+mod ended;
 #[path = "kernel/errors.rs"]
 mod errors;
 #[path = "kernel/fragments.rs"]

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use weir_cluster::Reading;
 use weir_link::proxy::{AgentEnd, Trusted};
 use weir_policy::compile::Compiler;
-use weir_redirector::{Pins, Redirector};
+use weir_redirector::{Pins, Redirector, Sweeper};
 
 use super::Agent;
 use crate::{
@@ -83,6 +83,9 @@ impl Agent {
         tokio::spawn(flows::report(kernel.take_events()?, intake.clone(), check));
         let enforcement = Enforcement::new(&node, compiler);
         let tables = enforcement.tables.subscribe();
+        let sweeper =
+            Sweeper::open(&pins).context("the connection table cannot be looked through")?;
+        flows::sweep(sweeper).context("no thread to look through the connection table")?;
         let requests_judged = kernel.take_requests()?;
         tokio::spawn(flows::report_requests(
             requests_judged,

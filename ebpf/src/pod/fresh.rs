@@ -14,7 +14,7 @@ use weir_abi::{
 
 use super::judged_port;
 use crate::{
-    http,
+    ended, http,
     learnt::learn,
     link::to_proxy,
     maps::{CONFIG, scratch},
@@ -109,8 +109,11 @@ pub fn fresh<const FROM_POD: bool>(
         service_port: packet.service_port,
         direction,
         flags,
+        opened: now,
         ..Connection::default()
     };
+    let way = if FROM_POD { EGRESS } else { INGRESS } as usize;
+    (entry.packets[way], entry.bytes[way]) = (1, ended::bytes(ctx));
     if !share::put(key, entry) {
         http::forget(key);
         return fail(packet, endpoint.index, direction, counter::DROP_TABLE_FULL);

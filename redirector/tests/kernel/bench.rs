@@ -8,12 +8,12 @@ use std::{
 };
 
 use aya::{
-    maps::{MapData, RingBuf},
+    maps::{HashMap, Map, MapData, RingBuf},
     programs::{TestRun, TestRunOptions},
 };
 use weir_abi::{
-    conntrack::ConnectionKey,
-    event::Event,
+    conntrack::{Connection, ConnectionKey},
+    event::{Ended, Event, Sweep},
     http::{Change, Request, Stream, TAKEN_HEADER},
     policy::Config,
 };
@@ -24,8 +24,8 @@ use weir_policy::{
     testing::generate::NODE,
 };
 use weir_redirector::{
-    MapSize, Pins, Placement,
-    testing::{Installed, Maps, Programs, SyncError, Tables, lower, take_events},
+    MapSize, Pins, Placement, Told,
+    testing::{Installed, Maps, Programs, SyncError, Tables, lower, take_events, told},
 };
 
 /// What a program returned.
@@ -51,6 +51,7 @@ pub struct Bench {
     installed: Installed,
     tables: Tables,
     events: RingBuf<MapData>,
+    ended: Vec<Ended>,
     taken: RingBuf<MapData>,
     requests: RingBuf<MapData>,
     compiler: Compiler,
@@ -115,6 +116,7 @@ impl Bench {
             taker: None,
             judges: false,
             events,
+            ended: Vec::new(),
             taken,
             requests,
             compiler: Compiler::new(),
@@ -288,11 +290,36 @@ impl Bench {
     pub fn events(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         while let Some(item) = self.events.next() {
-            assert_eq!(item.len(), size_of::<Event>());
-            // SAFETY: the ring holds whole events of this plain type.
-            events.push(unsafe { std::ptr::read_unaligned(item.as_ptr().cast()) });
+            match told(&item).expect("a whole value") {
+                Told::Verdict(event) => events.push(event),
+                Told::Ended(ended) => self.ended.push(ended),
+            }
         }
         events
+    }
+
+    /// The ends of flows that the programs have told of since the last time.
+    pub fn ended(&mut self) -> Vec<Ended> {
+        self.events();
+        std::mem::take(&mut self.ended)
+    }
+
+    /// Has the programs look for flows that have ended.
+    pub fn sweep(&mut self, asked: Sweep) {
+        let mut data = vec![0u8; 14];
+        for word in [asked.endpoint, asked.from, asked.all] {
+            data.extend(word.to_ne_bytes());
+        }
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(&data);
+        let program = self.programs.classifier("sweep").expect("it is loaded");
+        program.test_run(options).expect("BPF_PROG_TEST_RUN works");
+    }
+
+    /// The connection table, to read and to write.
+    pub fn conntrack(&self) -> HashMap<MapData, ConnectionKey, Connection> {
+        let map = MapData::from_pin(self.pin("CONNTRACK")).expect("it is pinned");
+        HashMap::try_from(Map::HashMap(map)).expect("a hash map")
     }
 
     /// Entries of the connection table, of every kind.

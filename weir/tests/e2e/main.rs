@@ -12,6 +12,7 @@ mod address;
 mod agreement;
 mod bad_input;
 mod bodies;
+mod carried;
 mod collected;
 mod exhausted;
 mod faults;
