@@ -35,7 +35,7 @@ pub use lower::Placement;
 pub use maps::address;
 pub use pins::Pins;
 pub use place::{Places, PodInterface, Unmanaged};
-pub use redirector::{Redirector, RedirectorError};
+pub use redirector::{Options, Redirector, RedirectorError};
 pub use requests::{Judged, Requests};
 pub use sizes::{MapSize, MapSizes};
 pub use sweep::{SweepError, Sweeper};

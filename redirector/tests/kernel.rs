@@ -32,6 +32,8 @@ mod ownership;
 mod packet;
 #[path = "kernel/random.rs"]
 mod random;
+#[path = "kernel/refusals.rs"]
+mod refusals;
 #[path = "kernel/requests/mod.rs"]
 mod requests;
 #[path = "kernel/services.rs"]

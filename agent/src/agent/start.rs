@@ -40,8 +40,8 @@ pub struct Options {
     pub observe: ObserveOptions,
     /// What the API of a cluster is told.
     pub report: ReportOptions,
-    /// Whether the kernel may judge requests, where somebody takes its connections over.
-    pub l7_kernel: bool,
+    /// What the kernel's programs may do beside enforcing.
+    pub kernel: weir_redirector::Options,
     /// Where probes are answered.
     pub health: Option<SocketAddr>,
 }
@@ -69,8 +69,7 @@ impl Agent {
         let mut reading = source.read();
         refuse_fatal(&reading)?;
         pods.put_into(&mut reading);
-        let judges = options.l7_kernel;
-        let mut kernel = tokio::task::block_in_place(|| Redirector::open(&pins, judges))?;
+        let mut kernel = tokio::task::block_in_place(|| Redirector::open(&pins, options.kernel))?;
         let compiler = Compiler::after(kernel.last_id(), kernel.revision()?.into());
         let trusted = Trusted::of_instance(instance)
             .context("cannot enter the proxy's network namespaces")?;

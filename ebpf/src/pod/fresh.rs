@@ -12,7 +12,7 @@ use weir_abi::{
     protocol,
 };
 
-use super::judged_port;
+use super::{judged_port, refuse::deny};
 use crate::{
     ended, http,
     learnt::learn,
@@ -20,7 +20,7 @@ use crate::{
     maps::{CONFIG, scratch},
     packet::Packet,
     share,
-    tell::{self, Told, drop, fail, pass},
+    tell::{self, Told, fail, pass},
     tracking,
     verdict::{Judged, address, judge, judge_both},
 };
@@ -30,7 +30,7 @@ use crate::{
 pub fn fresh<const FROM_POD: bool>(
     ctx: &TcContext,
     endpoint: &Endpoint,
-    packet: &Packet,
+    packet: &mut Packet,
     key: &ConnectionKey,
     entry: &mut Connection,
     revision: u32,
@@ -85,7 +85,8 @@ pub fn fresh<const FROM_POD: bool>(
     }
     tell::tell(packet, told);
     if judged.verdict == verdict::DENY {
-        return drop(counter::DROP_POLICY);
+        let answers = CONFIG.get(0).is_some_and(|config| config.answers != 0);
+        return deny::<FROM_POD>(ctx, packet, answers && !met);
     }
     let mut flags = if met { MET } else { OPENING };
     let tcp = packet.protocol == protocol::TCP;

@@ -59,6 +59,8 @@ pub struct Bench {
     taker: Option<std::net::TcpListener>,
     /// Whether requests are judged in the kernel.
     pub judges: bool,
+    /// Whether pods are told that a packet was denied.
+    pub answers: bool,
     /// Entries of the connection table for each endpoint.
     pub share: u32,
     /// Up to when connections may be older than the programs.
@@ -115,6 +117,7 @@ impl Bench {
             tables,
             taker: None,
             judges: false,
+            answers: false,
             events,
             ended: Vec::new(),
             taken,
@@ -168,6 +171,8 @@ impl Bench {
             proxy_ready: 1,
             share: self.share,
             judges: u32::from(self.judges),
+            answers: u32::from(self.answers),
+            reserved: 0,
         };
         let until = self.met_until;
         self.installed
@@ -222,15 +227,31 @@ impl Bench {
         options.ctx_in = Some(&context);
         let program = self.programs.classifier(name).expect("it is loaded");
         let run = program.test_run(options).expect("BPF_PROG_TEST_RUN works");
-        let result = match run.return_value as i32 {
-            -1 => Result::Pass,
-            2 => Result::Drop,
-            7 => Result::Redirect,
-            other => panic!("{name} returned {other}"),
-        };
+        let result = result(name, run.return_value);
         let length = run.data_size_out as usize;
         out.truncate(length);
         (result, out)
+    }
+
+    /// Runs a packet that carries a mark; returns the verdict and the mark as the program left it.
+    pub fn run_marked(&mut self, way: Way, packet: &[u8], mark: u32) -> (Result, u32) {
+        let name = match way {
+            Way::FromPod => "from_pod",
+            Way::ToPod => "to_pod",
+        };
+        // struct __sk_buff of linux/bpf.h: mark at 8, ifindex at 40.
+        let mut context = [0u8; 192];
+        context[8..12].copy_from_slice(&mark.to_ne_bytes());
+        context[40..44].copy_from_slice(&LOOPBACK.to_ne_bytes());
+        let mut left = context;
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(packet);
+        options.ctx_in = Some(&context);
+        options.ctx_out = Some(&mut left);
+        let program = self.programs.classifier(name).expect("it is loaded");
+        let run = program.test_run(options).expect("BPF_PROG_TEST_RUN works");
+        let mark = u32::from_ne_bytes(left[8..12].try_into().expect("four"));
+        (result(name, run.return_value), mark)
     }
 
     /// What was told of connections to be taken over, since the last time: why, and the bytes with
@@ -332,6 +353,15 @@ impl Bench {
         let counters = self.maps.counters().expect("readable");
         let found = counters.named().find(|(other, _)| *other == name);
         found.unwrap_or_else(|| panic!("no counter {name}")).1
+    }
+}
+
+fn result(name: &str, returned: u32) -> Result {
+    match returned as i32 {
+        -1 => Result::Pass,
+        2 => Result::Drop,
+        7 => Result::Redirect,
+        other => panic!("{name} returned {other}"),
     }
 }
 

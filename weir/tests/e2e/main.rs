@@ -28,6 +28,7 @@ mod orphans;
 mod owners;
 mod pins;
 mod protocols;
+mod refused;
 mod relay;
 mod s4;
 mod seen;

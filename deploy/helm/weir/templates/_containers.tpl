@@ -38,6 +38,10 @@
     {{- if .Values.agent.podConditions }}
     - --pod-conditions
     {{- end }}
+    {{- if eq .Values.agent.policyDenyResponse "icmp" }}
+    - --policy-deny-response
+    - icmp
+    {{- end }}
     - --health
     - 127.0.0.1:9878
     {{- if .Values.cni.chain }}
