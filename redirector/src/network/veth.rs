@@ -8,8 +8,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    fs,
-    io,
+    fs, io,
     net::IpAddr,
     os::{
         fd::{AsRawFd as _, OwnedFd},
