@@ -29,8 +29,9 @@ use axum::{Router, middleware, routing::get};
 use tokio::sync::Semaphore;
 use weir_observe::api::observer::observer_server::Observer;
 
-pub use access::{Access, AccessError, Token};
+pub use access::Access;
 pub use record::Record;
+pub use weir_gate::token::{Token, TokenError};
 
 /// Requests for flows at once. Past it a browser is told so.
 const FOLLOWERS: usize = 64;

@@ -10,6 +10,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::agent_command::DenyResponse;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use weir_lab::{Applied, Lab, Part, Topology, UpOptions, workload};
@@ -113,6 +114,9 @@ struct Up {
     /// Judge simple requests in the kernel
     #[arg(long)]
     l7_kernel: bool,
+    /// What a pod is told whose packet its egress rules deny
+    #[arg(long, value_enum, default_value_t = DenyResponse::None)]
+    policy_deny_response: DenyResponse,
     /// A plain node, without agent and proxy
     #[arg(long, hide = true)]
     no_agent: bool,
@@ -285,6 +289,7 @@ impl Up {
             weir: !self.no_agent,
             nodes: self.nodes,
             l7_kernel: self.l7_kernel,
+            deny_icmp: self.policy_deny_response == DenyResponse::Icmp,
             ..UpOptions::default()
         })?;
         print_problems(&report);
