@@ -1,5 +1,5 @@
 //! A cluster's Weir, from wherever its API is reached: agents are asked by running `weir` in their
-//! containers, observers over the API's port-forward. docs/decisions/0043-a-cluster-from-afar.md says
+//! containers, observers over the API's port-forward. docs/decisions/0045-a-cluster-from-afar.md says
 //! why.
 #![forbid(unsafe_code)]
 

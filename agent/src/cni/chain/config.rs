@@ -28,9 +28,12 @@ pub struct Config(BTreeMap<String, Box<RawValue>>);
 
 impl PartialEq for Config {
     fn eq(&self, other: &Self) -> bool {
-        let text =
-            |(name, value): (&String, &Box<RawValue>)| (name.clone(), value.get().to_owned());
-        self.0.iter().map(text).eq(other.0.iter().map(text))
+        let texts = |of: &Self| -> Vec<(String, String)> {
+            let text = of.0.iter();
+            text.map(|(name, value)| (name.clone(), value.get().to_owned()))
+                .collect()
+        };
+        texts(self) == texts(other)
     }
 }
 
