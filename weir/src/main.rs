@@ -87,6 +87,9 @@ fn main() -> ExitCode {
     if weir_agent::cni::is_called() {
         return weir_agent::cni::main();
     }
+    if weir_lab::kubectl::is_called() {
+        return weir_lab::kubectl::main();
+    }
     let weir = Weir::parse();
     if let Err(error) = logging::start() {
         eprintln!("weir: {}", message(&error));
