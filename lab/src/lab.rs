@@ -275,6 +275,11 @@ impl Lab {
         self.layout.name()
     }
 
+    /// The folder with all that its agents have: what is in force.
+    pub fn manifests(&self) -> PathBuf {
+        self.layout.manifests()
+    }
+
     /// The folder that its shells have first in PATH.
     pub fn bin(&self) -> PathBuf {
         self.layout.bin()

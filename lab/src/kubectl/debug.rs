@@ -13,7 +13,7 @@ use crate::node::Node;
 
 const EXAMPLES: &str = "Examples:
   weir lab debug node/lab-node -it --image=ubuntu
-  weir lab debug node/lab-node -- sh -c 'grep DENIED $WEIR_FLOWS | tail -5'
+  weir lab debug node/lab-node -- sh -c 'grep DENY $WEIR_FLOWS | tail -5'
 ";
 
 /// The node's netns is entered; its files are this machine's.

@@ -60,6 +60,12 @@ impl Place {
         }
     }
 
+    /// The lab that is meant, where one is.
+    pub fn lab(&self) -> Option<String> {
+        let live = self.input_file.is_none();
+        live.then(|| self.live.lab()).flatten()
+    }
+
     pub fn source(&self) -> Result<Source> {
         match &self.input_file {
             Some(file) => Ok(Source::File(file.clone())),

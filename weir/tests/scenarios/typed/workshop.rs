@@ -106,8 +106,8 @@ fn a_shop_and_a_policy_that_is_debugged() {
     learner.export("export POD_HOSTIP_1=$(kubectl get po --selector app.kubernetes.io/component=service -n orders -o json | jq -r '.items[0].spec.nodeName')");
     learner.works("echo $POD_HOSTIP_1", &["lab-node\n"]);
     learner.works(
-        "echo 'grep DROPPED $WEIR_FLOWS | tail -5' | kubectl debug node/$POD_HOSTIP_1 -it --image=ubuntu",
-        &["orders"],
+        "echo 'grep DENY $WEIR_FLOWS | tail -5' | kubectl debug node/$POD_HOSTIP_1 -it --image=ubuntu",
+        &["DENY time=", "dst=orders/"],
     );
     learner.works(
         &apply("allow-order-ingress-success-debug.yaml"),
