@@ -10,6 +10,7 @@ use super::{Scope, print_changes, select};
 use crate::object::read;
 
 #[derive(Debug, Args)]
+#[command(after_help = APPLY)]
 pub struct Apply {
     #[command(flatten)]
     scope: Scope,
@@ -17,6 +18,26 @@ pub struct Apply {
     #[arg(short = 'f', long = "filename", required = true)]
     files: Vec<PathBuf>,
 }
+
+const APPLY: &str = "Examples:
+  weir lab apply -f policy.yaml
+  weir lab apply -n ui -f policies/
+";
+
+const DELETE: &str = "Examples:
+  weir lab delete netpol --all
+  weir lab delete pod bb1 bb2
+  weir lab delete -f policy.yaml
+";
+
+const LABEL: &str = "Examples:
+  weir lab label ns dev team=blue
+  weir lab label pod/web tier-
+";
+
+const PATCH: &str = "Examples:
+  weir lab patch netpol default-deny-ingress -p '{spec: {ingress: [{}]}}'
+";
 
 const CREATE: &str = "Examples:
   weir lab create ns sleep
@@ -37,6 +58,7 @@ pub struct Create {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = DELETE)]
 pub struct Delete {
     #[command(flatten)]
     scope: Scope,
@@ -55,6 +77,7 @@ pub struct Delete {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = LABEL)]
 pub struct Label {
     #[command(flatten)]
     scope: Scope,
@@ -67,6 +90,7 @@ pub struct Label {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = PATCH)]
 pub struct Patch {
     #[command(flatten)]
     scope: Scope,

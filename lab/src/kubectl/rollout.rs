@@ -11,7 +11,13 @@ use crate::object::kind;
 /// Between two looks at the pods.
 const AGAIN: Duration = Duration::from_millis(50);
 
+const EXAMPLES: &str = "Examples:
+  weir lab rollout restart deploy/httpbin
+  weir lab rollout status deployment/catalog -n catalog --timeout=2m
+";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Rollout {
     #[command(flatten)]
     scope: Scope,

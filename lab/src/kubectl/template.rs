@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use gtmpl::Value as Go;
+use jsonpath_rust::JsonPath as _;
 use serde_json::Value;
-use serde_json_path::JsonPath;
 
 /// What a Go template makes of a value.
 ///
@@ -136,8 +136,9 @@ fn ask<'a>(path: &str, value: &'a Value) -> Result<Vec<&'a Value>> {
     };
     // A dot within a name is written `\.`: another form of the standard's ['...'].
     let path = quoted(&path);
-    let parsed = JsonPath::parse(&path).map_err(|error| anyhow!("{path:?}: {error}"))?;
-    let found = parsed.query(value).all();
+    let found = value
+        .query(&path)
+        .map_err(|error| anyhow!("{path:?}: {error}"))?;
     if found.is_empty() && !path.contains(['*', '?', ':']) {
         bail!("{path:?} is not found");
     }
