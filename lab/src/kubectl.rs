@@ -96,7 +96,13 @@ pub enum Verb {
 
 /// A verb with its words, where they are parsed by themselves.
 #[derive(Debug, Parser)]
-#[command(name = "kubectl", bin_name = "kubectl", no_binary_name = true)]
+#[command(
+    name = "kubectl",
+    bin_name = "kubectl",
+    no_binary_name = true,
+    about = "kubectl's words for a lab",
+    after_help = words::EXAMPLES
+)]
 struct Alone {
     #[command(subcommand)]
     verb: Verb,

@@ -19,6 +19,9 @@ const EXAMPLES: &str = "Examples:
   weir lab shell -- bash commands.sh  a script of such commands
 ";
 
+/// What this program answers to there: `hubble observe` is `weir observe`, of this lab.
+const NAMES: [&str; 2] = ["kubectl", "hubble"];
+
 /// A shell in which `kubectl` is the lab's own; with -- one command.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -42,11 +45,13 @@ impl Shell {
         let lab = Lab::open(&self.lab.name)?;
         let bin = lab.bin();
         fs::create_dir_all(&bin).with_context(|| format!("cannot make {}", bin.display()))?;
-        let link = bin.join("kubectl");
         let program = env::current_exe().context("cannot find this program's own file")?;
-        match symlink(&program, &link) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            made => made.with_context(|| format!("cannot make {}", link.display()))?,
+        for name in NAMES {
+            let link = bin.join(name);
+            match symlink(&program, &link) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                made => made.with_context(|| format!("cannot make {}", link.display()))?,
+            }
         }
         let mut path = bin.into_os_string();
         path.push(":");

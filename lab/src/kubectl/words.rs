@@ -24,7 +24,7 @@ pub struct Kubectl {
     words: Vec<String>,
 }
 
-const EXAMPLES: &str = "Examples:
+pub const EXAMPLES: &str = "Examples:
   alias kubectl='weir lab kubectl'
   weir lab kubectl get pods -o wide
   weir lab kubectl -n ui exec deploy/ui -- curl -s catalog.catalog/health

@@ -12,10 +12,19 @@ fn ingress_egress_and_http() {
             "deployment.apps/sleep created\n",
         ],
     );
+    // The text's is on GitHub.
+    let web = learner.goes_on("python3 -u -m http.server 0 --bind 127.0.0.1");
+    web.says("Serving HTTP on 127.0.0.1 port ");
+    let at = "http://127.0.0.1:$(grep -o 'port [0-9]*' going.log | cut -d' ' -f2)";
     learner.works(
-        "kubectl apply -f httpbin.yaml",
+        &format!("NO_PROXY='*' kubectl apply -f {at}/httpbin.yaml"),
         &["service/httpbin created\n"],
     );
+    learner.fails(
+        &format!("NO_PROXY='*' kubectl apply -f {at}/nosuch.yaml"),
+        &["cannot fetch http://127.0.0.1:", "404"],
+    );
+    drop(web);
     // As people lose patience with what does not come.
     let asked = |namespace: &str, what: &str| {
         format!("timeout 3 kubectl exec -it deploy/sleep -n {namespace} -- curl -s {what}")
@@ -111,6 +120,14 @@ fn ingress_egress_and_http() {
         "echo 'for i in 1 2 3; do curl -s httpbin.default:8000/headers; done' | kubectl exec -it deploy/sleep -n default -- /bin/sh",
         &["Host"],
     );
+    learner.works(
+        "hubble observe -o json --from-label \"app=sleep\" --to-label \"app=httpbin\"",
+        &["\"verdict\":"],
+    );
+    let observed = learner.goes_on("hubble observe --to-namespace default -f");
+    learner.works(&asked("default", headers), &["Host"]);
+    observed.says("/headers");
+    drop(observed);
     let forward = learner.goes_on("kubectl port-forward svc/httpbin :8000 -n default");
     forward.says("Forwarding from 127.0.0.1:");
     learner.works(

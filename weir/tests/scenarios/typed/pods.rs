@@ -53,6 +53,10 @@ fn two_pods_and_three_tiers() {
         &["bb1"],
     );
     learner.fails(
+        "kubectl -i -t exec bb2 -- nc -znv -w 2 bb1:8888",
+        &["nc: bad address 'bb1"],
+    );
+    learner.fails(
         "kubectl -i -t exec bb2 -- nc -znv -w 2 bb1 8888",
         &["nc: bad address 'bb1'"],
     );
