@@ -13,5 +13,6 @@ mod manifests;
 mod manual;
 mod observe;
 mod suggest;
+mod ui;
 mod unit;
 mod webhook;

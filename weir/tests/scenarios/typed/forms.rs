@@ -163,6 +163,31 @@ fn what_is_shown() {
     );
 }
 
+/// While another command makes them, as a learner with two terminals sees it.
+#[test]
+fn a_rollout_is_waited_for() {
+    let learner = learner(213);
+    learner.file(
+        "many.yaml",
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: many }\nspec:\n  replicas: 12\n  \
+         selector: { matchLabels: { app: many } }\n  template:\n    metadata: { labels: { app: many } }\n    \
+         spec: { containers: [{ name: web, image: nginx }] }\n",
+    );
+    learner.works(
+        "kubectl apply -f many.yaml > applied.log & \
+         until kubectl get deploy many 2>/dev/null; do sleep 0.02; done; \
+         kubectl rollout status deploy/many && kubectl get deploy many && wait",
+        &[
+            "deployment \"many\" successfully rolled out\n",
+            "many   12/12   12           12",
+        ],
+    );
+    learner.fails(
+        "kubectl rollout status deploy/many --timeout=soon",
+        &["\"soon\" is no duration"],
+    );
+}
+
 #[test]
 fn what_is_refused() {
     let learner = learner(212);
