@@ -21,7 +21,7 @@ EVERYTHING = [
     "--set", "relay.enabled=true,relay.replicas=2,ui.enabled=true,webhook.enabled=true",
     "--set", "metrics.serviceMonitor.enabled=true,metrics.podMonitor.enabled=true,metrics.rules.enabled=true",
     "--set", "proxy.workers=2,apiServer.host=192.0.2.1,cni.chain=false",
-    "--set", "agent.maps.conntrack=4096,agent.maps.policy=4096,agent.podConditions=true,agent.clusterName=c1",
+    "--set", "agent.maps.conntrack=4096,agent.maps.policy=4096,agent.podConditions=true,agent.policyDenyResponse=icmp,metrics.tokenSecret=scrape,agent.clusterName=c1",
     "--set", "cni.openWithoutAgent=true,observe.tls.secretName=own,ui.tokenSecretName=own",
     "--set", "imagePullSecrets[0].name=pull,podLabels.a=b,podAnnotations.c=d,nodeSelector.e=f",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 //! What the kernel tells, given to the observer and the self-check.
 
 use std::{
+    io,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -8,25 +9,50 @@ use std::{
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 use weir_link::proxy::{Application, Disposition, HttpRecord, HttpVersion, L7Record, cut};
-use weir_observe::Intake;
+use weir_observe::{Intake, calm};
 use weir_policy::{
     http::Request,
     l7::{Judge as _, L7Table, RequestFlow},
     model::Protocol,
 };
-use weir_redirector::{Events, Judged, Requests};
+use weir_redirector::{Events, Judged, Requests, Sweeper, Told};
 
 use crate::check::SelfCheck;
 
 /// Gives events to the observer and the self-check until the agent ends.
 pub async fn report(events: Events, intake: Intake, mut check: SelfCheck) {
     let error = events
-        .read(|event| {
-            check.sample(&event);
-            intake.verdict(event);
+        .read(|told| match told {
+            Told::Verdict(event) => {
+                check.sample(&event);
+                intake.verdict(event);
+            }
+            Told::Ended(ended) => intake.ended(ended),
         })
         .await;
     tracing::error!(%error, "flows are no longer reported");
+}
+
+/// How often the next piece of the connection table is looked through.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Has the kernel look for flows that have ended, for ever, on a thread that yields to traffic.
+///
+/// # Errors
+/// Where no thread can be started.
+pub fn sweep(mut sweeper: Sweeper) -> io::Result<()> {
+    let look = move || {
+        calm::yield_to_traffic();
+        while sweeper
+            .turn()
+            .inspect_err(|error| tracing::error!(%error, "idle flows are no longer told of"))
+            .is_ok()
+        {
+            std::thread::sleep(SWEEP);
+        }
+    };
+    let thread = std::thread::Builder::new().name("weir-sweep".into());
+    thread.spawn(look).map(drop)
 }
 
 /// Gives requests that the kernel judged to the observer, as the proxy gives its own, until the agent

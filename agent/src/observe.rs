@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    net::SocketAddr,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -18,7 +17,10 @@ use weir_observe::{
     Intake, Recorder, calm,
     export::{self, ExportOptions},
     log::{FlowLog, LogOptions},
-    metrics::{Metrics, http},
+    metrics::{
+        Metrics,
+        http::{self, MetricsOptions},
+    },
     names::Directory,
     otlp::{self, OtlpOptions},
     redact::Redaction,
@@ -52,8 +54,8 @@ pub struct ObserveOptions {
     pub show_headers: BTreeSet<String>,
     /// Serve the observer on TCP, too.
     pub tcp: Option<Tcp>,
-    /// Serve metrics on this address.
-    pub metrics: Option<SocketAddr>,
+    /// Serve metrics.
+    pub metrics: Option<MetricsOptions>,
     /// Write flows to a file.
     pub export: Option<ExportOptions>,
     /// Send records and metrics to an OpenTelemetry collector.
@@ -103,10 +105,10 @@ impl Observing {
             otlp::start(otlp, ring.clone(), metrics.clone(), node, refresh.clone())
                 .context("nothing can be sent to an OpenTelemetry collector")?;
         }
-        if let Some(address) = options.metrics {
-            let address = http::serve(address, metrics.clone(), refresh)
+        if let Some(options) = &options.metrics {
+            let address = http::serve(options, metrics.clone(), refresh)
                 .await
-                .with_context(|| format!("cannot serve metrics on {address}"))?;
+                .with_context(|| format!("cannot serve metrics on {}", options.address))?;
             tracing::info!(%address, "metrics are served");
         }
         Ok(Self {

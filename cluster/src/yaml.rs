@@ -1,18 +1,15 @@
 //! YAML (and JSON) files as documents that know where they stand.
 
-mod compose;
-mod lenient;
 mod lines;
-mod merge;
-mod scalar;
+mod read;
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use compose::Copies;
-pub use compose::DEEPEST;
 pub use lines::{Place, Places, place_of};
+pub use read::DEEPEST;
+use read::Left;
 
 /// One object and where it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,15 +38,13 @@ pub struct YamlError {
 /// [`YamlError`] for the first document that cannot be read: then none of the file counts.
 pub fn documents(text: &str, file: &Path) -> Result<Vec<Document>, YamlError> {
     let mut documents = Vec::new();
-    let mut copies = Copies::of(text);
+    let mut left = Left::of(text);
     for part in parts(text) {
-        let value = part
-            .value(&mut copies)
-            .map_err(|(line, reason)| YamlError {
-                file: file.to_owned(),
-                line,
-                reason,
-            })?;
+        let value = part.value(&mut left).map_err(|fault| YamlError {
+            file: file.to_owned(),
+            line: part.line + fault.line - 1,
+            reason: fault.reason,
+        })?;
         let place = format!("{}:{}", file.display(), part.content_line());
         flatten(value, place, &mut documents);
     }
@@ -96,16 +91,11 @@ fn parts(text: &str) -> Vec<Part<'_>> {
 }
 
 impl Part<'_> {
-    fn value(&self, copies: &mut Copies) -> Result<Value, (usize, String)> {
+    fn value(&self, left: &mut Left) -> Result<Value, read::Fault> {
         if self.lines_of_content().next().is_none() {
             return Ok(Value::Null);
         }
-        let fault = match compose::value(self.text, copies) {
-            Ok(value) => return Ok(value),
-            Err(fault) => fault,
-        };
-        let second = fault.syntax.then(|| lenient::value(self.text)).flatten();
-        second.ok_or((self.line + fault.line - 1, fault.reason))
+        read::read(self.text, left)
     }
 
     fn content_line(&self) -> usize {

@@ -213,6 +213,9 @@ fn open(ctx: &TcContext, key: &ConnectionKey, entry: &mut Connection, now: u64) 
             EGRESS
         },
         flags: PROXIED,
+        // What it carries is counted with the flow of the pod.
+        told: 1,
+        opened: now,
         ..Connection::default()
     };
     share::put(key, entry)

@@ -18,6 +18,7 @@
     reason = "BPF's atomic addition is an intrinsic only"
 )]
 
+mod ended;
 mod http;
 mod learnt;
 mod link;
@@ -66,6 +67,12 @@ pub fn judge_server(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn set_state(ctx: TcContext) -> i32 {
     http::set_state(&ctx)
+}
+
+/// Run by the agent; attached nowhere.
+#[classifier]
+pub fn sweep(ctx: TcContext) -> i32 {
+    ended::sweep(&ctx)
 }
 
 /// tcx ingress of the private link inside the proxy's network namespace.

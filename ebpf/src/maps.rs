@@ -18,6 +18,7 @@ use weir_abi::{
 use crate::{
     http::{Budget, Bytes},
     packet::Packet,
+    pod::Refusal,
 };
 
 /// What one run of a program works on: too much for the 512 bytes of stack. A run is not
@@ -170,6 +171,10 @@ pub static BUDGETS: Array<Budget> = Array::pinned(MOST_SLOTS, 0);
 /// See [`Bytes`]. This and the next ones are not pinned: nothing in them outlives a run.
 #[map]
 pub static BYTES: PerCpuArray<Bytes> = PerCpuArray::with_max_entries(1, 0);
+
+/// See [`Refusal`].
+#[map]
+pub static REFUSALS: PerCpuArray<Refusal> = PerCpuArray::with_max_entries(1, 0);
 
 /// A new entry of `STREAMS`.
 #[map]

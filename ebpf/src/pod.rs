@@ -2,8 +2,11 @@
 //! it: [`tracked`] where the flow is known, [`fresh`] where it is not.
 
 mod fresh;
+mod refuse;
 mod related;
 mod tracked;
+
+pub use refuse::Refusal;
 
 use aya_ebpf::{bindings::TC_ACT_SHOT, helpers::generated::bpf_redirect, programs::TcContext};
 use weir_abi::{
@@ -41,6 +44,9 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
     if !FROM_POD && skb_mark == mark::HAIRPIN {
         ctx.set_mark(0);
         return pass(counter::PASS_ITSELF);
+    }
+    if !FROM_POD && skb_mark == mark::REFUSAL {
+        return refuse::arrive(ctx);
     }
     let Some(scratch) = scratch() else {
         return drop(counter::DROP_MALFORMED);

@@ -284,6 +284,13 @@ pub fn from_itself(
     }
 }
 
+/// Gives a packet that [`forward`] has translated the service's address back.
+#[inline(always)]
+pub fn forward_undone(ctx: &TcContext, packet: &mut Packet) -> bool {
+    let (service, port) = (packet.service, packet.service_port);
+    rewrite(ctx, packet, true, &service, port)
+}
+
 /// Gives a reply the address of the service that its flow was opened to.
 #[inline(always)]
 pub fn reverse(ctx: &TcContext, packet: &mut Packet, service: &Address, port: u16) -> bool {

@@ -15,7 +15,7 @@ use weir_abi::{
 };
 
 use crate::{
-    http,
+    ended, http,
     maps::{Beside, CONFIG, CONNTRACK, SHARES, SLOTS},
     tell,
 };
@@ -145,18 +145,31 @@ pub extern "C" fn take_slot(endpoint: u64, now: u64) -> u64 {
     {
         // SAFETY: as above.
         let key = unsafe { &*key };
+        if let Some(entry) = get(key) {
+            ended::tell(key, entry);
+        }
         http::forget(key);
         let _ = CONNTRACK.remove(key);
     }
     best as u64
 }
 
-/// Puts an entry into its endpoint's share, in place of one of the same key. False where there is
-/// no room: nothing is stored then.
+/// Puts an entry into its endpoint's share, in place of one of the same key, whose flow ends: but
+/// for one that nobody has answered, which the same packet opens again. False where there is no
+/// room: nothing is stored then.
 #[inline(never)]
 pub fn put(key: &ConnectionKey, entry: &mut Connection) -> bool {
     if let Some(old) = get(key) {
         entry.slot = old.slot;
+        if old.flags & OPENING != 0 && old.told == 0 {
+            entry.opened = old.opened;
+            for direction in 0..2 {
+                entry.packets[direction] += old.packets[direction];
+                entry.bytes[direction] += old.bytes[direction];
+            }
+        } else {
+            ended::tell(key, old);
+        }
         *old = *entry;
         return true;
     }

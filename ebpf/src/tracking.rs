@@ -1,12 +1,16 @@
 //! Tracked flows: finding, ageing, closing.
 
+use aya_ebpf::programs::TcContext;
 use weir_abi::{
-    conntrack::{Connection, ConnectionKey, FIN_LOCAL, FIN_REMOTE, OPENING, RESET, TRANSLATED},
+    conntrack::{
+        Connection, ConnectionKey, DENIED, FIN_LOCAL, FIN_REMOTE, OPENING, RESET, TRANSLATED,
+    },
     policy::direction::{EGRESS, INGRESS},
     protocol,
 };
 
 use crate::{
+    ended,
     packet::{Packet, TCP_FIN, TCP_RST},
     share,
 };
@@ -46,14 +50,25 @@ pub fn unanswered(key: &ConnectionKey, revision: u32) -> bool {
     })
 }
 
-/// Notes a packet of a tracked flow.
+/// Notes a packet of a tracked flow. Its end is told with the packet that follows the second FIN,
+/// which acknowledges it, or with a RST.
 #[inline(always)]
-pub fn seen<const FROM_POD: bool>(connection: &mut Connection, packet: &Packet, now: u64) {
+pub fn seen<const FROM_POD: bool>(
+    ctx: &TcContext,
+    key: &ConnectionKey,
+    connection: &mut Connection,
+    packet: &Packet,
+    now: u64,
+) {
+    let closed_before = connection.is_closed();
     // Only the other side's word shows that somebody is there.
     if connection.flags & OPENING != 0 && FROM_POD == (connection.direction == INGRESS) {
         connection.flags &= !OPENING;
     }
     share::used(connection, now);
+    if connection.flags & DENIED == 0 {
+        ended::counted::<FROM_POD>(ctx, connection);
+    }
     if packet.protocol == protocol::TCP && packet.detail & (TCP_FIN | TCP_RST) != 0 {
         let mut closed = connection.closed;
         if packet.detail & TCP_RST != 0 {
@@ -65,6 +80,9 @@ pub fn seen<const FROM_POD: bool>(connection: &mut Connection, packet: &Packet, 
         if closed != connection.closed {
             connection.closed = closed;
         }
+    }
+    if connection.told == 0 && (closed_before || connection.closed & RESET != 0) {
+        ended::tell(key, connection);
     }
 }
 

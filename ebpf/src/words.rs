@@ -3,7 +3,12 @@
 
 use core::ptr::{read_volatile, write_volatile};
 
-use weir_abi::{Address, http::Text, policy::Endpoint};
+use weir_abi::{
+    Address,
+    conntrack::{Connection, ConnectionKey},
+    http::Text,
+    policy::Endpoint,
+};
 
 use crate::packet::Packet;
 
@@ -25,6 +30,10 @@ pub unsafe trait Words: Sized {
 unsafe impl Words for Endpoint {}
 // SAFETY: the same.
 unsafe impl Words for Text {}
+// SAFETY: the same.
+unsafe impl Words for ConnectionKey {}
+// SAFETY: the same.
+unsafe impl Words for Connection {}
 // SAFETY: integers, `false`, and the part whose number is 0; what pads it is never read.
 unsafe impl Words for Packet {}
 

@@ -20,6 +20,8 @@ pub mod lines;
 #[cfg(feature = "http")]
 pub mod metrics;
 mod stream;
+#[cfg(feature = "http")]
+pub mod token;
 
 use std::{
     collections::HashMap,

@@ -54,7 +54,7 @@ impl Part {
 
 /// Starts the agent or the proxy in a node's netns unless it runs.
 pub fn start(layout: &Layout, state: &mut State, index: usize, part: Part) -> Result<()> {
-    let l7_kernel = state.l7_kernel;
+    let (l7_kernel, deny_icmp) = (state.l7_kernel, state.deny_icmp);
     let place = &mut state.nodes[index];
     let node = place.node;
     if part.process(place).is_some_and(Process::is_alive) {
@@ -72,6 +72,9 @@ pub fn start(layout: &Layout, state: &mut State, index: usize, part: Part) -> Re
         arguments.push(layout.log(&format!("flows{}", node.suffix())).into());
         if l7_kernel {
             arguments.extend(["--l7-kernel".into(), "on".into()]);
+        }
+        if deny_icmp {
+            arguments.extend(["--policy-deny-response".into(), "icmp".into()]);
         }
         // Each node's netns has a loopback of its own.
         arguments.extend(["--metrics".into(), METRICS.into()]);

@@ -52,6 +52,8 @@ pub struct UpOptions {
     pub program: Option<PathBuf>,
     /// Let the kernel judge simple requests.
     pub l7_kernel: bool,
+    /// Tell pods by ICMP that egress rules deny a packet.
+    pub deny_icmp: bool,
 }
 
 /// A lab that is up. Dropping it takes it down unless it was opened or kept.
@@ -91,6 +93,7 @@ impl Default for UpOptions {
             nodes: 1,
             program: None,
             l7_kernel: false,
+            deny_icmp: false,
         }
     }
 }
@@ -115,6 +118,7 @@ impl Lab {
             program.clone(),
         );
         state.l7_kernel = options.l7_kernel;
+        state.deny_icmp = options.deny_icmp;
         let mut objects = read::text(include_str!("system.yaml"), "the lab itself", "default")?;
         objects.extend(read::paths(&options.manifests, &options.namespace)?);
         for (index, yaml) in options.yaml.iter().enumerate() {

@@ -34,6 +34,9 @@ pub struct State {
     /// Whether the kernel judges requests.
     #[serde(default)]
     pub l7_kernel: bool,
+    /// Whether pods are told by ICMP that egress rules deny a packet.
+    #[serde(default)]
+    pub deny_icmp: bool,
     /// Whether the agent and the proxy belong to this lab.
     pub weir: bool,
     /// The binary that plays workloads, agent and proxy.
@@ -114,6 +117,7 @@ impl State {
         Self {
             topology,
             l7_kernel: false,
+            deny_icmp: false,
             weir,
             program,
             objects: Vec::new(),

@@ -23,7 +23,7 @@ use crate::{
     json,
     log::{Rotating, rotating},
     mask::Mask,
-    ring::{Item, Read, Ring, lost},
+    ring::{Read, Ring, lost},
     service::response,
 };
 
@@ -120,7 +120,7 @@ impl Export {
             });
         }
         for item in read.items {
-            if let Item::Flow(flow) = item
+            if let Some(flow) = item.flow(self.filters.ends())
                 && self.filters.pass(&flow)
             {
                 let masked = self.mask.as_ref().map(|mask| mask.apply(&flow));
@@ -154,6 +154,7 @@ mod tests {
         api::flow::FlowFilter,
         flags, record,
         redact::Redaction,
+        ring::Item,
         testing::{names, passed},
     };
 

@@ -8,9 +8,10 @@ use regex::Regex;
 
 use crate::{
     api::{
-        flow::{Flow, FlowFilter, TcpFlags, layer4::Protocol, layer7::Record},
+        flow::{EventTypeFilter, Flow, FlowFilter, TcpFlags, layer4::Protocol, layer7::Record},
         observer::GetFlowsRequest,
     },
+    record,
     service::nanoseconds,
 };
 
@@ -33,6 +34,8 @@ type Test = Box<dyn Fn(&Flow) -> bool + Send + Sync>;
 pub struct Filters {
     allow: Vec<Vec<Test>>,
     deny: Vec<Vec<Test>>,
+    /// Ends of flows are asked for.
+    ends: bool,
 }
 
 impl std::fmt::Debug for Filters {
@@ -57,13 +60,22 @@ impl Filters {
         Ok(Self {
             allow: compiled(allow)?,
             deny: compiled(deny)?,
+            ends: allow.iter().flat_map(|filter| &filter.event_type).any(ends),
         })
+    }
+
+    /// Whether ends of flows are asked for: only then one passes.
+    pub fn ends(&self) -> bool {
+        self.ends
     }
 
     /// Whether a flow passes.
     pub fn pass(&self, flow: &Flow) -> bool {
         let holds = |filter: &Vec<Test>| filter.iter().all(|test| test(flow));
-        (self.allow.is_empty() || self.allow.iter().any(holds)) && !self.deny.iter().any(holds)
+        let given = self.ends || !record::is_end(flow);
+        given
+            && (self.allow.is_empty() || self.allow.iter().any(holds))
+            && !self.deny.iter().any(holds)
     }
 }
 
@@ -88,6 +100,11 @@ impl Wanted {
         })
     }
 
+    /// Whether it asks for ends of flows, too.
+    pub fn ends(&self) -> bool {
+        self.filters.ends()
+    }
+
     /// Whether it asks for this one.
     pub fn flow(&self, flow: &Flow) -> bool {
         let time = flow.time.as_ref().map_or(0, nanoseconds);
@@ -95,6 +112,10 @@ impl Wanted {
             && self.until.is_none_or(|until| time <= until)
             && self.filters.pass(flow)
     }
+}
+
+fn ends(wanted: &EventTypeFilter) -> bool {
+    wanted.r#type == record::event_type::ENDED
 }
 
 /// Fields that are set are ANDed.

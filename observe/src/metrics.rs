@@ -24,7 +24,7 @@ use std::{
 };
 
 use prometheus::{Registry, TextEncoder};
-use weir_abi::event::Event;
+use weir_abi::event::{Ended, Event};
 use weir_link::proxy::L7Record;
 
 use crate::{
@@ -118,6 +118,11 @@ impl Metrics {
     /// [`request`](Self::request) for each, and [`flow`](Self::flow) for its records.
     pub fn passed(&self, request: &L7Record, latencies: &[u64], names: &Directory) {
         self.flows().passed(request, latencies, names);
+    }
+
+    /// A flow has ended.
+    pub fn ended(&self, ended: &Ended, names: &Directory) {
+        self.flows().ended(ended, names);
     }
 
     /// Events were lost.

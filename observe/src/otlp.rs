@@ -25,6 +25,7 @@ use tokio::{
 use crate::{
     calm,
     metrics::Metrics,
+    record,
     ring::{Item, Ring},
 };
 use send::Collector;
@@ -155,8 +156,8 @@ impl Exporter {
             self.at = read.next;
             self.metrics.otlp().dropped(read.missed);
             let flows = read.items.iter().filter_map(|item| match item {
-                Item::Flow(flow) => Some(&**flow),
-                Item::Lost(_) | Item::Later(..) => None,
+                Item::Flow(flow) if !record::is_end(flow) => Some(&**flow),
+                Item::Flow(_) | Item::Later(..) | Item::Ended(_) | Item::Lost(_) => None,
             });
             let logs: Vec<_> = flows.clone().filter_map(logs::record).collect();
             let spans: Vec<_> = flows.filter_map(spans::span).collect();

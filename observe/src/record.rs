@@ -1,5 +1,6 @@
 //! Records of the kernel's verdicts.
 
+mod ended;
 mod failure;
 mod later;
 mod request;
@@ -20,6 +21,8 @@ use crate::{
     why::{Reasons, direction_of},
 };
 
+pub(crate) use ended::opened_by;
+pub use ended::{EndedFlow, counted, end, is_end, word};
 pub use failure::{drop_reason, failure};
 pub use later::{Later, dialled, uuid};
 pub use request::requests;
@@ -35,6 +38,8 @@ pub mod event_type {
     pub const POLICY_VERDICT: i32 = 5;
     /// Something was said on a connection.
     pub const L7: i32 = 129;
+    /// A flow has ended: Weir's own, beyond the numbers that the API uses.
+    pub const ENDED: i32 = 200;
 }
 
 /// Places where packets are seen, as the API numbers them.

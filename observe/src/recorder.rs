@@ -18,7 +18,7 @@ use std::{
 };
 
 use nix::time::{ClockId, clock_gettime};
-use weir_abi::event::Event;
+use weir_abi::event::{Ended, Event};
 use weir_link::proxy::L7Record;
 
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
     log::FlowLog,
     metrics::Metrics,
     names::Directory,
-    record::{self, Later},
+    record::{self, EndedFlow, Later},
     redact::Redaction,
     ring::{Item, Ring, lost},
     why::Reasoner,
@@ -125,9 +125,9 @@ impl Recorder {
                     waiting = Some(input);
                     break;
                 }
-                self.take(input, &names, &mut reasoners);
+                self.take(input, [&names, &before], &mut reasoners);
                 for input in inputs.try_iter().take(256) {
-                    self.take(input, &names, &mut reasoners);
+                    self.take(input, [&names, &before], &mut reasoners);
                 }
                 self.settle(SETTLE, &names);
                 self.tell_lost();
@@ -140,12 +140,23 @@ impl Recorder {
         }
     }
 
-    fn take(&mut self, input: Input, names: &Arc<Directory>, reasoners: &mut [Reasoner<'_>; 2]) {
+    fn take(
+        &mut self,
+        input: Input,
+        [names, names_before]: [&Arc<Directory>; 2],
+        reasoners: &mut [Reasoner<'_>; 2],
+    ) {
         let [now, before] = reasoners;
         match input {
             Input::Verdict(event) => {
                 let old = before.revision() == event.revision && now.revision() != event.revision;
                 self.verdict(&event, if old { before } else { now });
+            }
+            Input::Ended(ended) => {
+                // The flows of a pod end with it, and what is now does not know it.
+                let known = |names: &Directory| names.endpoint(ended.key.endpoint).is_some();
+                let old = known(names_before) && !known(names);
+                self.ended(*ended, if old { names_before } else { names });
             }
             Input::Requests(requests) => self.held.push_back((Instant::now(), requests)),
             Input::Flush(done) => {
@@ -243,6 +254,14 @@ impl Recorder {
             *number = Some(self.keep(flow));
         }
         self.again.remember(event, numbers);
+    }
+
+    fn ended(&mut self, ended: Ended, names: &Arc<Directory>) {
+        self.metrics.ended(&ended, names);
+        self.made += 1;
+        let number = (self.run, self.made);
+        let ended = EndedFlow::new(ended, wall_clock(ended.time), Arc::clone(names), number);
+        self.ring.push(Item::Ended(Arc::new(ended)));
     }
 
     fn keep(&mut self, mut flow: Flow) -> u64 {

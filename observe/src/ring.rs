@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::{
     api::flow::{Flow, LostEvent, LostEventSource},
-    record::Later,
+    record::{EndedFlow, Later},
 };
 
 /// Records that are made at once by [`Ring::settle`].
@@ -23,6 +23,8 @@ pub enum Item {
     Flow(Arc<Flow>),
     /// One that is made when it is read; whoever reads gets [`Item::Flow`].
     Later(Arc<Later>, usize),
+    /// The end of a flow: a record for who asks for ends.
+    Ended(Arc<EndedFlow>),
     /// Records that never got here.
     Lost(LostEvent),
 }
@@ -90,6 +92,15 @@ impl Item {
             other => other,
         }
     }
+
+    /// The record, for a reader who asked for ends of flows or not.
+    pub fn flow(&self, ends: bool) -> Option<Arc<Flow>> {
+        match self {
+            Self::Flow(flow) => Some(Arc::clone(flow)),
+            Self::Ended(ended) if ends => Some(ended.flow()),
+            Self::Ended(_) | Self::Later(..) | Self::Lost(_) => None,
+        }
+    }
 }
 
 // === impl Ring ===
@@ -113,7 +124,7 @@ impl Ring {
     /// Adds an entry and gives its number. Followers see it after [`publish`](Self::publish).
     pub fn push(&self, item: Item) -> u64 {
         let mut state = self.state();
-        if !matches!(item, Item::Lost(_)) {
+        if matches!(item, Item::Flow(_) | Item::Later(..)) {
             state.seen += 1;
             state.rate.count();
         }
@@ -172,9 +183,10 @@ impl Ring {
             for (item, number) in read.items.into_iter().zip(start..) {
                 let place = number.checked_sub(first).map(usize::try_from);
                 if let Some(Ok(index)) = place
-                    && let Some(held @ Item::Later(..)) = state.items.get_mut(index)
+                    && let Some(held @ (Item::Later(..) | Item::Ended(_))) =
+                        state.items.get_mut(index)
                 {
-                    *held = item;
+                    *held = item.flow(true).map_or(item, Item::Flow);
                 }
             }
             at = read.next.max(at + 1);
@@ -265,7 +277,7 @@ mod tests {
     fn names(read: &Read) -> Vec<String> {
         let name = |item: &Item| match item {
             Item::Flow(flow) => flow.uuid.clone(),
-            Item::Lost(_) | Item::Later(..) => "lost".into(),
+            Item::Lost(_) | Item::Later(..) | Item::Ended(_) => "lost".into(),
         };
         read.items.iter().map(name).collect()
     }

@@ -22,18 +22,20 @@ mod redirector;
 mod requests;
 mod shares;
 mod sizes;
+mod sweep;
 mod sync;
 mod tables;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use counters::Counters;
-pub use events::Events;
+pub use events::{Events, Told};
 pub use fill::Fill;
 pub use lower::Placement;
 pub use maps::address;
 pub use pins::Pins;
 pub use place::{Places, PodInterface, Unmanaged};
-pub use redirector::{Redirector, RedirectorError};
+pub use redirector::{Options, Redirector, RedirectorError};
 pub use requests::{Judged, Requests};
 pub use sizes::{MapSize, MapSizes};
+pub use sweep::{SweepError, Sweeper};

@@ -81,6 +81,11 @@ impl Pins {
         self.maps().join("set_state")
     }
 
+    /// The program that looks for flows that have ended.
+    pub fn sweep(&self) -> PathBuf {
+        self.maps().join("sweep")
+    }
+
     /// Makes the folders, and mounts the BPF file system where it is missing.
     pub fn prepare(&self) -> Result<(), PinsError> {
         mount_bpffs()?;

@@ -20,7 +20,9 @@ use aya::{
     },
 };
 
-use crate::pins::Pins;
+use weir_abi::conntrack::Share;
+
+use crate::{pins::Pins, sweep};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weir-ebpf.o"));
 
@@ -35,6 +37,7 @@ const LOOKUPS: [&str; 2] = ["steer_ingress", "steer_egress"];
 /// In the order of `JUDGES`. They need Linux 6.9.
 const JUDGES: [&str; 2] = ["judge_client", "judge_server"];
 const SET_STATE: &str = "set_state";
+const SWEEP: &str = "sweep";
 /// `bpf(2)` commands that aya does not wrap for these link types.
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_LINK_UPDATE: libc::c_int = 29;
@@ -141,10 +144,20 @@ impl Programs {
             let program: &mut SkLookup = program(&mut ebpf, name)?;
             program.load().map_err(|source| refused(name, source))?;
         }
+        load_and_pin(&mut ebpf, SWEEP, &pinned.sweep())?;
         Ok(Self {
             ebpf,
             links: pinned.links(),
         })
+    }
+
+    /// Has every flow of an endpoint told of as ended, before the endpoint goes.
+    pub(crate) fn end_flows(&mut self, endpoint: u16, share: Share) -> Result<(), ProgramsError> {
+        let program: &mut SchedClassifier = program(&mut self.ebpf, SWEEP)?;
+        for asked in sweep::ring(endpoint, share, true) {
+            sweep::run(program, &asked).map_err(|source| refused(SWEEP, source))?;
+        }
+        Ok(())
     }
 
     /// Loads the programs that judge requests, puts them where the others call them, and pins what
@@ -262,7 +275,7 @@ impl Programs {
 }
 
 fn load_judges(ebpf: &mut Ebpf, pinned: &Pins) -> Result<(), ProgramsError> {
-    for name in JUDGES.into_iter().chain([SET_STATE]) {
+    for name in JUDGES {
         let program: &mut SchedClassifier = program(ebpf, name)?;
         program.load().map_err(|source| refused(name, source))?;
     }
@@ -280,16 +293,22 @@ fn load_judges(ebpf: &mut Ebpf, pinned: &Pins) -> Result<(), ProgramsError> {
         let fd = program.fd().map_err(|source| refused(name, source))?;
         judges.set(place, fd, 0).map_err(failed)?;
     }
-    let pin = pinned.set_state();
+    load_and_pin(ebpf, SET_STATE, &pinned.set_state())
+}
+
+/// Loads a program that is run by [`test runs`](aya::programs::TestRun) and attached nowhere, and
+/// pins it for whoever runs it.
+fn load_and_pin(ebpf: &mut Ebpf, name: &str, pin: &Path) -> Result<(), ProgramsError> {
     let attach = |reason: String| ProgramsError::Attach {
-        program: SET_STATE.to_owned(),
+        program: name.to_owned(),
         place: pin.display().to_string(),
         reason,
     };
-    remove_pin(&pin).map_err(|error| attach(error.to_string()))?;
-    let program: &mut SchedClassifier = program(ebpf, SET_STATE)?;
+    let program: &mut SchedClassifier = program(ebpf, name)?;
+    program.load().map_err(|source| refused(name, source))?;
+    remove_pin(pin).map_err(|error| attach(error.to_string()))?;
     program
-        .pin(&pin)
+        .pin(pin)
         .map_err(|error| attach(with_causes(&error)))
 }
 

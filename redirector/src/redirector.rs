@@ -51,6 +51,16 @@ pub const DEFAULT_MTU: u32 = 1500;
 /// longer, and belongs to a pod that some policy isolates, has to be opened anew.
 const OLDER: Duration = Duration::from_secs(300);
 
+/// What the programs may do beside enforcing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Requests may be judged in the kernel, where it can and somebody takes connections over
+    /// (`weir takeover`); else the proxy gets all from their SYN.
+    pub judges: bool,
+    /// A pod is told by an ICMP error that a packet of it was denied.
+    pub answers: bool,
+}
+
 /// The kernel side of a node.
 #[derive(Debug)]
 pub struct Redirector {
@@ -67,6 +77,7 @@ pub struct Redirector {
     proxy_ready: bool,
     /// By which requests are judged in the kernel; none where it cannot.
     tables: Option<Tables>,
+    answers: bool,
     /// Up to which monotonic time in ns connections may be older than the programs.
     met_until: u64,
 }
@@ -75,14 +86,12 @@ pub struct Redirector {
 
 impl Redirector {
     /// Loads the programs, makes or adopts the private networks, and reads what is in force. Where
-    /// there was no instance of this name, a failure leaves none. `judges`: requests may be judged in the
-    /// kernel, where it can and somebody takes connections over (`weir takeover`); else the proxy gets
-    /// all from their SYN.
-    pub fn open(pins: &Pins, judges: bool) -> Result<Self, RedirectorError> {
+    /// there was no instance of this name, a failure leaves none.
+    pub fn open(pins: &Pins, options: Options) -> Result<Self, RedirectorError> {
         kernel::check()?;
         // Where that cannot be told, what may be there stays.
         let fresh = matches!(pins.root().try_exists(), Ok(false));
-        let opened = Self::make_or_adopt(pins, judges);
+        let opened = Self::make_or_adopt(pins, options);
         if opened.is_err() && fresh {
             // The first error says what went wrong; a second one would only hide it.
             Self::remove(pins).ok();
@@ -90,7 +99,7 @@ impl Redirector {
         opened
     }
 
-    fn make_or_adopt(pins: &Pins, judges: bool) -> Result<Self, RedirectorError> {
+    fn make_or_adopt(pins: &Pins, options: Options) -> Result<Self, RedirectorError> {
         pins.prepare()?;
         let interfaces = Kernel::open().map_err(RedirectorError::Interfaces)?;
         // Of every version: what an agent of another one attached must not go before this one's
@@ -99,7 +108,7 @@ impl Redirector {
         let mut programs = Programs::load(pins)?;
         let maps = Maps::take(&mut programs)?;
         let installed = Installed::read(&maps).map_err(RedirectorError::Adopt)?;
-        let tables = match judges {
+        let tables = match options.judges {
             true => programs
                 .load_judges(pins)
                 .and_then(|()| Tables::open(&mut programs, installed.policy()))
@@ -144,6 +153,7 @@ impl Redirector {
             unanswered: 0,
             proxy_ready: false,
             tables,
+            answers: options.answers,
             met_until,
         };
         redirector.release_gone()?;
@@ -194,11 +204,30 @@ impl Redirector {
         }
         for interface in &gone {
             self.detach_pod(*interface);
+            self.end_flows(*interface);
         }
         self.installed.forget_endpoints(&mut self.maps, &gone)?;
         self.indices.forget(&gone);
         self.guarded.release(&gone);
         Ok(gone.len())
+    }
+
+    /// Has the flows of a gone interface's endpoint told of. Where that fails they are not, and the
+    /// endpoint goes all the same.
+    fn end_flows(&mut self, interface: u32) {
+        let Some(endpoint) = self.installed.endpoints().get(&interface) else {
+            return;
+        };
+        let ended = match self.maps.shares.get(&endpoint.index.into(), 0) {
+            Ok(share) => self.programs.end_flows(endpoint.index, share).err(),
+            Err(source) => Some(ProgramsError::Map {
+                name: "SHARES".to_owned(),
+                source,
+            }),
+        };
+        if let Some(error) = ended {
+            tracing::warn!(%error, interface, "the ends of a pod's flows are not told");
+        }
     }
 
     /// How often interfaces could not be asked about since the start.
@@ -241,6 +270,8 @@ impl Redirector {
             proxy_ready: u32::from(self.proxy_ready),
             share: share(self.maps.rooms.conntrack(), desired.endpoints.len()),
             judges: u32::from(self.tables.is_some()),
+            answers: u32::from(self.answers),
+            reserved: 0,
         };
         // What is not desired was released above, or denies: nothing is stale.
         let stale = self

@@ -10,6 +10,8 @@ mod changes;
 mod directed;
 #[path = "kernel/disguise.rs"]
 mod disguise;
+#[path = "kernel/ended.rs"]
+mod ended;
 #[path = "kernel/errors.rs"]
 mod errors;
 #[path = "kernel/fragments.rs"]
@@ -30,6 +32,8 @@ mod ownership;
 mod packet;
 #[path = "kernel/random.rs"]
 mod random;
+#[path = "kernel/refusals.rs"]
+mod refusals;
 #[path = "kernel/requests/mod.rs"]
 mod requests;
 #[path = "kernel/services.rs"]

@@ -235,3 +235,20 @@ fn by_the_namespace_and_the_name_of_the_pods_end() {
             .contains("no veth named `eth1`")
     );
 }
+
+/// What a runtime hands over may be anything; opening some things waits for ever.
+#[test]
+fn what_is_no_netns_is_refused_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    let missing = folder.path().join("missing");
+    for path in [fifo.as_path(), folder.path(), &missing] {
+        let path = path.to_str().expect("UTF-8");
+        let (tell, told) = std::sync::mpsc::channel();
+        let of = path.to_owned();
+        std::thread::spawn(move || tell.send(veth::host_side(&of, Some("eth0")).is_err()));
+        let refused = told.recv_timeout(std::time::Duration::from_secs(20));
+        assert_eq!(refused, Ok(true), "{path}");
+    }
+}

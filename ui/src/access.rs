@@ -5,7 +5,7 @@
 //! token the request must name this machine itself ([`is_local`]), and a foreign `Origin` is refused
 //! in any case.
 
-use std::{fs, io, net::SocketAddr, path::Path, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::{Request, State},
@@ -17,32 +17,10 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use subtle::ConstantTimeEq as _;
+use weir_gate::token::{Token, TokenError};
 
-/// Characters that a token must have at least.
-const SHORTEST: usize = 16;
 /// Where the browser keeps the token once it has shown it.
 const JAR: &str = "weir-ui";
-
-/// A secret that opens the page.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
-
-/// What keeps a token from being one.
-#[derive(Debug, thiserror::Error)]
-pub enum AccessError {
-    /// The file cannot be read.
-    #[error("the token in {path}: {reason}")]
-    File {
-        /// Where it should be.
-        path: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The system gives no random numbers.
-    #[error("no token can be made: {0}")]
-    Random(#[source] io::Error),
-}
 
 /// Who may ask.
 #[derive(Debug, Clone)]
@@ -53,66 +31,14 @@ pub enum Access {
     Token(Token),
 }
 
-// === impl Token ===
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Token(..)")
-    }
-}
-
-impl Token {
-    /// A new one, of 32 random bytes.
-    ///
-    /// # Errors
-    /// [`AccessError::Random`] where the system gives none.
-    pub fn generate() -> Result<Self, AccessError> {
-        let mut bytes = [0_u8; 32];
-        getrandom::fill(&mut bytes).map_err(|error| AccessError::Random(error.into()))?;
-        Ok(Self(
-            bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-        ))
-    }
-
-    /// The one in a file, without the white space around it.
-    ///
-    /// # Errors
-    /// [`AccessError::File`] where it cannot be read, or holds what no URL and cookie can carry.
-    pub fn read(path: &Path) -> Result<Self, AccessError> {
-        let failed = |reason: String| AccessError::File {
-            path: path.display().to_string(),
-            reason,
-        };
-        let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-        let text = text.trim();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
-        if text.len() < SHORTEST {
-            return Err(failed(format!("has fewer than {SHORTEST} characters")));
-        }
-        if !text.chars().all(plain) {
-            return Err(failed("may have letters, digits and -._~ only".into()));
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    /// As text, for the URL that is shown to the user.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    fn is(&self, shown: &str) -> bool {
-        self.0.as_bytes().ct_eq(shown.as_bytes()).into()
-    }
-}
-
 // === impl Access ===
 
 impl Access {
     /// By where the page is served: off this machine a token is needed, and made where none is given.
     ///
     /// # Errors
-    /// [`AccessError::Random`] where none can be made.
-    pub fn at(address: SocketAddr, token: Option<Token>) -> Result<Self, AccessError> {
+    /// [`TokenError::Random`] where none can be made.
+    pub fn at(address: SocketAddr, token: Option<Token>) -> Result<Self, TokenError> {
         Ok(match token {
             Some(token) => Self::Token(token),
             None if address.ip().to_canonical().is_loopback() => Self::Local,

@@ -36,9 +36,10 @@ use axum::{
 use tokio::sync::Semaphore;
 use weir_observe::api::observer::observer_server::Observer;
 
-pub use access::{Access, AccessError, Token};
+pub use access::Access;
 pub use pending::{Change, Foreseen, Foresight, Pending};
 pub use record::Record;
+pub use weir_gate::token::{Token, TokenError};
 
 /// Requests for flows at once. Past it a browser is told so.
 const FOLLOWERS: usize = 64;

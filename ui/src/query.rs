@@ -2,8 +2,12 @@
 //! names, and any filter at all as JSON.
 
 use weir_observe::{
-    api::observer::GetFlowsRequest,
+    api::{
+        flow::{EventTypeFilter, FlowFilter},
+        observer::GetFlowsRequest,
+    },
     flags::{self, FlagError},
+    record::event_type,
     times,
 };
 
@@ -27,7 +31,7 @@ pub fn request(parameters: &[(String, String)]) -> Result<GetFlowsRequest, Query
         follow: true,
         ..GetFlowsRequest::default()
     };
-    let mut last = None;
+    let (mut last, mut ends) = (None, false);
     let mut words = Vec::new();
     for (name, value) in parameters {
         match name.as_str() {
@@ -35,6 +39,7 @@ pub fn request(parameters: &[(String, String)]) -> Result<GetFlowsRequest, Query
                 let time = times::time(value);
                 request.since = Some(time.map_err(|error| wrong(name, error))?);
             }
+            "ends" => ends = true,
             "last" => {
                 let number = value.parse();
                 last = Some(number.map_err(|_| wrong(name, "is no number"))?);
@@ -47,12 +52,39 @@ pub fn request(parameters: &[(String, String)]) -> Result<GetFlowsRequest, Query
         FlagError::Filter(error) => wrong("filter", error),
     })?;
     (request.whitelist, request.blacklist) = (lists.allow, lists.deny);
+    if ends {
+        with_ends(&mut request.whitelist);
+    }
     request.number = match (last, &request.since) {
         (Some(last), _) => last,
         (None, Some(_)) => 0,
         (None, None) => LAST,
     };
     Ok(request)
+}
+
+/// Asks for ends of flows beside what is asked for.
+fn with_ends(allow: &mut Vec<FlowFilter>) {
+    if allow.is_empty() {
+        allow.push(FlowFilter::default());
+    }
+    let every = [
+        event_type::DROP,
+        event_type::TRACE,
+        event_type::POLICY_VERDICT,
+        event_type::L7,
+        event_type::ENDED,
+    ];
+    for filter in allow {
+        if filter.event_type.is_empty() {
+            filter.event_type = every
+                .map(|kind| EventTypeFilter {
+                    r#type: kind,
+                    ..EventTypeFilter::default()
+                })
+                .into();
+        }
+    }
 }
 
 fn wrong(name: &str, reason: impl ToString) -> QueryError {
@@ -95,6 +127,20 @@ mod tests {
         assert_eq!(source.verdict, destination.verdict);
         assert_eq!(source.verdict.len(), 2);
         assert_eq!(request.blacklist[0].http_path, ["/healthz"]);
+    }
+
+    #[test]
+    fn ends_of_flows_come_beside_what_is_asked_for() {
+        let kinds = |parameters: &[(&str, &str)]| -> Vec<Vec<i32>> {
+            let asked = of(parameters).expect("a request").whitelist;
+            let kinds = |filter: &FlowFilter| filter.event_type.iter().map(|e| e.r#type).collect();
+            asked.iter().map(kinds).collect()
+        };
+        assert_eq!(kinds(&[]), Vec::<Vec<i32>>::new());
+        assert_eq!(kinds(&[("ends", "")]), [[1, 4, 5, 129, 200]]);
+        let both_ends = kinds(&[("ends", ""), ("namespace", "shop")]);
+        assert_eq!(both_ends, [[1, 4, 5, 129, 200]; 2]);
+        assert_eq!(kinds(&[("ends", ""), ("type", "l7")]), [[129]]);
     }
 
     #[test]

@@ -87,6 +87,15 @@ pub struct AgentCommand {
     /// connections with others
     #[arg(long, value_enum, default_value_t = Switch::Off, env = "WEIR_L7_KERNEL")]
     l7_kernel: Switch,
+    /// What a pod is told whose packet its egress rules deny: nothing, or an ICMP error
+    /// (administratively prohibited), so that it fails at once
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = DenyResponse::None,
+        env = "WEIR_POLICY_DENY_RESPONSE"
+    )]
+    policy_deny_response: DenyResponse,
     #[command(flatten)]
     cluster_name: Named,
     #[command(flatten)]
@@ -100,6 +109,15 @@ pub struct AgentCommand {
 enum Switch {
     On,
     Off,
+}
+
+/// What a denied pod is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DenyResponse {
+    /// Nothing
+    None,
+    /// An ICMP error
+    Icmp,
 }
 
 /// Remove everything an agent of this name has made: programs, maps, private networks, sockets.
@@ -155,7 +173,10 @@ impl AgentCommand {
                 node,
                 pod_ranges: self.pod_cidr,
                 report: self.reporting.into(),
-                l7_kernel: self.l7_kernel == Switch::On,
+                kernel: weir_redirector::Options {
+                    judges: self.l7_kernel == Switch::On,
+                    answers: self.policy_deny_response == DenyResponse::Icmp,
+                },
                 health: self.health,
             })
             .await?;

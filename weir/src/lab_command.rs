@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::agent_command::DenyResponse;
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use weir_lab::kubectl::{Kubectl, Named, Shell, Verb, print_problems};
@@ -83,6 +84,9 @@ struct Up {
     /// Judge simple requests in the kernel
     #[arg(long)]
     l7_kernel: bool,
+    /// What a pod is told whose packet its egress rules deny
+    #[arg(long, value_enum, default_value_t = DenyResponse::None)]
+    policy_deny_response: DenyResponse,
     /// A plain node, without agent and proxy
     #[arg(long, hide = true)]
     no_agent: bool,
@@ -184,6 +188,7 @@ impl Up {
             weir: !self.no_agent,
             nodes: self.nodes,
             l7_kernel: self.l7_kernel,
+            deny_icmp: self.policy_deny_response == DenyResponse::Icmp,
             ..UpOptions::default()
         })?;
         print_problems(&report);

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use weir_cluster::Reading;
 use weir_link::proxy::{AgentEnd, Trusted};
 use weir_policy::compile::Compiler;
-use weir_redirector::{Pins, Redirector};
+use weir_redirector::{Pins, Redirector, Sweeper};
 
 use super::Agent;
 use crate::{
@@ -40,8 +40,8 @@ pub struct Options {
     pub observe: ObserveOptions,
     /// What the API of a cluster is told.
     pub report: ReportOptions,
-    /// Whether the kernel may judge requests, where somebody takes its connections over.
-    pub l7_kernel: bool,
+    /// What the kernel's programs may do beside enforcing.
+    pub kernel: weir_redirector::Options,
     /// Where probes are answered.
     pub health: Option<SocketAddr>,
 }
@@ -69,8 +69,7 @@ impl Agent {
         let mut reading = source.read();
         refuse_fatal(&reading)?;
         pods.put_into(&mut reading);
-        let judges = options.l7_kernel;
-        let mut kernel = tokio::task::block_in_place(|| Redirector::open(&pins, judges))?;
+        let mut kernel = tokio::task::block_in_place(|| Redirector::open(&pins, options.kernel))?;
         let compiler = Compiler::after(kernel.last_id(), kernel.revision()?.into());
         let trusted = Trusted::of_instance(instance)
             .context("cannot enter the proxy's network namespaces")?;
@@ -83,6 +82,9 @@ impl Agent {
         tokio::spawn(flows::report(kernel.take_events()?, intake.clone(), check));
         let enforcement = Enforcement::new(&node, compiler);
         let tables = enforcement.tables.subscribe();
+        let sweeper =
+            Sweeper::open(&pins).context("the connection table cannot be looked through")?;
+        flows::sweep(sweeper).context("no thread to look through the connection table")?;
         let requests_judged = kernel.take_requests()?;
         tokio::spawn(flows::report_requests(
             requests_judged,

@@ -1,6 +1,8 @@
 //! The plugin's place in the node's CNI configuration: put in behind the node's own plugins, kept
 //! there when another hand rewrites the file, and taken out again.
 
+mod config;
+
 use std::{
     ffi::OsStr,
     fs, io,
@@ -10,11 +12,15 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::{Value, json};
+use serde_json::{
+    Value, json,
+    value::{RawValue, to_raw_value},
+};
 use tokio::time::timeout;
 use weir_cluster::{FolderSource, index::Options};
 
 use super::NAME;
+use config::{Config, exchange, replace};
 
 /// The list that stands for a configuration of a single plugin: runtimes take the first file.
 const OURS: &str = "00-weir.conflist";
@@ -56,10 +62,10 @@ struct Plan {
     /// What the runtime uses.
     file: PathBuf,
     /// What it said.
-    based_on: Value,
+    based_on: Vec<u8>,
     /// What is written: the same file, or one that comes before it.
     target: PathBuf,
-    wanted: Value,
+    wanted: Config,
 }
 
 impl Chain {
@@ -114,33 +120,27 @@ impl Chain {
 
     /// What is to be written; nothing where there is no configuration yet.
     fn plan(&self) -> Result<Option<Plan>> {
-        let Some(file) = self.first()? else {
+        let Some((file, based_on, text)) = self.first()? else {
             return Ok(None);
         };
-        let config = read(&file)?;
-        let based_on = config.clone();
-        let (target, list) = match config.get("plugins").is_some_and(Value::is_array) {
-            true => (file.clone(), config),
-            false => (self.configs.join(OURS), self.list_of(&file, config)?),
+        let (target, mut wanted) = match based_on.others() {
+            Some(_) => (file.clone(), based_on.clone()),
+            None => (self.configs.join(OURS), list_of(&file, based_on.clone())?),
         };
-        let version = list
-            .get("cniVersion")
-            .and_then(Value::as_str)
-            .unwrap_or("0.1.0");
+        let version = wanted.text("cniVersion");
+        let version = version.as_deref().unwrap_or("0.1.0");
         if ["0.1.0", "0.2.0"].contains(&version) {
             bail!(
                 "{}: cniVersion {version} knows no chains: 0.3.1 or newer is needed",
                 file.display()
             );
         }
-        let mut wanted = list;
-        if let Some(plugins) = wanted.get_mut("plugins").and_then(Value::as_array_mut) {
-            plugins.retain(|plugin| plugin.get("type").is_none_or(|of| of != NAME));
-            plugins.push(self.entry());
-        }
+        let mut plugins = wanted.others().unwrap_or_default();
+        plugins.push(self.entry()?);
+        wanted.put("plugins", &plugins)?;
         Ok(Some(Plan {
             file,
-            based_on,
+            based_on: text,
             target,
             wanted,
         }))
@@ -150,78 +150,66 @@ impl Chain {
     /// moment, and is not to lose that.
     fn carry_out(&self, plan: Plan) -> Result<Option<Insertion>> {
         self.drop_ours(Some(&plan.target))?;
-        if read(&plan.target).is_ok_and(|there| there == plan.wanted) {
+        if Config::read(&plan.target).is_ok_and(|there| there == plan.wanted) {
             return Ok(Some(Insertion::Kept));
         }
         let mode = fs::metadata(&plan.file).map_or(0o600, |metadata| metadata.permissions().mode());
-        let text = serde_json::to_vec_pretty(&plan.wanted)?;
-        if read(&plan.file).ok().as_ref() != Some(&plan.based_on) {
-            return Ok(None);
-        }
-        replace(&plan.target, &text, mode)
-            .with_context(|| format!("cannot write {}", plan.target.display()))?;
-        Ok(Some(Insertion::Inserted(plan.target)))
+        let bytes = plan.wanted.bytes()?;
+        let cannot = || format!("cannot write {}", plan.target.display());
+        let written = match plan.target == plan.file {
+            true => exchange(&plan.target, &plan.based_on, &bytes, mode).with_context(cannot)?,
+            false => {
+                let same = fs::read(&plan.file).is_ok_and(|there| there == plan.based_on);
+                if same {
+                    replace(&plan.target, &bytes, mode).with_context(cannot)?;
+                }
+                same
+            }
+        };
+        Ok(written.then_some(Insertion::Inserted(plan.target)))
     }
 
     /// Takes the plugin out of every configuration, and the program away.
     pub fn remove(&self) -> Result<()> {
         self.drop_ours(None)?;
         for file in self.files()? {
-            let Ok(mut config) = read(&file) else {
+            let Ok((mut config, text)) = Config::read_with_text(&file) else {
                 continue;
             };
-            let Some(plugins) = config.get_mut("plugins").and_then(Value::as_array_mut) else {
+            let (Some(all), Some(others)) = (config.plugins(), config.others()) else {
                 continue;
             };
-            let before = plugins.len();
-            plugins.retain(|plugin| plugin.get("type").is_none_or(|of| of != NAME));
-            if plugins.len() < before {
+            if others.len() < all.len() {
                 let mode = fs::metadata(&file)?.permissions().mode();
-                replace(&file, &serde_json::to_vec_pretty(&config)?, mode)
+                config.put("plugins", &others)?;
+                exchange(&file, &text, &config.bytes()?, mode)
                     .with_context(|| format!("cannot write {}", file.display()))?;
             }
         }
         gone(&self.programs.join(NAME))
     }
 
-    fn entry(&self) -> Value {
-        json!({
+    fn entry(&self) -> Result<Box<RawValue>> {
+        let entry = json!({
             "type": NAME,
             "socket": self.socket,
             "agentAway": if self.open_without_agent { "open" } else { "wait" },
-        })
+        });
+        Ok(to_raw_value(&entry)?)
     }
 
-    /// A list of one plugin.
-    fn list_of(&self, file: &Path, mut config: Value) -> Result<Value> {
-        let name = config.get("name").cloned().unwrap_or_default();
-        let version = config.get("cniVersion").cloned().unwrap_or_default();
-        if !config.get("type").is_some_and(Value::is_string) || !name.is_string() {
-            bail!(
-                "{}: neither `plugins` nor `type` and `name`",
-                file.display()
-            );
-        }
-        if let Some(fields) = config.as_object_mut() {
-            fields.remove("name");
-            fields.remove("cniVersion");
-        }
-        let source = file.file_name().unwrap_or_default().to_string_lossy();
-        Ok(json!({"cniVersion": version, "name": name, "plugins": [config], SOURCE: source}))
-    }
-
-    /// The configuration that runtimes use: the first that can be read, ours left out.
-    fn first(&self) -> Result<Option<PathBuf>> {
+    /// The configuration that runtimes use: the first that they can, ours left out.
+    fn first(&self) -> Result<Option<(PathBuf, Config, Vec<u8>)>> {
         let mut files = self.files()?;
         files.retain(|file| file.file_name() != Some(OsStr::new(OURS)));
-        let found = files.iter().find(|file| match read(file) {
-            Ok(_) => true,
-            Err(error) => {
-                tracing::warn!("{error:#}: not used");
-                false
+        for file in files {
+            let read = Config::read_with_text(&file);
+            match read.and_then(|read| read.0.usable(&file).map(|()| read)) {
+                Ok((config, text)) => return Ok(Some((file, config, text))),
+                Err(error) => tracing::warn!("{error:#}: not used"),
             }
-        });
-        Ok(found.cloned())
+        }
+        Ok(None)
     }
 
     /// Removes our own list where it is not the one that is used.
@@ -248,17 +236,17 @@ impl Chain {
     }
 }
 
-fn read(file: &Path) -> Result<Value> {
-    let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("{} is not JSON", file.display()))
-}
-
-/// Writes a file whole or not at all: a runtime may read it at any moment.
-fn replace(to: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let partial = to.with_extension("weir-partial");
-    fs::write(&partial, bytes)?;
-    fs::set_permissions(&partial, fs::Permissions::from_mode(mode))?;
-    fs::rename(&partial, to)
+/// A list of one plugin.
+fn list_of(file: &Path, mut config: Config) -> Result<Config> {
+    let source = file.file_name().unwrap_or_default().to_string_lossy();
+    let mut list = Config::of([(SOURCE, Value::from(source))])?;
+    for name in ["name", "cniVersion"] {
+        if let Some(value) = config.take(name) {
+            list.put(name, &value)?;
+        }
+    }
+    list.put("plugins", &[config.raw()?])?;
+    Ok(list)
 }
 
 fn gone(file: &Path) -> Result<()> {

@@ -2,16 +2,18 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
+    fmt, fs,
     path::PathBuf,
 };
 
-use saphyr_parser::{Event, Parser, Span};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{Location, Spanned};
 
-use super::{Document, Part, parts};
+use super::{
+    Document, Part, parts,
+    read::{Left, read},
+};
 
-/// Deeper values are not looked into.
-const DEEPEST: usize = 128;
 /// Bytes of a path; what is below a longer one is told by the line of what is around it. Paths hold
 /// the names of all that is around, so long names with many fields would make many times the text.
 const LONGEST: usize = 1024;
@@ -69,10 +71,10 @@ impl Places {
 }
 
 fn all_lines(text: &str) -> Lines {
-    let parts = parts(text);
+    let (parts, mut left) = (parts(text), Left::of(text));
     parts
         .iter()
-        .map(|part| (part.content_line(), lines(part)))
+        .map(|part| (part.content_line(), lines(part, &mut left)))
         .collect()
 }
 
@@ -92,23 +94,80 @@ fn line_of(all: &Lines, line: usize, item: Option<usize>, field: &str) -> Option
     }
 }
 
-/// The lines of all fields of a document, by path.
-fn lines(part: &Part<'_>) -> BTreeMap<String, usize> {
+/// The lines of all fields of a document, by path; of one that cannot be read none.
+fn lines(part: &Part<'_>, left: &mut Left) -> BTreeMap<String, usize> {
     let mut walk = Walk {
         first: part.line,
         found: BTreeMap::new(),
     };
-    let mut events = Parser::new_from_str(part.text).map_while(Result::ok);
-    while let Some((event, span)) = events.next() {
-        match event {
-            Event::StreamStart | Event::DocumentStart(_) => {}
-            event => {
-                walk.node(&mut events, event, span, String::new(), 0);
-                break;
-            }
-        }
+    if let Ok(top) = read::<Node>(part.text, left) {
+        walk.node(&top, "");
     }
     walk.found
+}
+
+/// A value with the lines, of its document, where its parts begin.
+enum Node {
+    /// Keys with their lines, and values.
+    Map(Vec<(Spanned<String>, Node)>),
+    List(Vec<Spanned<Node>>),
+    Scalar,
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Nodes)
+    }
+}
+
+struct Nodes;
+
+impl<'de> Visitor<'de> for Nodes {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let mut found = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            found.push(entry);
+        }
+        Ok(Node::Map(found))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
+        let mut found = Vec::new();
+        while let Some(item) = list.next_element()? {
+            found.push(item);
+        }
+        Ok(Node::List(found))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Node, E> {
+        Ok(Node::Scalar)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Node, E> {
+        Ok(Node::Scalar)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Node, E> {
+        Ok(Node::Scalar)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Node, E> {
+        Ok(Node::Scalar)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
+        Ok(Node::Scalar)
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Scalar)
+    }
 }
 
 struct Walk {
@@ -118,54 +177,38 @@ struct Walk {
 }
 
 impl Walk {
-    /// Reads one node whose first event is given; `None` where the events end.
-    fn node<'a>(
-        &mut self,
-        events: &mut impl Iterator<Item = (Event<'a>, Span)>,
-        event: Event<'a>,
-        span: Span,
-        path: String,
-        depth: usize,
-    ) -> Option<()> {
-        if depth > DEEPEST || path.len() > LONGEST {
-            return None;
-        }
-        if !path.is_empty() {
-            let line = self.first + span.start.line().saturating_sub(1);
-            self.found.entry(path.clone()).or_insert(line);
-        }
-        match event {
-            Event::MappingStart(..) => loop {
-                let (key, at) = events.next()?;
-                let name = match key {
-                    Event::MappingEnd => return Some(()),
-                    Event::Scalar(text, ..) => text.into_owned(),
-                    other => {
-                        // A key that is no text: no field path leads below it.
-                        self.node(events, other, at, "?".to_owned(), depth + 1)?;
-                        "?".to_owned()
+    /// Notes what is in a value at a path.
+    fn node(&mut self, node: &Node, path: &str) {
+        match node {
+            Node::Scalar => {}
+            Node::Map(entries) => {
+                for (key, value) in entries {
+                    let path = child(path, &key.value);
+                    if self.note(&path, key.referenced) {
+                        self.node(value, &path);
                     }
-                };
-                let child = child(&path, &name);
-                let line = self.first + at.start.line().saturating_sub(1);
-                if child.len() <= LONGEST {
-                    self.found.entry(child.clone()).or_insert(line);
                 }
-                let (value, at) = events.next()?;
-                self.node(events, value, at, child, depth + 1)?;
-            },
-            Event::SequenceStart(..) => {
-                for index in 0.. {
-                    let (item, at) = events.next()?;
-                    if matches!(item, Event::SequenceEnd) {
-                        return Some(());
-                    }
-                    self.node(events, item, at, format!("{path}[{index}]"), depth + 1)?;
-                }
-                Some(())
             }
-            _ => Some(()),
+            Node::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    let path = format!("{path}[{index}]");
+                    if self.note(&path, item.referenced) {
+                        self.node(&item.value, &path);
+                    }
+                }
+            }
         }
+    }
+
+    /// Notes a line, unless the path is too long to be told.
+    fn note(&mut self, path: &str, at: Location) -> bool {
+        let line = usize::try_from(at.line()).unwrap_or(1);
+        let fits = path.len() <= LONGEST;
+        if fits {
+            let line = self.first + line.saturating_sub(1);
+            self.found.entry(path.to_owned()).or_insert(line);
+        }
+        fits
     }
 }
 

@@ -119,7 +119,6 @@ fn a_text_that_is_nested_too_deeply_is_refused_before_it_costs_anything() {
         ("- ? ", ""),
         ("{? ", ""),
         ("&a [", "]"),
-        ("!x [", "]"),
     ] {
         for before in ["", "a: 1\nb: ", "\t", "]\n---\n", "a:\n  b: [\n]\n---\n"] {
             let deep = format!("{before}{}{}", open.repeat(DEEP), close.repeat(DEEP));
@@ -191,30 +190,83 @@ fn merge_keys_take_over_what_the_map_does_not_say() {
 }
 
 #[test]
-fn a_merge_that_cannot_be_is_refused_with_its_field() {
-    for (merged, what) in [
-        ("x", "text"),
-        ("7", "a number"),
-        ("[[]]", "a list in the list"),
-    ] {
+fn a_merge_that_cannot_be_is_refused_with_its_line() {
+    for merged in ["x", "7", "[x]"] {
         let text = format!("kind: Pod\nspec:\n  list:\n  - <<: {merged}\n    a: 1\n");
         assert_eq!(
             refused(text).to_string(),
-            format!(
-                "f.yaml:4: spec.list[0].<<: merges a map (`<<: *name`) or a list of maps \
-                 (`<<: [*a, *b]`), not {what}"
-            )
+            "f.yaml:4: `<<` merges a map (`<<: *name`) or a list of maps (`<<: [*a, *b]`)"
         );
     }
-    let twice = refused("a: &a {x: 1}\nb:\n  <<: *a\n  <<: *a\n".to_owned());
-    assert!(
-        twice
-            .to_string()
-            .contains(r#"duplicate entry with key "<<""#),
-        "{twice}"
-    );
-    // What only the lenient reading takes is not taken with a merge.
-    refused("a:\n  b: {<<: {x: 1}}\n  args: [\n    x\n]\n".to_owned());
+    // Of two merges the first wins, as in a list of them.
+    let twice = read("a: &a {x: 1}\nc: &c {x: 2, y: 2}\nb:\n  <<: *a\n  <<: *c\n");
+    assert_eq!(twice[0].0["b"], json!({"x": 1, "y": 2}));
+}
+
+#[test]
+fn what_objects_do_not_have_is_refused() {
+    for (text, what) in [
+        ("a: !x 1\n", "unsupported tag"),
+        ("a: !x {b: 1}\n", "unsupported tag"),
+        ("a: !!int x\n", "invalid"),
+        ("? [a]\n: 1\n", "string"),
+        ("null: 1\n", "null"),
+        ("a: 1\n...\nb: 2\n", "multiple"),
+        ("a: *nobody\n", "anchor"),
+    ] {
+        let error = refused(text.to_owned());
+        assert!(error.reason.contains(what), "{text}: {error}");
+    }
+}
+
+#[test]
+fn scalars_are_those_of_the_core_schema() {
+    for (text, value) in [
+        ("", json!(null)),
+        ("~", json!(null)),
+        ("True", json!(true)),
+        ("FALSE", json!(false)),
+        ("80", json!(80)),
+        ("+1", json!(1)),
+        ("-5", json!(-5)),
+        ("0x1F", json!(31)),
+        ("-0x1F", json!(-31)),
+        ("0o17", json!(15)),
+        ("0b101", json!(5)),
+        ("18446744073709551615", json!(u64::MAX)),
+        ("1.50", json!(1.5)),
+        ("1e3", json!(1000.0)),
+        (".5", json!(0.5)),
+        ("-.inf", json!(null)),
+        (".nan", json!(null)),
+        ("!!str 80", json!("80")),
+    ] {
+        assert_eq!(read(&format!("a: {text}\n"))[0].0["a"], value, "{text}");
+    }
+    for text in [
+        "yes",
+        "on",
+        "tRue",
+        "007",
+        "-08",
+        "1_000",
+        "0x",
+        "0x-1",
+        "+-1",
+        "inf",
+        "nan",
+        "infinity",
+        "1.2.3",
+        "10.0.0.0/8",
+        "1 2",
+        "12:30:45",
+    ] {
+        assert_eq!(
+            read(&format!("a: {text}\n"))[0].0["a"],
+            json!(text),
+            "{text}"
+        );
+    }
 }
 
 #[test]

@@ -64,6 +64,17 @@ pub struct Connection {
     pub closed: u8,
     /// Zero.
     pub reserved: u8,
+    /// 1: its end was told; see [`crate::event::Ended`].
+    pub told: u32,
+    /// Zero.
+    pub rest: u32,
+    /// Monotonic time of its first packet in ns.
+    pub opened: u64,
+    /// Packets that passed, by [`crate::policy::direction`]; what the kernel carries as one packet
+    /// counts as one.
+    pub packets: [u64; 2],
+    /// Their bytes from the IP header on.
+    pub bytes: [u64; 2],
 }
 
 /// The flow runs through the proxy.
@@ -188,4 +199,4 @@ pub struct Share {
 /// The most slots that an endpoint may have: they are numbered in 16 bits.
 pub const MOST_SLOTS: u32 = 65_536;
 
-shared!(ConnectionKey = 40, Connection = 40, SlotKey = 4, Share = 8,);
+shared!(ConnectionKey = 40, Connection = 88, SlotKey = 4, Share = 8,);

@@ -17,7 +17,7 @@ pub const fn is_failure(counter: u8) -> bool {
 }
 
 /// Number of slots.
-pub const COUNT: u32 = 43;
+pub const COUNT: u32 = 44;
 
 counters! {
     /// A packet of a tracked flow passed.
@@ -109,4 +109,6 @@ counters! {
     DROP_NO_JUDGE = 41, "drop_no_judge";
     /// The record of a request that was judged in the kernel found no room.
     LOST_REQUEST = 42, "lost_request";
+    /// A pod was told by an ICMP error that its packet was denied.
+    REFUSED = 43, "refused";
 }

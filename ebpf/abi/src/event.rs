@@ -1,7 +1,12 @@
 //! What the programs tell user space through the ring buffer: one event for each new verdict, and
-//! some of the packets that were dropped for another reason than policy.
+//! some of the packets that were dropped for another reason than policy; and the end of each flow,
+//! with what was counted of it.
 
-use crate::{Address, shared};
+use crate::{
+    Address,
+    conntrack::{Connection, ConnectionKey},
+    shared,
+};
 
 /// A verdict on a new flow (or on a tracked one under a new revision).
 #[repr(C)]
@@ -56,4 +61,33 @@ impl Event {
     }
 }
 
-shared!(Event = 88);
+/// The end of a flow: its entry as it was last. It shares the ring with [`Event`], from which its
+/// length tells it.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Ended {
+    /// Monotonic time in ns.
+    pub time: u64,
+    /// Which flow, from the endpoint's view.
+    pub key: ConnectionKey,
+    /// What was known of it.
+    pub entry: Connection,
+}
+
+/// What `sweep` is asked: to look at slots of an endpoint's ring for flows that have ended. Read
+/// behind an Ethernet header.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct Sweep {
+    /// Index of the endpoint.
+    pub endpoint: u32,
+    /// The first slot to look at.
+    pub from: u32,
+    /// 1: the endpoint goes, and every flow of it ends; 0: those end whose time is over.
+    pub all: u32,
+}
+
+/// How many slots one run of `sweep` looks at.
+pub const SWEPT: u32 = 256;
+
+shared!(Event = 88, Ended = 136, Sweep = 12);

@@ -13,6 +13,8 @@ pub const FROM_POD: u32 = 0x0001_0000;
 pub const INJECTED: u32 = 0x5a00_0003;
 /// A packet of a pod to itself, by way of a service. `to_pod` clears it; it is seen nowhere else.
 pub const HAIRPIN: u32 = 0x5a00_0004;
+/// An answer to a pod's packet that was denied. `to_pod` clears it; it is seen nowhere else.
+pub const REFUSAL: u32 = 0x5a00_0005;
 /// Mask of the endpoint index.
 pub const ENDPOINT: u32 = 0x0000_ffff;
 

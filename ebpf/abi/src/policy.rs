@@ -41,6 +41,10 @@ pub struct Config {
     pub share: u32,
     /// Whether new connections may be judged here: see [`crate::http`].
     pub judges: u32,
+    /// Whether a pod is told by an ICMP error that its packet was denied.
+    pub answers: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// A managed pod interface; key of the `ENDPOINTS` map is the interface index (`u32`).
@@ -161,7 +165,7 @@ impl PolicyKey {
 }
 
 shared!(
-    Config = 24,
+    Config = 32,
     Endpoint = 40,
     AddressValue = 8,
     PolicyKey = 12,

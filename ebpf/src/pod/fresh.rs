@@ -12,15 +12,15 @@ use weir_abi::{
     protocol,
 };
 
-use super::judged_port;
+use super::{judged_port, refuse::deny};
 use crate::{
-    http,
+    ended, http,
     learnt::learn,
     link::to_proxy,
     maps::{CONFIG, scratch},
     packet::Packet,
     share,
-    tell::{self, Told, drop, fail, pass},
+    tell::{self, Told, fail, pass},
     tracking,
     verdict::{Judged, address, judge, judge_both},
 };
@@ -30,7 +30,7 @@ use crate::{
 pub fn fresh<const FROM_POD: bool>(
     ctx: &TcContext,
     endpoint: &Endpoint,
-    packet: &Packet,
+    packet: &mut Packet,
     key: &ConnectionKey,
     entry: &mut Connection,
     revision: u32,
@@ -85,7 +85,8 @@ pub fn fresh<const FROM_POD: bool>(
     }
     tell::tell(packet, told);
     if judged.verdict == verdict::DENY {
-        return drop(counter::DROP_POLICY);
+        let answers = CONFIG.get(0).is_some_and(|config| config.answers != 0);
+        return deny::<FROM_POD>(ctx, packet, answers && !met);
     }
     let mut flags = if met { MET } else { OPENING };
     let tcp = packet.protocol == protocol::TCP;
@@ -109,8 +110,11 @@ pub fn fresh<const FROM_POD: bool>(
         service_port: packet.service_port,
         direction,
         flags,
+        opened: now,
         ..Connection::default()
     };
+    let way = if FROM_POD { EGRESS } else { INGRESS } as usize;
+    (entry.packets[way], entry.bytes[way]) = (1, ended::bytes(ctx));
     if !share::put(key, entry) {
         http::forget(key);
         return fail(packet, endpoint.index, direction, counter::DROP_TABLE_FULL);

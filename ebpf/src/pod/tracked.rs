@@ -40,7 +40,7 @@ pub fn tracked<const FROM_POD: bool>(
             learn::<FROM_POD>(ctx, endpoint.index, &key.remote, now);
         }
     }
-    tracking::seen::<FROM_POD>(connection, packet, now);
+    tracking::seen::<FROM_POD>(ctx, key, connection, packet, now);
     if FROM_POD {
         tracking::addressed(connection, packet);
     }

@@ -12,7 +12,7 @@ use crate::{
 /// The values of `verdict`.
 pub const VERDICTS: &str = "FORWARDED, DROPPED, AUDIT, REDIRECTED, ERROR, TRACED, TRANSLATED";
 /// Those of `type`.
-pub const TYPES: &str = "policy-verdict, drop, l7, trace[:to-endpoint], capture, trace-sock";
+pub const TYPES: &str = "policy-verdict, drop, l7, ended, trace[:to-endpoint], capture, trace-sock";
 
 pub fn text(list: &mut Vec<String>, value: &str) -> Result<(), String> {
     list.push(value.to_owned());
@@ -75,6 +75,7 @@ pub fn event_type(filter: &mut FlowFilter, value: &str) -> Result<(), String> {
         "policy-verdict" => kinds::POLICY_VERDICT,
         "trace-sock" => 7,
         "l7" => kinds::L7,
+        "ended" => kinds::ENDED,
         other => return Err(format!("there is no type {other:?}; there are {TYPES}")),
     };
     let sub_type = match point {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use prometheus::{HistogramVec, IntCounterVec};
-use weir_abi::event::Event;
+use weir_abi::event::{Ended, Event};
 use weir_link::proxy::{Application, Disposition, HttpRecord, L7Record};
 use weir_policy::model::{Direction, Policy};
 
@@ -73,6 +73,9 @@ pub struct FlowMetrics {
     response_types: Family<IntCounterVec>,
     flags: Family<IntCounterVec>,
     world: Family<IntCounterVec>,
+    ended: Family<IntCounterVec>,
+    packets: Family<IntCounterVec>,
+    bytes: Family<IntCounterVec>,
     lost: Family<IntCounterVec>,
     repeats: Counter,
     /// What the policies in force say, by hash: `None` before the first.
@@ -160,6 +163,21 @@ impl FlowMetrics {
                 "hubble_flows_to_world_total",
                 "New flows to addresses outside the cluster.",
                 &["protocol", "verdict"],
+            ),
+            ended: all.counters(
+                "weir_flows_ended_total",
+                "Flows that ended, by how and by the direction of the endpoint that counted them; one between two pods of a node counts at both.",
+                &with_ends(&["direction", "end"]),
+            ),
+            packets: all.counters(
+                "weir_flow_packets_total",
+                "Packets of flows, counted when the flow ends; way is sent for those of the side that opened it (source), received for the other's.",
+                &with_ends(&["direction", "way"]),
+            ),
+            bytes: all.counters(
+                "weir_flow_bytes_total",
+                "Bytes of the same from the IP header on.",
+                &with_ends(&["direction", "way"]),
             ),
             lost,
             repeats: all.counter(
@@ -334,6 +352,28 @@ impl FlowMetrics {
         self.processed.add(&labels, records);
     }
 
+    pub fn ended(&mut self, ended: &Ended, names: &Directory) {
+        let (source, destination) = record::opened_by(ended);
+        let ends = ends(
+            Some(&names.end(source)),
+            Some(&names.end(destination)),
+            false,
+        );
+        let ends = ends.each_ref().map(String::as_str);
+        let direction = match ended.entry.direction {
+            weir_abi::policy::direction::INGRESS => "ingress",
+            _ => "egress",
+        };
+        let how = record::word(record::end(&ended.entry));
+        self.ended.add(&[&[direction, how], &ends[..]].concat(), 1);
+        let counted = record::counted(&ended.entry);
+        for (way, counted) in ["sent", "received"].into_iter().zip(counted) {
+            let labels = [&[direction, way], &ends[..]].concat();
+            self.packets.add(&labels, counted.packets);
+            self.bytes.add(&labels, counted.bytes);
+        }
+    }
+
     /// Requests that count alike; whether they were answered.
     fn requests(&mut self, request: &L7Record, latencies: &[u64], names: &Directory) -> bool {
         let Application::Http(http) = &request.application else {
@@ -452,7 +492,7 @@ impl FlowMetrics {
         self.durations.forget(now);
     }
 
-    fn by_workload(&mut self) -> [&mut Family<IntCounterVec>; 6] {
+    fn by_workload(&mut self) -> [&mut Family<IntCounterVec>; 9] {
         [
             &mut self.processed,
             &mut self.verdicts,
@@ -460,6 +500,9 @@ impl FlowMetrics {
             &mut self.requests,
             &mut self.queries,
             &mut self.responses,
+            &mut self.ended,
+            &mut self.packets,
+            &mut self.bytes,
         ]
     }
 }

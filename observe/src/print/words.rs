@@ -26,6 +26,7 @@ pub fn kind(flow: &Flow) -> String {
         return "UNKNOWN".into();
     };
     match event.r#type {
+        event_type::ENDED => "ended".into(),
         event_type::TRACE => point(event.sub_type).into(),
         event_type::DROP => dropped(flow.drop_reason_desc()),
         event_type::POLICY_VERDICT => {

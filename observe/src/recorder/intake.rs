@@ -6,7 +6,7 @@ use std::sync::{
     mpsc::{SyncSender, TrySendError},
 };
 
-use weir_abi::event::Event;
+use weir_abi::event::{Ended, Event};
 use weir_link::proxy::L7Record;
 
 use super::QUEUE;
@@ -32,6 +32,7 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) enum Input {
     Verdict(Event),
+    Ended(Box<Ended>),
     Requests(Vec<L7Record>),
     /// Answered when everything before it is recorded.
     Flush(tokio::sync::oneshot::Sender<()>),
@@ -52,6 +53,13 @@ impl Intake {
     pub fn verdict(&self, event: Event) {
         if !self.idle {
             self.send(Input::Verdict(event));
+        }
+    }
+
+    /// The end of a flow.
+    pub fn ended(&self, ended: Ended) {
+        if !self.idle {
+            self.send(Input::Ended(Box::new(ended)));
         }
     }
 

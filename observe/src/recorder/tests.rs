@@ -28,7 +28,7 @@ fn flows(ring: &Ring) -> Vec<Arc<Flow>> {
     let items = ring.read(0, usize::MAX).items;
     let flows = items.into_iter().filter_map(|item| match item {
         Item::Flow(flow) => Some(flow),
-        Item::Lost(_) | Item::Later(..) => None,
+        Item::Lost(_) | Item::Later(..) | Item::Ended(_) => None,
     });
     flows.collect()
 }
@@ -146,7 +146,7 @@ async fn losses_are_told() {
         .iter()
         .map(|item| match item {
             Item::Lost(lost) => lost.num_events_lost,
-            Item::Flow(_) | Item::Later(..) => 0,
+            Item::Flow(_) | Item::Later(..) | Item::Ended(_) => 0,
         })
         .sum();
     assert_eq!(lost, 9);

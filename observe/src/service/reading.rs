@@ -74,7 +74,8 @@ impl Reading {
             let length = usize::try_from(at - start).unwrap_or(BATCH);
             let items = self.ring.read(start, length).items;
             for (index, item) in items.iter().enumerate().rev() {
-                if matches!(item, Item::Flow(flow) if self.wanted.flow(flow)) {
+                let flow = item.flow(self.wanted.ends());
+                if flow.is_some_and(|flow| self.wanted.flow(&flow)) {
                     found += 1;
                     if found == self.most {
                         return start + index as u64;
@@ -97,11 +98,11 @@ impl Reading {
                 break;
             }
             for item in &read.items {
-                match item {
-                    Item::Flow(flow) if self.wanted.flow(flow) => flows.push(Arc::clone(flow)),
-                    Item::Flow(_) | Item::Later(..) => {}
-                    Item::Lost(event) => lost.push(*event),
+                if let Item::Lost(event) = item {
+                    lost.push(*event);
                 }
+                let flow = item.flow(self.wanted.ends());
+                flows.extend(flow.filter(|flow| self.wanted.flow(flow)));
             }
             at = read.next;
         }
@@ -129,10 +130,11 @@ impl Reading {
                 }
             }
             for item in &read.items {
-                let answer = match item {
-                    Item::Flow(flow) if self.wanted.flow(flow) => self.response(flow),
-                    Item::Flow(_) | Item::Later(..) => continue,
-                    Item::Lost(lost) => self.lost(*lost),
+                let flow = item.flow(self.wanted.ends());
+                let answer = match (item, flow) {
+                    (Item::Lost(lost), _) => self.lost(*lost),
+                    (_, Some(flow)) if self.wanted.flow(&flow) => self.response(&flow),
+                    _ => continue,
                 };
                 if answers.send(Ok(answer)).await.is_err() {
                     return;

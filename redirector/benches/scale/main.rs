@@ -216,6 +216,7 @@ impl Node {
             proxy_ready: 1,
             share: 4096,
             judges: 0,
+            ..Config::default()
         };
         self.installed
             .apply(&mut self.maps, &desired, config, 0)

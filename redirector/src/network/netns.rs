@@ -3,7 +3,10 @@
 use std::{
     fs::{self, File},
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::OpenOptionsExt as _,
+    },
     path::{Path, PathBuf},
 };
 
@@ -75,13 +78,22 @@ fn make(path: &Path) -> nix::Result<()> {
 
 /// Opens a named network namespace.
 pub fn open(path: &Path) -> Result<OwnedFd, NetworkError> {
-    File::open(path)
-        .map(OwnedFd::from)
-        .map_err(|source| NetworkError::Netns {
-            action: "open it",
-            path: path.into(),
-            source,
-        })
+    let failed = |source| NetworkError::Netns {
+        action: "open it",
+        path: path.into(),
+        source,
+    };
+    // A FIFO would wait for its other end.
+    let opened = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(failed)?;
+    let kind = nix::sys::statfs::fstatfs(&opened).map_err(|errno| failed(errno.into()))?;
+    if kind.filesystem_type().0 != NSFS_MAGIC {
+        return Err(failed(io::Error::other("it is no network namespace")));
+    }
+    Ok(opened.into())
 }
 
 /// Removes the name; the namespace goes when nobody uses it any more.

@@ -8,8 +8,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    fs::{self, File},
-    io,
+    fs, io,
     net::IpAddr,
     os::{
         fd::{AsRawFd as _, OwnedFd},
@@ -138,7 +137,7 @@ fn in_namespace(path: &Path, seen: &mut HashSet<u64>, veths: &[Veth]) -> io::Res
     if seen.contains(&inode) {
         return Ok(Vec::new());
     }
-    let opened = OwnedFd::from(File::open(path)?);
+    let opened = netns::open(path).map_err(io::Error::other)?;
     let mut found = Vec::new();
     if let Some(id) = netlink(async |handle| id(handle, &opened).await)? {
         let inside = netns::within(&opened, path, addresses).map_err(io::Error::other)??;

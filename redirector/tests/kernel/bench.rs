@@ -8,12 +8,12 @@ use std::{
 };
 
 use aya::{
-    maps::{MapData, RingBuf},
+    maps::{HashMap, Map, MapData, RingBuf},
     programs::{TestRun, TestRunOptions},
 };
 use weir_abi::{
-    conntrack::ConnectionKey,
-    event::Event,
+    conntrack::{Connection, ConnectionKey},
+    event::{Ended, Event, Sweep},
     http::{Change, Request, Stream, TAKEN_HEADER},
     policy::Config,
 };
@@ -24,8 +24,8 @@ use weir_policy::{
     testing::generate::NODE,
 };
 use weir_redirector::{
-    MapSize, Pins, Placement,
-    testing::{Installed, Maps, Programs, SyncError, Tables, lower, take_events},
+    MapSize, Pins, Placement, Told,
+    testing::{Installed, Maps, Programs, SyncError, Tables, lower, take_events, told},
 };
 
 /// What a program returned.
@@ -51,6 +51,7 @@ pub struct Bench {
     installed: Installed,
     tables: Tables,
     events: RingBuf<MapData>,
+    ended: Vec<Ended>,
     taken: RingBuf<MapData>,
     requests: RingBuf<MapData>,
     compiler: Compiler,
@@ -58,6 +59,8 @@ pub struct Bench {
     taker: Option<std::net::TcpListener>,
     /// Whether requests are judged in the kernel.
     pub judges: bool,
+    /// Whether pods are told that a packet was denied.
+    pub answers: bool,
     /// Entries of the connection table for each endpoint.
     pub share: u32,
     /// Up to when connections may be older than the programs.
@@ -114,7 +117,9 @@ impl Bench {
             tables,
             taker: None,
             judges: false,
+            answers: false,
             events,
+            ended: Vec::new(),
             taken,
             requests,
             compiler: Compiler::new(),
@@ -166,6 +171,8 @@ impl Bench {
             proxy_ready: 1,
             share: self.share,
             judges: u32::from(self.judges),
+            answers: u32::from(self.answers),
+            reserved: 0,
         };
         let until = self.met_until;
         self.installed
@@ -220,15 +227,31 @@ impl Bench {
         options.ctx_in = Some(&context);
         let program = self.programs.classifier(name).expect("it is loaded");
         let run = program.test_run(options).expect("BPF_PROG_TEST_RUN works");
-        let result = match run.return_value as i32 {
-            -1 => Result::Pass,
-            2 => Result::Drop,
-            7 => Result::Redirect,
-            other => panic!("{name} returned {other}"),
-        };
+        let result = result(name, run.return_value);
         let length = run.data_size_out as usize;
         out.truncate(length);
         (result, out)
+    }
+
+    /// Runs a packet that carries a mark; returns the verdict and the mark as the program left it.
+    pub fn run_marked(&mut self, way: Way, packet: &[u8], mark: u32) -> (Result, u32) {
+        let name = match way {
+            Way::FromPod => "from_pod",
+            Way::ToPod => "to_pod",
+        };
+        // struct __sk_buff of linux/bpf.h: mark at 8, ifindex at 40.
+        let mut context = [0u8; 192];
+        context[8..12].copy_from_slice(&mark.to_ne_bytes());
+        context[40..44].copy_from_slice(&LOOPBACK.to_ne_bytes());
+        let mut left = context;
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(packet);
+        options.ctx_in = Some(&context);
+        options.ctx_out = Some(&mut left);
+        let program = self.programs.classifier(name).expect("it is loaded");
+        let run = program.test_run(options).expect("BPF_PROG_TEST_RUN works");
+        let mark = u32::from_ne_bytes(left[8..12].try_into().expect("four"));
+        (result(name, run.return_value), mark)
     }
 
     /// What was told of connections to be taken over, since the last time: why, and the bytes with
@@ -288,11 +311,36 @@ impl Bench {
     pub fn events(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         while let Some(item) = self.events.next() {
-            assert_eq!(item.len(), size_of::<Event>());
-            // SAFETY: the ring holds whole events of this plain type.
-            events.push(unsafe { std::ptr::read_unaligned(item.as_ptr().cast()) });
+            match told(&item).expect("a whole value") {
+                Told::Verdict(event) => events.push(event),
+                Told::Ended(ended) => self.ended.push(ended),
+            }
         }
         events
+    }
+
+    /// The ends of flows that the programs have told of since the last time.
+    pub fn ended(&mut self) -> Vec<Ended> {
+        self.events();
+        std::mem::take(&mut self.ended)
+    }
+
+    /// Has the programs look for flows that have ended.
+    pub fn sweep(&mut self, asked: Sweep) {
+        let mut data = vec![0u8; 14];
+        for word in [asked.endpoint, asked.from, asked.all] {
+            data.extend(word.to_ne_bytes());
+        }
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(&data);
+        let program = self.programs.classifier("sweep").expect("it is loaded");
+        program.test_run(options).expect("BPF_PROG_TEST_RUN works");
+    }
+
+    /// The connection table, to read and to write.
+    pub fn conntrack(&self) -> HashMap<MapData, ConnectionKey, Connection> {
+        let map = MapData::from_pin(self.pin("CONNTRACK")).expect("it is pinned");
+        HashMap::try_from(Map::HashMap(map)).expect("a hash map")
     }
 
     /// Entries of the connection table, of every kind.
@@ -305,6 +353,15 @@ impl Bench {
         let counters = self.maps.counters().expect("readable");
         let found = counters.named().find(|(other, _)| *other == name);
         found.unwrap_or_else(|| panic!("no counter {name}")).1
+    }
+}
+
+fn result(name: &str, returned: u32) -> Result {
+    match returned as i32 {
+        -1 => Result::Pass,
+        2 => Result::Drop,
+        7 => Result::Redirect,
+        other => panic!("{name} returned {other}"),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::Token;
 
 const TOKEN: &str = "a-token-of-some-length";
 
-fn token(text: &str) -> Result<Token, crate::AccessError> {
+fn token(text: &str) -> Result<Token, crate::TokenError> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("token");
     std::fs::write(&path, text).expect("a file");

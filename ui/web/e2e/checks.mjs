@@ -32,6 +32,17 @@ export const checks = {
     assert.equal(await page.locator(".source").innerText(), `lab ${lab.name}`);
   },
 
+  "an arrow tells what its flows carried": async (page) => {
+    await page.locator('.arrow.allowed[data-arrow*="httpbin"]').dispatchEvent("click");
+    await until(page, "packets and bytes", () =>
+      /packets, .* there, .* packets, .* back/.test(
+        document.querySelector(".details .carried")?.textContent ?? "",
+      ),
+    );
+    await page.keyboard.press("Escape");
+    await page.waitForSelector(".details", { state: "detached" });
+  },
+
   "a denied arrow says why": async (page) => {
     await page.locator(`.chip.denied`).click();
     await page.waitForSelector(".details");
@@ -139,6 +150,11 @@ export const checks = {
 
   "requests are counted": async (page) => {
     await page.keyboard.press("h");
+    // The filter before has just gone: its flows come in several pieces.
+    await until(page, "all requests", () => {
+      const rows = [...document.querySelectorAll(".http tbody tr")];
+      return rows.some((row) => /GET\s+\/headers\s+200\s+2\s/.test(row.innerText));
+    });
     const cells = await page
       .locator(".http tbody tr")
       .evaluateAll((all) =>

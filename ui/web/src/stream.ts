@@ -19,7 +19,8 @@ const RETRY = 2000;
 
 /** Follows until the function that it returns is called. */
 export function follow(query: string, listener: Listener): () => void {
-  const url = `/api/flows?${query}`;
+  // What flows carried is told at their ends.
+  const url = `/api/flows?ends=&${query}`;
   let source: EventSource | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let stopped = false;

@@ -1,5 +1,6 @@
 // Numbers, times and verdicts in words.
 
+import { bytesOf, type Carried, type Counted } from "./model/carried";
 import type { End, Flow, Outcome, Place } from "./model/flow";
 import type { Arrow } from "./model/graph";
 
@@ -28,6 +29,26 @@ export function amount(arrow: Arrow): string {
     asked ? "connection or request" : "connection",
     asked ? "connections and requests" : undefined,
   );
+}
+
+/** 512 B, 1.4 KiB. */
+export function bytes(number: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let [value, unit] = [number, 0];
+  while (value >= 1024 && unit + 1 < units.length) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}
+
+export function carriedInAll(carried: Carried): string {
+  return bytes(bytesOf(carried));
+}
+
+/** 12 packets, 1.4 KiB. */
+export function counted(one: Counted): string {
+  return `${plural(one.packets, "packet")}, ${bytes(one.bytes)}`;
 }
 
 /** 4.2 ms, 1.3 s; a dash for nothing. */

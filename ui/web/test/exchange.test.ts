@@ -48,6 +48,31 @@ describe("what happened once", () => {
     expect(exchanges(twice).map(({ flows }) => flows.length)).toEqual([2, 2]);
   });
 
+  it("has the end of its connection, however late it comes", () => {
+    const carried = {
+      sent: { packets: "5", bytes: "700" },
+      received: { packets: "4", bytes: "90" },
+    };
+    const end = { event_type: { type: 200, sub_type: 1 }, weir: { ended: carried } };
+    const late = { time: new Date(9_000_000).toISOString() };
+    const found = exchanges([
+      flow({ ...from(1), traffic_direction: "EGRESS" }),
+      flow({ ...from(1), traffic_direction: "INGRESS" }),
+      flow({ ...from(1), ...end, traffic_direction: "EGRESS", ...late }),
+      flow({ ...from(1), ...end, traffic_direction: "INGRESS", ...late }),
+      flow({ ...from(2), ...end }),
+      // The same ports again.
+      flow({ ...from(1), ...late }),
+    ]);
+    expect(found.map(({ flows }) => flows.length)).toEqual([4, 1, 1]);
+    expect(found.map(({ lead }) => lead.kind)).toEqual(["connection", "end", "connection"]);
+    expect(found[0]?.carried).toEqual({
+      sent: { packets: 5, bytes: 700 },
+      received: { packets: 4, bytes: 90 },
+    });
+    expect(found[2]?.carried).toBeNull();
+  });
+
   it("leaves no record out", () => {
     const all = flows();
     const found = exchanges(all);

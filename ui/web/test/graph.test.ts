@@ -52,6 +52,25 @@ describe("the map", () => {
     expect(totals).toEqual({ allowed: 1, denied: 2, audited: 0, error: 0 });
   });
 
+  it("tells what an arrow carried, once where both ends counted it", () => {
+    const ended = (direction: string, bytes: string) =>
+      flow({
+        traffic_direction: direction,
+        event_type: { type: 200, sub_type: 1 },
+        weir: { ended: { sent: { packets: "2", bytes }, received: { packets: "1", bytes: "40" } } },
+      });
+    const passed = [flow({ traffic_direction: "EGRESS" }), flow({ traffic_direction: "INGRESS" })];
+    const ends = [ended("EGRESS", "100"), ended("INGRESS", "100"), ended("INGRESS", "50")];
+    const { arrows, totals } = graph([...passed, ...ends]);
+    const [arrow] = arrows.values();
+    expect(totals.allowed).toBe(1);
+    expect(arrow?.carried).toEqual({
+      sent: { packets: 4, bytes: 150 },
+      received: { packets: 2, bytes: 80 },
+    });
+    expect(graph(passed).arrows.values().next().value?.carried).toBeNull();
+  });
+
   it("tells a connection to the proxy by its requests, once there are any", () => {
     const redirected = flow({ verdict: "REDIRECTED" });
     expect(graph([redirected]).totals.allowed).toBe(1);

@@ -9,6 +9,7 @@ use weir_observe::{
     export::ExportOptions,
     flags::{self, FlagError, Lists},
     log::LogOptions,
+    metrics::http::MetricsOptions,
     otlp::OtlpOptions,
     serve::{Tcp, Tls},
 };
@@ -62,6 +63,10 @@ pub struct ObserveFlags {
     /// Serve /metrics on this address
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
+    /// File of a token that whoever asks for metrics must show (Authorization: Bearer): they name
+    /// workloads and policies
+    #[arg(long, value_name = "FILE", requires = "metrics")]
+    metrics_token_file: Option<PathBuf>,
     /// Write flows to a file, one JSON object a line, as `weir observe -o jsonpb` does; three older files
     /// are kept
     #[arg(long, value_name = "FILE")]
@@ -129,7 +134,10 @@ impl ObserveFlags {
                     client_ca: self.observe_client_ca,
                 }),
             }),
-            metrics: self.metrics,
+            metrics: self.metrics.map(|address| MetricsOptions {
+                address,
+                token: self.metrics_token_file,
+            }),
             export: self.export.map(|path| ExportOptions {
                 path,
                 lists: Lists {

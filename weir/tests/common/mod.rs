@@ -68,30 +68,30 @@ impl TestLab {
 
     /// The same on so many nodes: what names no other is on the first one.
     pub fn up_on(nodes: usize, topology: Topology, more: &[&str]) -> Self {
-        Self::up_as(nodes, topology, more, false)
+        Self::up_as(topology, more, |options| options.nodes = nodes)
     }
 
     /// The same as [`Self::up`], where the kernel judges requests.
     pub fn up_judging(topology: Topology) -> Self {
-        Self::up_as(1, topology, &[], true)
+        Self::up_as(topology, &[], |options| options.l7_kernel = true)
     }
 
-    fn up_as(nodes: usize, topology: Topology, more: &[&str], l7_kernel: bool) -> Self {
+    /// The same as [`Self::up_with`], with more to choose.
+    pub fn up_as(topology: Topology, more: &[&str], choose: impl FnOnce(&mut UpOptions)) -> Self {
         sweep();
         let name = free_name();
         let mut yaml = vec![MORE_PODS.to_owned()];
         yaml.extend(more.iter().map(|text| (*text).to_owned()));
-        let up = Lab::up(UpOptions {
+        let mut options = UpOptions {
             name: name.clone(),
             topology,
-            nodes,
             manifests: vec![scenario()],
             yaml,
             program: Some(WEIR.into()),
-            l7_kernel,
             ..UpOptions::default()
-        });
-        let (lab, report) = up.unwrap_or_else(|error| {
+        };
+        choose(&mut options);
+        let (lab, report) = Lab::up(options).unwrap_or_else(|error| {
             panic!("end-to-end tests need root, BPF and network namespaces: {error:#}")
         });
         assert!(report.problems.is_empty(), "{:?}", report.problems);

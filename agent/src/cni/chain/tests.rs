@@ -30,7 +30,8 @@ impl Node {
     }
 
     fn types(&self, name: &str) -> Vec<String> {
-        let config = read(&self.chain.configs.join(name)).unwrap();
+        let text = fs::read_to_string(self.chain.configs.join(name)).unwrap();
+        let config: Value = serde_json::from_str(&text).unwrap();
         let plugins = config["plugins"].as_array().unwrap().iter();
         plugins
             .map(|plugin| plugin["type"].as_str().unwrap().to_owned())
@@ -105,7 +106,7 @@ fn what_cannot_be_used_is_said_and_left_alone() {
     fs::write(node.chain.configs.join("01-broken.conflist"), "{").unwrap();
     node.write(
         "10-old.conflist",
-        &json!({"cniVersion": "0.2.0", "name": "n", "plugins": []}),
+        &json!({"cniVersion": "0.2.0", "name": "n", "plugins": [{"type": "ptp"}]}),
     );
     let said = format!("{:#}", node.chain.insert().unwrap_err());
     assert!(
@@ -123,16 +124,126 @@ fn what_cannot_be_used_is_said_and_left_alone() {
     assert!(format!("{:#}", nowhere.insert().unwrap_err()).contains("missing"));
 }
 
+/// What no runtime uses neither becomes a list of ours alone nor hides what one does.
 #[test]
-fn json_that_is_no_configuration_is_left_alone() {
+fn what_is_no_configuration_is_passed_over() {
     let node = Node::new();
-    for (name, odd) in [
+    let odd = [
         ("00-list.conflist", json!([])),
         ("01-text.conf", json!("x")),
-    ] {
-        node.write(name, &odd);
+        ("02-null.conflist", json!(null)),
+        ("03-empty.conflist", json!({})),
+        (
+            "04-none.conflist",
+            json!({"cniVersion": "1.0.0", "name": "n", "plugins": []}),
+        ),
+        (
+            "05-untyped.conflist",
+            json!({"cniVersion": "1.0.0", "name": "n", "plugins": [{}]}),
+        ),
+        (
+            "06-odd.conflist",
+            json!({"cniVersion": "1.0.0", "name": "n", "plugins": "ptp"}),
+        ),
+        (
+            "07-unnamed.conflist",
+            json!({"cniVersion": "1.0.0", "plugins": [{"type": "ptp"}]}),
+        ),
+        (
+            "08-single.conflist",
+            json!({"cniVersion": "1.0.0", "name": "n", "type": "ptp"}),
+        ),
+        ("09-list.conf", list("ptp")),
+        ("10-ours.conflist", list(NAME)),
+    ];
+    for (name, config) in &odd {
+        node.write(name, config);
     }
+    fs::create_dir(node.chain.configs.join("11-folder.conflist")).unwrap();
+    let fifo = node.chain.configs.join("12-fifo.conflist");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert_eq!(node.chain.insert().unwrap(), Insertion::Nothing);
+    node.write("50-net.conflist", &list("bridge"));
+    node.chain.insert().unwrap();
+    assert_eq!(node.types("50-net.conflist"), ["bridge", NAME]);
+    for (name, config) in &odd {
+        let text = fs::read_to_string(node.chain.configs.join(name)).unwrap();
+        assert_eq!(text, config.to_string(), "{name}");
+    }
+    assert!(!node.chain.configs.join(OURS).exists());
     node.chain.remove().unwrap();
-    let said = node.chain.insert().unwrap_err().to_string();
-    assert!(said.contains("00-list.conflist: neither"), "{said}");
+    assert_eq!(node.types("50-net.conflist"), ["bridge"]);
+}
+
+#[test]
+fn numbers_keep_their_digits() {
+    const LARGE: &str = "123456789012345678901234567890.10";
+    let node = Node::new();
+    let config = |name: &str| fs::read_to_string(node.chain.configs.join(name)).unwrap();
+    let write = |name: &str, text: String| fs::write(node.chain.configs.join(name), text).unwrap();
+    let plugin = format!(r#"{{"type": "ptp", "mtu": {LARGE}}}"#);
+    let head = r#""cniVersion": "1.0.0", "name": "n""#;
+    write(
+        "10-net.conflist",
+        format!(r#"{{{head}, "x": {LARGE}, "plugins": [{plugin}]}}"#),
+    );
+    node.chain.insert().unwrap();
+    assert_eq!(node.types("10-net.conflist"), ["ptp", NAME]);
+    assert_eq!(config("10-net.conflist").matches(LARGE).count(), 2);
+    assert_eq!(node.chain.insert().unwrap(), Insertion::Kept);
+    fs::remove_file(node.chain.configs.join("10-net.conflist")).unwrap();
+    write(
+        "10-net.conf",
+        format!(r#"{{{head}, "type": "ptp", "mtu": {LARGE}}}"#),
+    );
+    node.chain.insert().unwrap();
+    assert_eq!(node.types(OURS), ["ptp", NAME]);
+    assert_eq!(config(OURS).matches(LARGE).count(), 1);
+}
+
+#[test]
+fn a_planted_link_is_not_followed() {
+    let node = Node::new();
+    let theirs = node.chain.programs.join("theirs");
+    fs::write(&theirs, "theirs").unwrap();
+    node.write("10-net.conflist", &list("ptp"));
+    // Under the names that were written to before, and at the places themselves.
+    for at in [
+        node.chain.configs.join("10-net.weir-partial"),
+        node.chain.programs.join("weir-cni.weir-partial"),
+        node.chain.programs.join(NAME),
+    ] {
+        std::os::unix::fs::symlink(&theirs, at).unwrap();
+    }
+    node.chain.install().unwrap();
+    node.chain.insert().unwrap();
+    assert_eq!(fs::read_to_string(&theirs).unwrap(), "theirs");
+    assert_eq!(node.types("10-net.conflist"), ["ptp", NAME]);
+    let program = node.chain.programs.join(NAME);
+    assert!(fs::symlink_metadata(program).unwrap().is_file());
+}
+
+/// Writers that race: whatever comes last is whole, with what its owner wrote last.
+#[test]
+fn a_file_that_others_write_all_the_time_stays_whole() {
+    let node = Node::new();
+    node.write("10-net.conflist", &list("ptp"));
+    let path = node.chain.configs.join("10-net.conflist");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for turn in 0..300 {
+                let of = if turn % 2 == 0 { "bridge" } else { "ptp" };
+                let config = serde_json::to_vec(&list(of)).unwrap();
+                replace(&path, &config, 0o600).unwrap();
+            }
+        });
+        for _ in 0..100 {
+            // It gives up for the moment where its owner never rests.
+            node.chain.insert().ok();
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(serde_json::from_str::<Value>(&text).is_ok(), "{text}");
+        }
+    });
+    node.chain.insert().unwrap();
+    assert_eq!(node.types("10-net.conflist"), ["ptp", NAME]);
 }

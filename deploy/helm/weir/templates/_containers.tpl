@@ -15,6 +15,10 @@
     {{- end }}
     - --metrics
     - 0.0.0.0:{{ .Values.metrics.port }}
+    {{- if .Values.metrics.tokenSecret }}
+    - --metrics-token-file
+    - /etc/weir/metrics/token
+    {{- end }}
     - --observe
     - {{ ternary "0.0.0.0" "127.0.0.1" .Values.relay.enabled }}:{{ .Values.observe.port }}
     {{- if include "weir.observeTls" . }}
@@ -37,6 +41,10 @@
     {{- end }}
     {{- if .Values.agent.podConditions }}
     - --pod-conditions
+    {{- end }}
+    {{- if eq .Values.agent.policyDenyResponse "icmp" }}
+    - --policy-deny-response
+    - icmp
     {{- end }}
     - --health
     - 127.0.0.1:9878
@@ -113,6 +121,11 @@
       mountPath: /host/opt/cni/bin
     - name: cni-conf
       mountPath: /host/etc/cni/net.d
+    {{- end }}
+    {{- if .Values.metrics.tokenSecret }}
+    - name: metrics-token
+      mountPath: /etc/weir/metrics
+      readOnly: true
     {{- end }}
     {{- if include "weir.observeTls" . }}
     - name: observe-tls
@@ -270,6 +283,11 @@ containers:
           items: [{key: ca.crt, path: ca.crt}]
       - downwardAPI:
           items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]
+{{- if .Values.metrics.tokenSecret }}
+- name: metrics-token
+  secret:
+    secretName: {{ .Values.metrics.tokenSecret }}
+{{- end }}
 {{- if include "weir.observeTls" . }}
 - name: observe-tls
   secret:

@@ -9,6 +9,7 @@ export const COLUMNS = {
   judged: { title: "Judged at", width: "112px" },
   what: { title: "What", width: "minmax(150px, 1.5fr)" },
   why: { title: "Why", width: "minmax(160px, 2.2fr)" },
+  carried: { title: "Carried", width: "96px" },
   node: { title: "Node", width: "120px" },
   service: { title: "Service", width: "minmax(110px, 1fr)" },
 } as const;

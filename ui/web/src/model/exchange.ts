@@ -1,6 +1,7 @@
 // What happened once and is told several times: at both ends, as question and answer, as the connection
 // and the first request on it.
 
+import { type Carried, CarriedTally } from "./carried";
 import { type Flow, type FlowKind, OUTCOMES } from "./flow";
 import { entry } from "./maps";
 
@@ -14,11 +15,13 @@ export interface Exchange {
   flows: Flow[];
   /** Where it was judged. */
   directions: Flow["direction"][];
+  /** Once the flow has ended. */
+  carried: Carried | null;
 }
 
 /** Records of one thing come within this time, in ms. */
 const WITHIN = 5000;
-const KINDS: FlowKind[] = ["request", "connection", "answer"];
+const KINDS: FlowKind[] = ["request", "connection", "answer", "end"];
 
 /** One for each connection or request; `flows` come in order of time. */
 export function exchanges(flows: Iterable<Flow>): Exchange[] {
@@ -27,8 +30,15 @@ export function exchanges(flows: Iterable<Flow>): Exchange[] {
   for (const flow of flows) {
     const { from, to, channel, subject, kind } = flow;
     const ends = `${from.address} ${from.port} ${to.address} ${channel}`;
+    // However long it lived, the end is that of the connection that was opened last by these ports.
+    const opened = kind === "end" && open.get(ends)?.at(-1);
+    if (opened) {
+      opened.push(flow);
+      continue;
+    }
     // A connection that went to the proxy is told with its first request.
-    const keys = kind === "connection" ? [ends] : [`${ends} ${subject}`, `${ends} opened`];
+    const keys =
+      kind === "connection" || kind === "end" ? [ends] : [`${ends} ${subject}`, `${ends} opened`];
     const known = keys
       .flatMap((key) => open.get(key) ?? [])
       .find((one) => flow.time - (one[0] as Flow).time < WITHIN && fits(one, flow));
@@ -55,6 +65,7 @@ function remember(open: Map<string, Flow[][]>, key: string, one: Flow[]): void {
 
 /** Whether a record tells of the same as others: each end says each thing once. */
 function fits(known: Flow[], flow: Flow): boolean {
+  if (known.some(({ kind }) => kind === "end")) return flow.kind === "end";
   const asked = known.find(({ kind }) => kind !== "connection");
   if (asked && flow.kind !== "connection" && asked.subject !== flow.subject) return false;
   return !known.some(({ kind, direction }) => kind === flow.kind && direction === flow.direction);
@@ -66,5 +77,8 @@ function made(flows: Flow[]): Exchange {
   const lead = flows.reduce((best, one) => (rank(one) < rank(best) ? one : best));
   const answer = flows.find(({ kind }) => kind === "answer") ?? null;
   const directions = [...new Set(flows.map(({ direction }) => direction))].filter(Boolean).sort();
-  return { id: (flows[0] as Flow).id, lead, answer, flows, directions };
+  const carried = new CarriedTally();
+  for (const flow of flows) if (flow.carried) carried.add(flow.direction, flow.carried);
+  const { id } = flows[0] as Flow;
+  return { id, lead, answer, flows, directions, carried: carried.total() };
 }

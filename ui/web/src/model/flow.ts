@@ -1,5 +1,6 @@
 // One record of the observer, as the page thinks of it: from the one who asked to the one asked.
 
+import { type Carried, carriedOf } from "./carried";
 import type { RawAnswer, RawEnd, RawFlow, RawPorts, RawWhy } from "./raw";
 
 export type Outcome = "allowed" | "denied" | "audited" | "error";
@@ -48,8 +49,11 @@ export interface Http {
   status: number;
 }
 
-/** connection: judged by addresses and ports; request and answer: of HTTP, DNS or TLS. */
-export type FlowKind = "connection" | "request" | "answer";
+/**
+ * connection: judged by addresses and ports; request and answer: of HTTP, DNS or TLS; end: a flow is
+ * over, and what it carried.
+ */
+export type FlowKind = "connection" | "request" | "answer" | "end";
 
 export interface Flow {
   id: string;
@@ -77,6 +81,8 @@ export interface Flow {
   /** Of an answer, in ms. */
   latency: number;
   why: Why;
+  /** Of an end. */
+  carried: Carried | null;
   /** The same packet came again so often. */
   repeats: number;
   node: string;
@@ -86,6 +92,7 @@ export interface Flow {
 }
 
 const DROP = 1;
+const ENDED = 200;
 
 /** A record, or null for one that says nothing new: the drop of a packet whose verdict is told. */
 export function read(raw: RawAnswer, text = ""): Flow | null {
@@ -97,7 +104,7 @@ export function read(raw: RawAnswer, text = ""): Flow | null {
   const source = end(flow, "source");
   const destination = end(flow, "destination");
   const [from, to] = answer ? [destination, source] : [source, destination];
-  const kind = flow.Type !== "L7" ? "connection" : answer ? "answer" : "request";
+  const kind = kindOf(flow, answer);
   const service = answer
     ? (flow.source_service ?? flow.destination_service)
     : flow.destination_service;
@@ -126,6 +133,7 @@ export function read(raw: RawAnswer, text = ""): Flow | null {
     query,
     latency: Number(flow.l7?.latency_ns ?? 0) / 1e6,
     why: whyOf(why),
+    carried: why.ended ? carriedOf(why.ended) : null,
     repeats: Number(why.repeats ?? 0),
     node: flow.node_name ?? raw.node_name ?? "",
     summary: flow.Summary ?? "",
@@ -136,8 +144,14 @@ export function read(raw: RawAnswer, text = ""): Flow | null {
     if (http) return `${http.method} ${http.path}`;
     if (query) return query.replace(/\.$/, "");
     if (why.application === "tls") return flow?.destination_names?.[0] ?? "TLS";
-    return kind === "connection" ? channel : (flow?.Summary ?? "");
+    return kind === "connection" || kind === "end" ? channel : (flow?.Summary ?? "");
   }
+}
+
+function kindOf(flow: RawFlow, answer: boolean): FlowKind {
+  if (flow.event_type?.type === ENDED) return "end";
+  if (flow.Type !== "L7") return "connection";
+  return answer ? "answer" : "request";
 }
 
 /** Thousands of flows say the same few things: each is kept once. */

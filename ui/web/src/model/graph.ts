@@ -1,5 +1,6 @@
 // The map: who talks to whom, one arrow for each pair and outcome.
 
+import { type Carried, CarriedTally } from "./carried";
 import type { Wanted } from "./filter";
 import { type Flow, OUTCOMES, type Outcome, type Place, type Why } from "./flow";
 import { entry } from "./maps";
@@ -45,6 +46,8 @@ export interface Arrow {
   count: number;
   channels: Channel[];
   reasons: Reason[];
+  /** By flows that have ended; of what was denied nothing. */
+  carried: Carried | null;
   last: number;
 }
 
@@ -79,6 +82,7 @@ interface Pair {
   ports: Map<string, Port>;
   reasons: Map<Outcome, Map<string, Reason>>;
   last: Map<Outcome, number>;
+  carried: CarriedTally;
 }
 
 const zeros = (): Record<Outcome, number> => ({ allowed: 0, denied: 0, audited: 0, error: 0 });
@@ -100,6 +104,7 @@ export function graph(flows: Iterable<Flow>): Graph {
       ports: new Map(),
       reasons: new Map(),
       last: new Map(),
+      carried: new CarriedTally(),
     }));
     take(pair, flow);
   }
@@ -114,6 +119,10 @@ export function graph(flows: Iterable<Flow>): Graph {
 }
 
 function take(pair: Pair, flow: Flow): void {
+  if (flow.kind === "end") {
+    if (flow.carried) pair.carried.add(flow.direction, flow.carried);
+    return;
+  }
   const name = flow.channel;
   const port = entry(pair.ports, name, () => ({
     name,
@@ -182,6 +191,7 @@ function arrowOf(id: string, pair: Pair, outcome: Outcome): Arrow | null {
     count: channels.reduce((n, one) => n + one.count, 0),
     channels,
     reasons: [...(pair.reasons.get(outcome)?.values() ?? [])].sort((a, b) => b.count - a.count),
+    carried: outcome === "allowed" ? pair.carried.total() : null,
     last: pair.last.get(outcome) ?? 0,
   };
 }

@@ -57,6 +57,12 @@ export interface RawWhy {
   nearest_miss?: string;
   repeats?: string;
   application?: string;
+  ended?: { sent?: RawCounted; received?: RawCounted };
+}
+
+export interface RawCounted {
+  packets?: string;
+  bytes?: string;
 }
 
 export interface RawAnswer {

@@ -6,7 +6,7 @@ import { COLUMNS, type Column, readColumns } from "../model/columns";
 import { type Exchange, exchanges } from "../model/exchange";
 import type { Flow } from "../model/flow";
 import { narrow, picture, selection } from "../state";
-import { clock, endName, milliseconds, NAMES, said } from "../words";
+import { carriedInAll, clock, counted, endName, milliseconds, NAMES, said } from "../words";
 import { Icon, Sign } from "./icons";
 
 /** Height of a row in px; on a narrow screen it has two lines. */
@@ -258,6 +258,22 @@ function Cell({ name, flow, whole }: { name: Column; flow: Flow; whole: Exchange
           {by && <b>{by}</b>} {reason}
         </span>
       );
+    case "carried": {
+      const carried = whole ? whole.carried : flow.carried;
+      return (
+        <span
+          role="gridcell"
+          class="c-carried muted"
+          title={
+            carried
+              ? `sent ${counted(carried.sent)}; received ${counted(carried.received)}`
+              : "told when the flow ends"
+          }
+        >
+          {carried && carriedInAll(carried)}
+        </span>
+      );
+    }
     case "node":
     case "service":
       return (

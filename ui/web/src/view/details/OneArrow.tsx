@@ -3,7 +3,7 @@
 import type { Outcome } from "../../model/flow";
 import type { Arrow, Reason } from "../../model/graph";
 import { picture } from "../../state";
-import { ago, amount, count, plural } from "../../words";
+import { ago, amount, count, counted, plural } from "../../words";
 import { Between, Latest, Panel, Statuses, Verdict } from "./Panel";
 import { keyOf, OneReason, together } from "./Reasons";
 
@@ -36,6 +36,12 @@ export function OneArrow({ arrow }: { arrow: Arrow }) {
       </section>
       <section>
         <h3>What was sent</h3>
+        {arrow.carried && (
+          <p class="carried">
+            {counted(arrow.carried.sent)} there, {counted(arrow.carried.received)} back{" "}
+            <span class="muted">by flows that have ended</span>
+          </p>
+        )}
         {arrow.channels.map((port) => (
           <div class="port" key={port.name}>
             <p>

@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import type { Flow } from "../../model/flow";
 import type { Reason } from "../../model/graph";
-import { clock, milliseconds, placeName, plural } from "../../words";
+import { clock, counted, milliseconds, placeName, plural } from "../../words";
 import { Between, Panel, Statuses, Verdict } from "./Panel";
 import { OneReason } from "./Reasons";
 
@@ -33,6 +33,8 @@ export function OneFlow({ flow }: { flow: Flow }) {
     ["Request", flow.http && <code>{`${flow.http.method} ${flow.http.path}`}</code>],
     ["Status", flow.http?.status ? <Statuses statuses={[[flow.http.status, 1]]} /> : ""],
     ["Took", flow.kind === "answer" && milliseconds(flow.latency)],
+    ["Sent", flow.carried && counted(flow.carried.sent)],
+    ["Received", flow.carried && counted(flow.carried.received)],
     ["Again", flow.repeats > 0 && `${plural(flow.repeats, "more packet")} like this one`],
     ["Node", flow.node],
     ["Record", <code>{flow.summary}</code>],
