@@ -8,9 +8,9 @@ need_lab "checking the documentation's commands"
 [ -x target/debug/weir ] || fail "target/debug/weir is missing: cargo build -p weir"
 export PATH=$PWD/target/debug:$PATH
 script=$(mktemp)
-trap 'rm -f "$script"; weir lab down --name docs >/dev/null 2>&1 || true' EXIT
+trap 'rm -f "$script"; weir lab down --lab docs >/dev/null 2>&1 || true' EXIT
 
-weir lab down --name docs >/dev/null # what a killed run has left
+weir lab down --lab docs >/dev/null # what a killed run has left
 for page in README.md $(find docs bench -name '*.md' | sort); do
     awk '/^```sh runnable$/ { inside = 1; next } /^```/ { inside = 0 } inside' "$page" >"$script"
     [ -s "$script" ] || continue
@@ -28,5 +28,5 @@ for page in README.md $(find docs bench -name '*.md' | sort); do
         }
     done
     rm -f "$script.out"
-    weir lab down --name docs >/dev/null
+    weir lab down --lab docs >/dev/null
 done

@@ -103,6 +103,17 @@ def ask():
         sys.exit("an address that is none was taken")
     except grpc.RpcError as error:
         assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, error
+    dropped = flows(experimental={"cel_expression": ["_flow.verdict == Verdict.DROPPED && has(_flow.l7.http)"]})
+    assert [flow.uuid for flow in dropped] == [flow.uuid for flow in denied], len(dropped)
+    peers = client.call("peer.Peer/Notify", timeout=60)
+    assert next(peers).name == "lab-node"
+    peers.cancel()
+    for method in ("GetAgentEvents", "GetDebugEvents"):
+        try:
+            list(client.channel.unary_stream("/observer.Observer/" + method)(b""))
+            sys.exit(f"{method} was answered")
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.UNIMPLEMENTED and "tell of flows" in error.details(), error
     masked = client.call("observer.Observer/GetFlows", number=1, field_mask={"paths": ["verdict", "source.namespace"]})
     flow = [answer.flow for answer in masked if answer.HasField("flow")][0]
     assert flow.verdict and not flow.uuid and not flow.HasField("destination"), flow

@@ -14,7 +14,9 @@ use tokio::{
 };
 use weir_link::{Instance, proxy::Recorded};
 use weir_observe::{
-    Intake, Recorder, calm,
+    Intake, Recorder,
+    api::peer::peer_server::PeerServer,
+    calm,
     export::{self, ExportOptions},
     log::{FlowLog, LogOptions},
     metrics::{
@@ -26,7 +28,7 @@ use weir_observe::{
     redact::Redaction,
     ring::Ring,
     serve::{self, Tcp},
-    service::Observer,
+    service::{Observer, OwnPeer},
 };
 use weir_policy::{
     compile::Snapshot,
@@ -132,7 +134,12 @@ impl Followers for (&SelfChecked, &Observing) {
 
 /// Answers on the socket and, where it is asked for, on TCP.
 async fn listen(observer: Observer, socket: PathBuf, tcp: Option<Tcp>) -> Result<()> {
-    let routes = serve::routes(observer).await;
+    let (address, tls) = match &tcp {
+        Some(tcp) => (tcp.address.to_string(), tcp.tls.is_some()),
+        None => (format!("unix://{}", socket.display()), false),
+    };
+    let peer = PeerServer::new(OwnPeer::new(observer.node(), address, tls));
+    let routes = serve::routes(observer).await.add_service(peer);
     serve::unix(routes.clone(), &socket).await?;
     if let Some(tcp) = tcp {
         if tcp.tls.is_none() && !tcp.address.ip().is_loopback() {

@@ -21,13 +21,14 @@ ARROWS = {
     "observe": "abi gate link policy",
     "agent": "abi cluster gate link observe policy redirector",
     "lab": "cluster link policy",
+    "remote": "link observe policy",
     "ui": "gate observe",
-    "weir": "abi agent cluster gate lab link observe policy proxy redirector takeover ui",
+    "weir": "abi agent cluster gate lab link observe policy proxy redirector remote takeover ui",
     "ebpf": "abi",
     "fuzz": "cluster link policy proxy",
 }
 # Who may name a crate of others.
-FOREIGN = {"aya": "abi redirector takeover", "aya-ebpf": "ebpf", "kube": "agent cluster weir"}
+FOREIGN = {"aya": "abi redirector takeover", "aya-ebpf": "ebpf", "kube": "agent cluster remote weir"}
 # What tests compare their own crate with.
 COMPARED = {("weir-redirector", "weir-proxy")}
 # Whose crates must not be anywhere below, and what.

@@ -1,6 +1,6 @@
 //! An API server for tests: real HTTP, real lists, watches and patches, and every way in which a
 //! server can fail its watchers. It knows the kinds of [`RESOURCES`](crate::kubernetes::RESOURCES)
-//! and events, and validates nothing. On loopback it asks for no credentials; elsewhere it has TLS,
+//! events and secrets, forwards ports and runs commands, and validates nothing. On loopback it asks for no credentials; elsewhere it has TLS,
 //! tokens and a role ([`ApiServer::secure`]).
 //!
 //! Verbs, parameters and answers follow "Kubernetes API Concepts" (kubernetes.io).
@@ -9,6 +9,7 @@ mod access;
 mod answers;
 mod discovery;
 mod objects;
+mod pods;
 mod routes;
 mod secure;
 mod stream;
@@ -17,6 +18,7 @@ use std::{
     io,
     net::SocketAddr,
     path::Path,
+    process::Output,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -27,6 +29,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 pub use access::{Access, Rule};
 pub use objects::Faults;
 use objects::Objects;
+use pods::Insides;
 use secure::Secure;
 
 /// A running server; it ends when it is dropped.
@@ -44,6 +47,8 @@ pub(crate) struct Shared {
     news: watch::Sender<u64>,
     /// Requests that changed something or asked for a list: `VERB PATH`.
     log: Mutex<Vec<String>>,
+    /// What is in pods.
+    insides: Mutex<Insides>,
     /// `None`: everybody may do everything.
     access: Option<Mutex<Access>>,
 }
@@ -81,6 +86,7 @@ impl ApiServer {
             objects: Mutex::new(Objects::new()),
             news: watch::Sender::new(0),
             log: Mutex::new(Vec::new()),
+            insides: Mutex::default(),
             access: access.map(Mutex::new),
         });
         Self {
@@ -139,6 +145,22 @@ impl ApiServer {
     /// An object as it is now.
     pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
         self.lock().get(kind, namespace, name)
+    }
+
+    /// Says where a port of a pod leads. Its other ports refuse.
+    pub fn pod_listens(&self, pod: &str, port: u16, to: SocketAddr) {
+        let mut insides = self.shared.insides();
+        insides.ports.insert((pod.to_owned(), port), to);
+    }
+
+    /// Says what a pod does with a command and its arguments.
+    pub fn pod_runs(
+        &self,
+        pod: &str,
+        run: impl Fn(&[String]) -> io::Result<Output> + Send + Sync + 'static,
+    ) {
+        let mut insides = self.shared.insides();
+        insides.commands.insert(pod.to_owned(), Arc::new(run));
     }
 
     /// All objects of a kind.
@@ -222,6 +244,10 @@ impl Drop for ApiServer {
 impl Shared {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Objects> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn insides(&self) -> MutexGuard<'_, Insides> {
+        self.insides.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, request: String) {

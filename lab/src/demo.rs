@@ -55,7 +55,7 @@ fn where_to_look(lab: &Lab, name: &str) -> Result<()> {
         ("denials as a log", format!("grep DENY {}", log.display())),
         (
             "metrics",
-            format!("weir lab exec --name {name} @node -- curl -s 127.0.0.1:9965/metrics"),
+            format!("weir lab exec --lab {name} @node -- curl -s 127.0.0.1:9965/metrics"),
         ),
     ];
     if let Some(socket) = lab.observers()?.first() {

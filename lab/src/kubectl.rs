@@ -42,8 +42,9 @@ pub use words::{Kubectl, is_called, main};
 pub struct Named {
     /// Which lab: several can be up at once
     #[arg(
-        long,
-        visible_alias = "lab",
+        long = "lab",
+        alias = "name",
+        value_name = "NAME",
         env = "WEIR_LAB",
         default_value = "lab",
         hide_env_values = true

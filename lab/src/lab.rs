@@ -152,7 +152,7 @@ impl Lab {
         host::check_root()?;
         let layout = Layout::new(name);
         if !layout.state().exists() {
-            bail!("there is no lab {name}: make one with `weir lab up -f DIR --name {name}`");
+            bail!("there is no lab {name}: make one with `weir lab up -f DIR --lab {name}`");
         }
         Ok(Self {
             layout,
@@ -405,7 +405,7 @@ fn make_root(layout: &Layout) -> Result<()> {
     }
     match fs::create_dir(root) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => bail!(
-            "lab {name} exists already: take it down with `weir lab down --name {name}` or use another --name"
+            "lab {name} exists already: take it down with `weir lab down --lab {name}` or use another --lab"
         ),
         made => made.with_context(|| format!("cannot make {}", root.display()))?,
     }

@@ -1,5 +1,6 @@
 //! Which flows a client wants: the API's filters, compiled once for a request.
 
+mod cel;
 mod ends;
 mod labels;
 mod requests;
@@ -175,14 +176,7 @@ fn compile(filter: &FlowFilter) -> Result<Vec<Test>, FilterError> {
     tests.any(&labels, |selector, flow| {
         selector.matches(&flow.node_labels)
     });
-    let experimental = filter
-        .experimental
-        .iter()
-        .flat_map(|more| &more.cel_expression);
-    if experimental.count() > 0 {
-        let reason = "expressions in CEL are not supported; use the other filters";
-        return Err(wrong("experimental.cel_expression", reason));
-    }
+    cel::compile(filter, &mut tests)?;
     Ok(tests.0)
 }
 

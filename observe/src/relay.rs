@@ -13,6 +13,7 @@
 
 mod address;
 mod client;
+mod forwarded;
 mod live;
 mod past;
 mod peer;
@@ -33,7 +34,8 @@ use crate::api::{
 };
 
 pub use address::{Address, AddressError};
-pub use client::{Client, client};
+pub use client::{Client, client, reason};
+pub use forwarded::{Bytes, Dialling, Forwarded};
 pub use peer_service::PeerService;
 pub use peers::Peers;
 pub use service::Relay;

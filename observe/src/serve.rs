@@ -18,6 +18,7 @@ use weir_gate::{Gate, descriptors::Share};
 use crate::api::observer::observer_server::{Observer, ObserverServer};
 
 mod incoming;
+mod refused;
 
 /// A client that does not answer a ping is let go.
 const PING: Duration = Duration::from_secs(20);
@@ -74,7 +75,8 @@ pub async fn routes<S: Observer>(observer: S) -> Routes {
         .set_service_status(HEALTH, tonic_health::ServingStatus::Serving)
         .await;
     reporter.set_serving::<ObserverServer<S>>().await;
-    Routes::new(health).add_service(ObserverServer::new(observer))
+    let routes = Routes::new(health).add_service(ObserverServer::new(observer));
+    routes.into_axum_router().merge(refused::router()).into()
 }
 
 /// Serves on a Unix socket that only the owner may use, until the process ends.

@@ -1,5 +1,6 @@
 //! The observer service: `observer.Observer` as Hubble's client asks it.
 
+mod peer;
 mod reading;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -22,6 +23,7 @@ use crate::{
     ring::{Item, Ring},
 };
 
+pub use peer::OwnPeer;
 use reading::Reading;
 
 /// Events gather for a moment in kernel and proxy, and requests are held for what the kernel tells of
@@ -45,6 +47,11 @@ impl Observer {
     /// Serves the records of a ring.
     pub fn new(ring: Arc<Ring>, node: String) -> Self {
         Self { ring, node }
+    }
+
+    /// The node's name.
+    pub fn node(&self) -> &str {
+        &self.node
     }
 }
 

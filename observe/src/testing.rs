@@ -66,6 +66,7 @@ fn with_logs(
             name: "httpbin".into(),
             addresses: vec!["10.96.0.8".parse().expect("an address")],
             ports: vec![ServicePort {
+                name: String::new(),
                 protocol: weir_policy::model::Protocol::Tcp,
                 port: 8000,
                 node_port: None,

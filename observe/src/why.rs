@@ -177,6 +177,7 @@ impl<'a> Reasoner<'a> {
             to: address(event.destination).to_string(),
             protocol,
             port: (!icmp).then_some(event.destination_port),
+            port_name: None,
             http: None,
         };
         let names = self.names;

@@ -174,6 +174,7 @@ fn flow(from: &str, to: &str, probe: &Probe) -> Flow {
         to: to.to_owned(),
         protocol: probe.protocol,
         port: probe.port,
+        port_name: None,
         http: probe.http.clone(),
     }
 }

@@ -134,6 +134,7 @@ impl<'a> Explainer<'a> {
             from,
             ..flow.clone()
         };
+        target::name_port(self.world, &mut flow)?;
         let service = target::destination(self.world, &mut flow)?;
         let verdict = self.simulator.judge(&flow)?;
         // The backends agree, or the simulator would have refused: the first stands for all.

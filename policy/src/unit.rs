@@ -123,6 +123,7 @@ impl Case {
             to: self.to.clone(),
             protocol: self.protocol,
             port: self.port,
+            port_name: None,
             http: self.http.clone(),
         };
         let (got, error, explanation) = match explainer.explain(&flow) {

@@ -36,6 +36,9 @@ pub struct Flow {
     /// Not for ICMP.
     #[serde(default)]
     pub port: Option<u16>,
+    /// Its name in its place: a container's port, or the service's; for an explanation only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_name: Option<String>,
     /// A request on it; TCP only.
     #[serde(default)]
     pub http: Option<HttpRequest>,

@@ -19,7 +19,7 @@ use reporting::ReportFlags;
 
 const EXAMPLES: &str = "Examples:
   weir agent --manifests /etc/weir/manifests
-  weir agent --manifests ./manifests --node worker-1 --name weir
+  weir agent --manifests ./manifests --node worker-1 --instance weir
   weir agent --manifests ./manifests --metrics 127.0.0.1:9965 --flow-log-all
   weir agent --cluster --node-name worker-1 --health 127.0.0.1:9878
   weir agent --cluster --kubeconfig ~/.kube/config
@@ -48,7 +48,12 @@ pub struct AgentCommand {
     #[arg(long, value_name = "FILE", requires = "cluster")]
     kubeconfig: Option<PathBuf>,
     /// Name of this instance: names its pins, sockets and network namespaces
-    #[arg(long, default_value = "weir")]
+    #[arg(
+        long = "instance",
+        alias = "name",
+        value_name = "NAME",
+        default_value = "weir"
+    )]
     name: String,
     /// Name of this node; pods of other nodes are peers only [default: the host's name]
     #[arg(
@@ -124,7 +129,12 @@ pub enum DenyResponse {
 #[derive(Debug, Args)]
 pub struct CleanupCommand {
     /// Name of the instance
-    #[arg(long, default_value = "weir")]
+    #[arg(
+        long = "instance",
+        alias = "name",
+        value_name = "NAME",
+        default_value = "weir"
+    )]
     name: String,
     /// Wait afterwards until told to stop, as the containers of a DaemonSet must
     #[arg(long)]

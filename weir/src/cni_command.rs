@@ -42,7 +42,12 @@ struct CniOptions {
     #[arg(long)]
     cni_open: bool,
     /// Name of the instance
-    #[arg(long, default_value = "weir")]
+    #[arg(
+        long = "instance",
+        alias = "name",
+        value_name = "NAME",
+        default_value = "weir"
+    )]
     name: String,
 }
 

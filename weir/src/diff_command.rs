@@ -19,7 +19,7 @@ use crate::{
     logging,
     manifests::{self, Played},
     message,
-    screen::{self, Output, aside, bad, bold, doubtful, good},
+    screen::{Output, aside, bad, bold, doubtful, good},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -37,7 +37,13 @@ the policies mention, and for one that they do not. With it, for the traffic tha
 #[command(after_help = EXAMPLES)]
 pub struct DiffCommand {
     /// The old manifests, then the new ones: a file or folder each
-    #[arg(short = 'f', long = "file", required = true, value_name = "PATH")]
+    #[arg(
+        short = 'f',
+        long = "filename",
+        alias = "file",
+        required = true,
+        value_name = "PATH"
+    )]
     files: Vec<PathBuf>,
     /// Manifests that both sides have: workloads, namespaces
     #[arg(long, value_name = "PATH", num_args = 1..)]
@@ -114,10 +120,7 @@ impl DiffCommand {
     }
 
     fn emit(&self, found: &impl Serialize, text: &str) -> Result<()> {
-        match self.output {
-            Output::Json => screen::emit_json(found),
-            Output::Text => Ok(screen::emit(text)?),
-        }
+        self.output.show(found, || text.to_owned())
     }
 }
 

@@ -14,9 +14,9 @@ use weir_policy::{
 };
 
 use crate::{
-    ask,
+    ask::WhichAgent,
     manifests::{self, Played},
-    screen::{self, Output},
+    screen::Output,
 };
 
 const EXAMPLES: &str = "Examples:
@@ -24,9 +24,11 @@ const EXAMPLES: &str = "Examples:
   weir explain -f manifests/ --from deploy/sleep --to svc/httpbin --port 8000 --http 'GET /headers?x=1'
   weir explain -f manifests/ --from sleep/visitor --to 192.0.2.7 --port 53 --protocol udp -o json
   helm template chart | weir explain -f - --namespace shop --from shop/web --to shop/db --port 5432
-  weir explain --name weir --from default/sleep --to default/httpbin --port 80   # a running agent
+  weir explain --instance weir --from default/sleep --to default/httpbin --port 80   # a running agent
+  weir explain --context production --from shop/web --to svc/db.shop --port postgres  # a cluster's
 
-An end is NAMESPACE/POD, NAMESPACE/WORKLOAD, deploy/NAME, svc/NAME (destination only) or an address;
+An end is NAMESPACE/POD, NAMESPACE/WORKLOAD, pod/NAME, deploy/NAME, svc/NAME or its DNS name NAME.NAMESPACE.svc
+(destination only), or an address;
 the namespace is `default` where none is written, whatever --namespace says of the manifests.
 ";
 
@@ -35,26 +37,22 @@ the namespace is `default` where none is written, whatever --namespace says of t
 #[command(after_help = EXAMPLES)]
 pub struct ExplainCommand {
     /// Manifests: files or folders; `-` is standard input
-    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1..)]
-    #[arg(required_unless_present_any = ["name", "lab"], conflicts_with_all = ["name", "lab"])]
+    #[arg(short = 'f', long = "filename", alias = "file", value_name = "PATH", num_args = 1..)]
+    #[arg(conflicts_with_all = ["instance", "lab", "remote", "context", "kubeconfig", "weir_namespace"])]
     files: Vec<PathBuf>,
     #[command(flatten)]
     played: Played,
-    /// Ask the running agent of this instance
-    #[arg(long, value_name = "INSTANCE", conflicts_with = "lab")]
-    name: Option<String>,
-    /// Ask the agent of this lab
-    #[arg(long, value_name = "LAB")]
-    lab: Option<String>,
+    #[command(flatten)]
+    agent: WhichAgent,
     /// Who opens the connection
     #[arg(long, value_name = "END")]
     from: String,
     /// To whom
     #[arg(long, value_name = "END")]
     to: String,
-    /// Destination port: the pod's own, or the service's where `--to` is a service
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    port: Option<u16>,
+    /// Destination port, by its number or its name: the pod's own, or the service's where `--to` is one
+    #[arg(long, value_parser = port)]
+    port: Option<Port>,
     /// Protocol
     #[arg(long, value_enum, default_value_t = ProtocolName::Tcp, ignore_case = true)]
     protocol: ProtocolName,
@@ -81,19 +79,19 @@ impl ExplainCommand {
     pub fn run(self) -> Result<ExitCode> {
         let flow = self.flow()?;
         let mut whole = Ok(());
-        let explanation: Explanation = match (&self.name, &self.lab) {
-            (Some(name), _) => ask::of_instance(name, Explain(flow))?,
-            (None, Some(lab)) => ask::of_lab(lab, Explain(flow))?,
-            (None, None) => {
+        let explanation: Explanation = match self.files.is_empty() {
+            true if !self.agent.said() => {
+                bail!("say whose rules: -f PATH, --lab, --instance or --context")
+            }
+            true => self.agent.ask_one(Explain(flow))?,
+            false => {
                 let reading = manifests::reading(&self.files, &self.played)?;
                 whole = reading.whole();
                 Explainer::new(&reading.world).explain(&flow)?
             }
         };
-        match self.output {
-            Output::Json => screen::emit_json(&explanation)?,
-            Output::Text => screen::emit(&show::lines(&explanation).join("\n"))?,
-        }
+        self.output
+            .show(&explanation, || show::lines(&explanation).join("\n"))?;
         whole?;
         Ok(ExitCode::SUCCESS)
     }
@@ -122,13 +120,39 @@ impl ExplainCommand {
         if protocol != Protocol::Icmp && self.port.is_none() {
             bail!("--port is missing: {protocol} needs one");
         }
+        let (port, port_name) = match self.port.clone() {
+            Some(Port::Number(port)) => (Some(port), None),
+            Some(Port::Name(name)) => (None, Some(name)),
+            None => (None, None),
+        };
         Ok(Flow {
             from: self.from.clone(),
             to: self.to.clone(),
             protocol,
-            port: self.port,
+            port,
+            port_name,
             http,
         })
+    }
+}
+
+/// A port on the command line.
+#[derive(Debug, Clone)]
+enum Port {
+    Number(u16),
+    Name(String),
+}
+
+/// A port's number, or a name as Kubernetes takes it.
+fn port(text: &str) -> Result<Port, String> {
+    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let name = text.len() <= 15 && text.chars().all(letter);
+    match text.parse() {
+        Ok(number @ 1..) => Ok(Port::Number(number)),
+        Err(_) if name && text.contains(|c: char| c.is_ascii_lowercase()) => {
+            Ok(Port::Name(text.to_owned()))
+        }
+        _ => Err("is no port from 1 to 65535 and no name of one".to_owned()),
     }
 }
 

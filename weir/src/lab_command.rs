@@ -13,6 +13,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use weir_lab::kubectl::{Kubectl, Named, Shell, Verb, print_problems};
 use weir_lab::{Lab, Part, Topology, UpOptions, workload};
 
+use crate::screen::many;
+
 const EXAMPLES: &str = "Examples:
   weir lab up -f manifests/
   weir lab exec deploy/sleep -- curl -s httpbin:8000/headers
@@ -95,7 +97,12 @@ struct Up {
 #[derive(Debug, Args)]
 struct Demo {
     /// Name of the lab that it is run in
-    #[arg(long, default_value = "demo")]
+    #[arg(
+        long = "lab",
+        alias = "name",
+        value_name = "NAME",
+        default_value = "demo"
+    )]
     name: String,
     /// How pods are joined to the node
     #[arg(long, value_enum, default_value_t = TopologyName::Routed)]
@@ -192,12 +199,12 @@ impl Up {
             ..UpOptions::default()
         })?;
         print_problems(&report);
-        let pods = lab.pods()?.len();
+        let pods = many(lab.pods()?.len(), "pod", "pods");
         lab.keep();
         let name = self.lab.name;
         match self.no_agent {
-            true => println!("lab {name} is up: {pods} pods, without Weir"),
-            false => println!("lab {name} is up: {pods} pods, policy in force"),
+            true => println!("lab {name} is up: {pods}, without Weir"),
+            false => println!("lab {name} is up: {pods}, policy in force"),
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -49,7 +49,7 @@ pub struct LintCommand {
     #[arg(value_name = "PATH", required_unless_present_any = ["list", "explain", "files"])]
     paths: Vec<PathBuf>,
     /// The same
-    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1..)]
+    #[arg(short = 'f', long = "filename", alias = "file", value_name = "PATH", num_args = 1..)]
     files: Vec<PathBuf>,
     #[command(flatten)]
     played: Played,

@@ -30,7 +30,7 @@ mod webhook_command;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 const EXAMPLES: &str = "Examples:
   weir lab demo                                 watch a policy workshop happen on this machine
@@ -44,6 +44,7 @@ const EXAMPLES: &str = "Examples:
   weir observe --verdict DROPPED --why          what was denied, and why
   weir agent --cluster                          enforce on this node of a cluster
   weir status                                   how Weir is on this node
+  weir status --context production              on every node of a cluster; also: kubectl weir status
   weir ui --lab lab                             a live map of the flows, in the browser
   weir relay --peer 192.0.2.1:4244              one address for the flows of all nodes
 ";
@@ -90,7 +91,7 @@ fn main() -> ExitCode {
     if weir_lab::kubectl::is_called() {
         return weir_lab::kubectl::main();
     }
-    let weir = Weir::parse();
+    let weir = parsed();
     if let Err(error) = logging::start() {
         eprintln!("weir: {}", message(&error));
         return ExitCode::FAILURE;
@@ -109,7 +110,7 @@ fn main() -> ExitCode {
         Command::Suggest(command) => command.run(),
         Command::Observe(command) => command.run(),
         Command::Status(command) => command.run(),
-        Command::Endpoint(command) => command.run().map(done),
+        Command::Endpoint(command) => command.run(),
         Command::Policy(command) => command.run(),
         Command::Cni(command) => command.run().map(done),
         Command::Crds(command) => command.run(),
@@ -125,6 +126,16 @@ fn main() -> ExitCode {
         logging::last(&message(&error));
         ExitCode::FAILURE
     })
+}
+
+/// The command line, by the name under which it was called.
+fn parsed() -> Weir {
+    let command = match kubernetes::of_kubectl() {
+        true => Weir::command().bin_name("kubectl weir"),
+        false => Weir::command(),
+    };
+    let parsed = Weir::from_arg_matches(&command.get_matches());
+    parsed.unwrap_or_else(|error| error.exit())
 }
 
 /// An error with its causes. Some errors say their cause themselves: it is not said twice.

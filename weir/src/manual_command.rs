@@ -8,7 +8,7 @@ use clap_complete::Shell;
 
 use crate::{
     Weir,
-    screen::{Output, emit, emit_json},
+    screen::{Output, emit},
 };
 
 const SHELLS: &str = "Examples:
@@ -62,9 +62,7 @@ pub struct VersionCommand {
 impl VersionCommand {
     pub fn run(self) -> Result<()> {
         let version = env!("CARGO_PKG_VERSION");
-        match self.output {
-            Output::Json => emit_json(&serde_json::json!({"version": version})),
-            Output::Text => Ok(emit(&format!("weir {version}"))?),
-        }
+        let told = serde_json::json!({"version": version});
+        self.output.show(&told, || format!("weir {version}"))
     }
 }

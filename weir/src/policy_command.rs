@@ -1,7 +1,7 @@
 //! `weir policy`: the policies in force, on this node and on all.
 
 use std::{
-    path::PathBuf,
+    collections::BTreeMap,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -13,18 +13,21 @@ use weir_cluster::kubernetes::{Progress, Resource, progress};
 use weir_link::tools::{ListPolicies, Policies, Policy};
 
 use crate::{
-    ask::Listing,
-    kubernetes,
-    screen::{bad, good, table},
+    ask::{Listing, Part},
+    kubernetes::Kubeconfig,
+    screen::{bad, good, many, table},
 };
 
 const EXAMPLES: &str = "Examples:
   weir policy get                               policies on this node, and what is refused of them
   weir policy get -o json
+  weir policy get cnp/get-headers -n default
+  weir policy get --context production          and on how many nodes of a cluster
   weir policy wait get-headers -n default       until every node enforces its present version
   weir policy wait get-headers --cluster-wide --timeout 30
 ";
 
+const CLUSTER_WIDE: &str = "CiliumClusterwideNetworkPolicy";
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Show policies as they are in force, or wait until one is.
@@ -37,7 +40,7 @@ pub struct PolicyCommand {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List the policies of this node's agent
+    /// List policies: of this node's agent, or of all of a cluster's
     Get(Listing),
     /// Wait until every node enforces the present version of a CiliumNetworkPolicy
     Wait(Wait),
@@ -45,7 +48,7 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Wait {
-    /// Name of the policy
+    /// Name of the policy: NAME, cnp/NAME or ccnp/NAME
     policy: String,
     /// Its namespace
     #[arg(short, long, default_value = "default")]
@@ -56,21 +59,14 @@ struct Wait {
     /// How long to wait at the most, in seconds
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     timeout: u64,
-    /// kubeconfig of the cluster
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: Kubeconfig,
 }
 
 impl PolicyCommand {
     pub fn run(self) -> Result<ExitCode> {
         match self.action {
-            Action::Get(get) => {
-                let narrow = |answer: &mut Policies, namespace: &str| {
-                    answer.policies.retain(|of| of.namespace == namespace);
-                };
-                get.show(ListPolicies {}, narrow, listed)?;
-                Ok(ExitCode::SUCCESS)
-            }
+            Action::Get(get) => get.show(ListPolicies {}, listed),
             Action::Wait(wait) => {
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
@@ -81,49 +77,88 @@ impl PolicyCommand {
     }
 }
 
-fn listed(answer: &Policies) -> String {
-    let row = |policy: &Policy| {
-        let problems = policy.problems.iter();
-        let refused: Vec<String> = problems
-            .map(|problem| format!("{}: {}", problem.field, problem.reason))
-            .collect();
-        let state = match (refused.is_empty(), policy.audit) {
-            (true, false) => good("in force"),
-            (true, true) => good("audit"),
-            (false, _) => bad(format!("refused: {}", refused.join("; "))),
-        };
-        vec![
-            policy.kind.clone(),
-            policy.namespace.clone(),
-            policy.name.clone(),
-            policy
-                .generation
-                .map_or_else(String::new, |number| number.to_string()),
-            state,
-        ]
+/// One row for a policy that all nodes have in the same state.
+fn listed(parts: &[Part<'_, Policies>], wide: bool) -> String {
+    let mut rows: BTreeMap<Vec<String>, Vec<(&str, u64)>> = BTreeMap::new();
+    for (node, answer) in parts {
+        for policy in &answer.policies {
+            let nodes = rows.entry(row(policy)).or_default();
+            nodes.push((node.unwrap_or_default(), answer.revision));
+        }
+    }
+    let several = parts.iter().any(|(node, _)| node.is_some());
+    let join = |list: Vec<String>| list.join(", ");
+    let rows: Vec<Vec<String>> = rows
+        .into_iter()
+        .map(|(mut row, nodes)| {
+            let state = row.pop().unwrap_or_default();
+            if several {
+                row.push(format!("{}/{}", nodes.len(), parts.len()));
+            }
+            if wide {
+                let of = |(node, revision): &(&str, u64)| match several {
+                    true => format!("{node} ({revision})"),
+                    false => revision.to_string(),
+                };
+                row.push(join(nodes.iter().map(of).collect()));
+            }
+            row.push(state);
+            row
+        })
+        .collect();
+    let mut titles = vec!["KIND", "NAMESPACE", "NAME", "GENERATION"];
+    if several {
+        titles.push("NODES");
+    }
+    if wide {
+        titles.push("REVISION");
+    }
+    titles.push("STATE");
+    table(&titles, &rows)
+}
+
+fn row(policy: &Policy) -> Vec<String> {
+    let problems = policy.problems.iter();
+    let refused: Vec<String> = problems
+        .map(|problem| format!("{}: {}", problem.field, problem.reason))
+        .collect();
+    let state = match (refused.is_empty(), policy.audit) {
+        (true, false) => good("in force"),
+        (true, true) => good("audit"),
+        (false, _) => bad(format!("refused: {}", refused.join("; "))),
     };
-    let rows: Vec<Vec<String>> = answer.policies.iter().map(row).collect();
-    table(&["KIND", "NAMESPACE", "NAME", "GENERATION", "STATE"], &rows)
+    let generation = policy.generation.map(|number| number.to_string());
+    vec![
+        policy.kind.clone(),
+        policy.namespace.clone(),
+        policy.name.clone(),
+        generation.unwrap_or_default(),
+        state,
+    ]
 }
 
 impl Wait {
     async fn run(self) -> Result<ExitCode> {
-        let kind = match self.cluster_wide {
-            true => "CiliumClusterwideNetworkPolicy",
-            false => "CiliumNetworkPolicy",
+        let (word, policy) = self.policy.split_once('/').unwrap_or(("", &self.policy));
+        let kind = match (word, self.cluster_wide) {
+            ("", true) => CLUSTER_WIDE.to_owned(),
+            ("", false) => "CiliumNetworkPolicy".to_owned(),
+            (word, _) => weir_lab::kind_from_word(word)
+                .filter(|kind| kind.starts_with("Cilium") && kind.ends_with("NetworkPolicy"))
+                .with_context(|| format!("{word:?} is neither cnp nor ccnp"))?,
         };
-        let resource = Resource::of_kind(kind).context("a kind that is watched")?;
-        let client = kubernetes::client(self.kubeconfig.as_deref()).await?;
-        let api: Api<DynamicObject> = match self.cluster_wide {
+        let resource = Resource::of_kind(&kind).context("a kind that is watched")?;
+        let client = self.cluster.client().await?;
+        let api: Api<DynamicObject> = match kind == CLUSTER_WIDE {
             true => Api::all_with(client, &resource.api()),
             false => Api::namespaced_with(client, &self.namespace, &resource.api()),
         };
         let until = Instant::now() + Duration::from_secs(self.timeout);
         loop {
             let object = api
-                .get(&self.policy)
+                .get(policy)
                 .await
-                .with_context(|| format!("cannot read {kind} {}", self.policy))?;
+                .with_context(|| format!("cannot read {kind} {policy}"))?;
             let generation = object.metadata.generation.unwrap_or(0);
             let status = object
                 .data
@@ -131,7 +166,10 @@ impl Wait {
                 .unwrap_or(&serde_json::Value::Null);
             match progress(status, generation)? {
                 Progress::Everywhere(nodes) => {
-                    println!("generation {generation} is in force on {nodes} nodes");
+                    println!(
+                        "generation {generation} is in force on {}",
+                        many(nodes, "node", "nodes")
+                    );
                     return Ok(ExitCode::SUCCESS);
                 }
                 Progress::Waiting(what) if Instant::now() >= until => {

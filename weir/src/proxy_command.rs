@@ -28,13 +28,13 @@ Examples:
     weir proxy
 
   Serve another instance, with two workers for each direction:
-    weir proxy --name lab --workers 2
+    weir proxy --instance lab --workers 2
 
   Stop, with at most ten seconds for open connections (given at start):
     weir proxy --drain 10s & kill $!")]
 pub struct ProxyCommand {
     /// Instance, as given to `weir agent`
-    #[arg(long, default_value = "weir", value_parser = Instance::new)]
+    #[arg(long = "instance", alias = "name", value_name = "NAME", default_value = "weir", value_parser = Instance::new)]
     name: Instance,
 
     /// Worker threads for each direction [default: one for each core]

@@ -15,6 +15,57 @@ pub enum Output {
     Text,
     /// For programs
     Json,
+    /// The same as YAML
+    Yaml,
+}
+
+/// Form of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Listed {
+    /// For people
+    #[value(alias = "table")]
+    Text,
+    /// With more columns
+    Wide,
+    /// For programs
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
+// === impl Output ===
+
+impl Output {
+    /// Shows a value in this form.
+    pub fn show(
+        self,
+        value: &impl serde::Serialize,
+        text: impl FnOnce() -> String,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Text => Ok(emit(&text())?),
+            Self::Json => emit_json(value),
+            Self::Yaml => Ok(emit(&serde_yaml_ng::to_string(value)?)?),
+        }
+    }
+}
+
+// === impl Listed ===
+
+impl Listed {
+    /// Shows a list in this form; the text is told whether it is to be wide.
+    pub fn show(
+        self,
+        value: &impl serde::Serialize,
+        text: impl FnOnce(bool) -> String,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Text => Output::Text.show(value, || text(false)),
+            Self::Wide => Output::Text.show(value, || text(true)),
+            Self::Json => Output::Json.show(value, String::new),
+            Self::Yaml => Output::Yaml.show(value, String::new),
+        }
+    }
 }
 
 /// Writes all of a command's output. A reader that has gone (`| head`) is no fault.

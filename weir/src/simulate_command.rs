@@ -25,7 +25,7 @@ const EXAMPLES: &str = r#"Examples:
 #[command(after_help = EXAMPLES)]
 pub struct SimulateCommand {
     /// Manifests: files or folders
-    #[arg(short = 'f', long = "file", required = true, value_name = "PATH", num_args = 1..)]
+    #[arg(short = 'f', long = "filename", alias = "file", required = true, value_name = "PATH", num_args = 1..)]
     files: Vec<PathBuf>,
     #[command(flatten)]
     played: Played,

@@ -8,29 +8,34 @@ use std::{
 use anyhow::Result;
 use clap::Args;
 use weir_link::tools::{Status, StatusOf};
+use weir_remote::Answers;
 
 use crate::{
-    ask::WhichAgent,
-    screen::{self, Output, aside, bad, bold, doubtful, emit, emit_json, good, many},
+    ask::{Asked, WhichAgent},
+    screen::{self, Output, aside, bad, bold, doubtful, good, many},
 };
 
 const EXAMPLES: &str = "Examples:
   weir status                                   agent, proxy, endpoints, what is refused, maps
   weir status --wait                            until everything is well (for scripts)
   weir status -o json | jq .revision
-  kubectl -n weir-system exec daemonset/weir -c agent -- /weir status
+  weir status --context production              every node of a cluster
+  weir status --lab lab                         a lab's first node
 
 Exit code 0: all is well. 1: something is not.
 ";
 
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// Show how Weir is on this node; the exit code tells whether all is well.
+/// Show how Weir is on this node, or on all of a cluster; the exit code tells whether all is well.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct StatusCommand {
     #[command(flatten)]
     agent: WhichAgent,
+    /// Namespace that Weir is installed in, as --weir-namespace
+    #[arg(short, long, conflicts_with_all = ["instance", "lab", "weir_namespace"])]
+    namespace: Option<String>,
     /// Wait until all is well
     #[arg(long)]
     wait: bool,
@@ -45,27 +50,51 @@ pub struct StatusCommand {
 impl StatusCommand {
     pub fn run(self) -> Result<ExitCode> {
         let until = Instant::now() + Duration::from_secs(self.timeout);
-        let (status, faults) = loop {
-            let status = self.agent.ask(StatusOf {});
-            let faults = match &status {
-                Ok(status) => status.faults(),
+        let agent = self.agent.or_in(self.namespace);
+        let (asked, faults) = loop {
+            let asked = agent.ask(StatusOf {});
+            let faults = match &asked {
+                Ok(asked) => faults(asked),
                 Err(error) => vec![format!("{error:#}")],
             };
             if faults.is_empty() || !self.wait || Instant::now() >= until {
-                break (status, faults);
+                break (asked, faults);
             }
             std::thread::sleep(AGAIN);
         };
-        let status = status?;
-        match self.output {
-            Output::Json => emit_json(&status)?,
-            Output::Text => emit(&text(&status, &faults))?,
+        match asked? {
+            Asked::One(status) => self.output.show(&status, || text(&status, &faults))?,
+            Asked::Nodes(answers) => self.output.show(&answers, || nodes(&answers))?,
         }
         Ok(match faults.is_empty() {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
         })
     }
+}
+
+fn faults(asked: &Asked<Status>) -> Vec<String> {
+    match asked {
+        Asked::One(status) => status.faults(),
+        Asked::Nodes(answers) => {
+            let silent = answers.silent.iter();
+            let silent = silent.map(|of| format!("{}: {}", of.node, of.error));
+            let nodes = answers.nodes.iter().flat_map(|of| of.answer.faults());
+            silent.chain(nodes).collect()
+        }
+    }
+}
+
+/// Node after node; those that do not answer first.
+fn nodes(answers: &Answers<Status>) -> String {
+    let head = |node: &str| format!("{}    {node}", bold("node"));
+    let silent = answers.silent.iter();
+    let silent = silent.map(|of| format!("{}\n{}\n", head(&of.node), bad(&of.error)));
+    let nodes = answers.nodes.iter().map(|of| {
+        let faults = of.answer.faults();
+        format!("{}\n{}\n", head(&of.node), text(&of.answer, &faults))
+    });
+    silent.chain(nodes).collect::<Vec<_>>().join("\n")
 }
 
 fn text(status: &Status, faults: &[String]) -> String {

@@ -36,10 +36,10 @@ What is printed is a proposal: it knows what was seen, not what is right. Record
 pub struct SuggestCommand {
     /// Recorded flows (`hubble observe -o jsonpb`) in place of those that an observer has; `-` is
     /// standard input
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["name", "lab", "server"])]
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["instance", "lab", "server", "remote", "context", "kubeconfig", "weir_namespace"])]
     flows: Vec<PathBuf>,
     /// Manifests with the pods: they tell which labels tell workloads apart
-    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1..)]
+    #[arg(short = 'f', long = "filename", alias = "file", value_name = "PATH", num_args = 1..)]
     files: Vec<PathBuf>,
     #[command(flatten)]
     cluster: Named,

@@ -19,10 +19,10 @@ Examples:
     weir takeover
 
   Serve another instance, and wait until its agent is there:
-    weir takeover --name lab --wait")]
+    weir takeover --instance lab --wait")]
 pub struct TakeoverCommand {
     /// Instance, as given to `weir agent`
-    #[arg(long, default_value = "weir", value_parser = Instance::new)]
+    #[arg(long = "instance", alias = "name", value_name = "NAME", default_value = "weir", value_parser = Instance::new)]
     name: Instance,
 
     /// Sizes of maps, as given to `weir agent`

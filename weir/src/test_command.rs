@@ -21,7 +21,7 @@ use weir_policy::unit::{CaseResult, Suite};
 use crate::{
     explain_command::show,
     manifests::{self, Played},
-    screen::{self, Output, bad, bold, good},
+    screen::{Output, bad, bold, good},
 };
 
 const EXAMPLES: &str = "Examples:
@@ -81,10 +81,8 @@ impl TestCommand {
             std::fs::write(path, junit::report(&ran)?)
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
-        match self.output {
-            Output::Json => screen::emit_json(&ran)?,
-            Output::Text => screen::emit(&text(&ran)?)?,
-        }
+        let shown = text(&ran)?;
+        self.output.show(&ran, || shown)?;
         for reading in worlds.values() {
             reading.whole()?;
         }

@@ -15,7 +15,7 @@ use clap::Args;
 use weir_gate::{Gate, descriptors::Share};
 use weir_observe::{
     api::observer::{GetFlowsRequest, ServerStatusRequest, observer_server::Observer},
-    relay::{Peers, Relay, Timing},
+    relay::{Address, Peers, Relay, Timing},
 };
 use weir_ui::{Access, Options, Record, Token};
 
@@ -30,6 +30,7 @@ use crate::{
 const EXAMPLES: &str = "Examples:
   weir ui                                  flows of this node: http://127.0.0.1:12000/
   weir ui --lab lab                        a lab's flows
+  weir ui --context production             a cluster's, of all its nodes
   weir ui --server 10.0.0.7:4244           another machine's
   weir ui --input-file flows.jsonl         a record (weir observe --all --why -o json > flows.jsonl)
   weir ui --manifests deploy/policies/     and what a policy would change, before it is applied
@@ -45,6 +46,12 @@ const EXAMPLES: &str = "Examples:
 pub struct UiCommand {
     #[command(flatten)]
     place: Place,
+    /// Namespace that Weir is installed in, as --weir-namespace
+    #[arg(short, long, conflicts_with_all = ["instance", "lab", "server", "input_file", "weir_namespace"])]
+    namespace: Option<String>,
+    /// Print how to open the page, and open no browser
+    #[arg(long)]
+    no_browser: bool,
     /// Where to serve the page
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:12000")]
     listen: SocketAddr,
@@ -65,41 +72,67 @@ impl UiCommand {
             .worker_threads(2)
             .enable_all()
             .build()?;
-        let source = self.place.source()?;
+        let place = self.place.or_in(self.namespace);
+        let source = place.source()?;
         let options = Options {
-            source: self.place.described(),
+            source: place.described(),
             recorded: matches!(source, Source::File(_)),
             access: access(self.listen, self.token_file.as_deref())?,
-            foresight: pending::foresight(&self.place, self.manifests)?,
+            foresight: pending::foresight(&place, self.manifests)?,
         };
         runtime.block_on(async {
             self.gates.serve().await?;
+            let browser = !self.no_browser;
             match source {
                 Source::File(path) => {
                     let all = GetFlowsRequest::default();
                     let record = Record::new(recorded(&path, &all)?);
-                    serve(self.listen, record, options).await
+                    serve(self.listen, record, options, browser).await
                 }
-                Source::Observers(addresses, tls) => {
-                    let peers = Arc::new(Peers::new(tls, timing(addresses.len())));
+                source => {
+                    let patience = source.timing();
+                    let (addresses, tls) = source.observers().await?;
+                    let peers = Arc::new(Peers::new(tls, timing(patience, &addresses)));
                     peers.set(&addresses.into_iter().collect());
                     let relay = Relay::new(peers);
                     warn_of_absent(&relay).await;
-                    serve(self.listen, relay, options).await
+                    serve(self.listen, relay, options, browser).await
                 }
             }
         })
     }
 }
 
-/// Prints how a browser opens the page, and serves it.
-async fn serve(address: SocketAddr, source: impl Observer, options: Options) -> Result<()> {
+/// Prints how a browser opens the page, opens one where there is one, and serves the page.
+async fn serve(
+    address: SocketAddr,
+    source: impl Observer,
+    options: Options,
+    browser: bool,
+) -> Result<()> {
     let (url, served) = page(address, source, options).await?;
     let mut out = io::stdout().lock();
     writeln!(out, "{url}").and_then(|()| out.flush())?;
     drop(out);
+    if browser && has_display() {
+        // Whoever has no browser has the URL.
+        if let Err(error) = open::that_detached(&url) {
+            tracing::debug!(%error, "no browser");
+        }
+    }
     served.await;
     Ok(())
+}
+
+/// Whether a browser would have a window: a text browser would take the terminal.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how a session says that it has a display"
+)]
+fn has_display() -> bool {
+    ["DISPLAY", "WAYLAND_DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// Who may open the page at an address.
@@ -135,17 +168,21 @@ fn authority(address: SocketAddr) -> Result<String> {
 
 /// Somebody looks at the page: an agent that comes back is on it soon, and where there is one alone
 /// nothing waits for the flows of others.
-fn timing(observers: usize) -> Timing {
-    let all = Timing::default();
+fn timing(patience: Timing, observers: &[Address]) -> Timing {
+    let far = observers
+        .iter()
+        .any(|of| matches!(of, Address::Forwarded(_)));
     Timing {
-        answer: Duration::from_secs(2),
-        retry_most: Duration::from_secs(4),
-        window: if observers > 1 {
-            all.window
-        } else {
-            Duration::ZERO
+        answer: match far {
+            true => patience.answer,
+            false => Duration::from_secs(2),
         },
-        ..all
+        retry_most: Duration::from_secs(4),
+        window: match observers.len() > 1 {
+            true => patience.window,
+            false => Duration::ZERO,
+        },
+        ..patience
     }
 }
 

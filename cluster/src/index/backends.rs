@@ -61,6 +61,7 @@ pub(super) fn services(
                 backends.sort_unstable();
                 backends.dedup();
                 ServicePort {
+                    name: port.name.clone(),
                     protocol: port.protocol,
                     port: port.port,
                     node_port: port.node_port,

@@ -15,6 +15,15 @@ static EVENTS: Resource = Resource {
     optional: false,
 };
 
+/// What the observers' certificates are in.
+static SECRETS: Resource = Resource {
+    group: "",
+    version: "v1",
+    kind: "Secret",
+    plural: "secrets",
+    optional: false,
+};
+
 /// What goes wrong.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
@@ -65,15 +74,14 @@ pub(crate) struct Objects {
 
 /// The resource of a plural or of a kind.
 pub(super) fn resource(word: &str) -> Option<&'static Resource> {
-    crate::kubernetes::RESOURCES
-        .iter()
-        .chain([&EVENTS])
-        .find(|resource| resource.plural == word || resource.kind == word)
+    resources().find(|resource| resource.plural == word || resource.kind == word)
 }
 
 /// Every resource.
 pub(super) fn resources() -> impl Iterator<Item = &'static Resource> {
-    crate::kubernetes::RESOURCES.iter().chain([&EVENTS])
+    crate::kubernetes::RESOURCES
+        .iter()
+        .chain([&EVENTS, &SECRETS])
 }
 
 pub(super) fn namespaced(resource: &Resource) -> bool {

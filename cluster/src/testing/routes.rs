@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use super::{
     Shared, answers, discovery,
     objects::{Objects, resource},
-    stream,
+    pods, stream,
 };
 use crate::kubernetes::Resource;
 
@@ -38,6 +38,14 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1", get(discovery::core_kinds))
         .route("/apis/{group}/{version}", get(discovery::group_kinds))
         .route("/double/asked", get(asked))
+        .route(
+            "/api/v1/namespaces/{namespace}/pods/{pod}/portforward",
+            get(pods::portforward),
+        )
+        .route(
+            "/api/v1/namespaces/{namespace}/pods/{pod}/exec",
+            get(pods::exec),
+        )
         .fallback(any(object))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&shared),
@@ -108,16 +116,21 @@ pub struct Target {
     pub resource: &'static Resource,
     namespace: Option<String>,
     pub name: Option<String>,
-    status: bool,
+    /// A part of it with a path of its own, such as `status`.
+    part: Option<String>,
 }
 
 impl Target {
     /// As roles name it.
     pub fn resource_name(&self) -> String {
-        match self.status {
-            true => format!("{}/status", self.resource.plural),
-            false => self.resource.plural.to_owned(),
+        match &self.part {
+            Some(part) => format!("{}/{part}", self.resource.plural),
+            None => self.resource.plural.to_owned(),
         }
+    }
+
+    fn is_status(&self) -> bool {
+        self.part.as_deref() == Some("status")
     }
 }
 
@@ -140,7 +153,7 @@ fn target(path: &str) -> Option<Target> {
         resource: resource(plural)?,
         namespace,
         name: rest.first().map(|name| (*name).to_owned()),
-        status: rest.get(1) == Some(&"status"),
+        part: rest.get(1).map(|part| (*part).to_owned()),
     })
 }
 
@@ -192,6 +205,11 @@ fn list(objects: &Objects, target: &Target, params: &Params) -> Response {
     let mut items: Vec<Value> = all
         .into_iter()
         .filter(|item| in_namespace(item, target.namespace.as_deref()))
+        .filter(|item| {
+            params
+                .get("labelSelector")
+                .is_none_or(|of| selected(item, of))
+        })
         .collect();
     let begin = number("continue").unwrap_or(0);
     let page = objects
@@ -220,6 +238,15 @@ pub fn in_namespace(object: &Value, namespace: Option<&str>) -> bool {
     namespace.is_none_or(|namespace| object["metadata"]["namespace"] == namespace)
 }
 
+/// By labels that must be equal: `a=b,c=d`.
+fn selected(object: &Value, selector: &str) -> bool {
+    let labels = &object["metadata"]["labels"];
+    selector.split(',').all(|one| {
+        let (key, value) = one.split_once('=').unwrap_or((one, ""));
+        labels[key] == value
+    })
+}
+
 fn one(
     objects: &mut Objects,
     method: &Method,
@@ -245,7 +272,7 @@ fn one(
     let mut new = match (method.as_str(), held) {
         ("PATCH", Some(mut held)) => {
             // A real server keeps `status` apart: patches of one do not touch the other.
-            let kept = match target.status {
+            let kept = match target.is_status() {
                 true => "spec",
                 false => "status",
             };
@@ -257,7 +284,7 @@ fn one(
             }
             held
         }
-        ("PATCH", None) if target.status => return answers::not_found(&name),
+        ("PATCH", None) if target.is_status() => return answers::not_found(&name),
         (_, _) => given,
     };
     new["kind"] = target.resource.kind.into();

@@ -178,7 +178,7 @@ impl Show {
         }
         if options.keep {
             println!(
-                "The lab is still up, its files are in {}: weir lab down --name {}",
+                "The lab is still up, its files are in {}: weir lab down --lab {}",
                 loaded.folder.path.display(),
                 options.lab
             );

@@ -31,6 +31,7 @@ pub fn why(stage: &Stage<'_>, check: &Check, from: &str) -> Result<Vec<String>> 
         to: stage.lab.pod(to)?.id().to_string(),
         protocol: serde_json::from_value((*protocol).into()).with_context(wrong)?,
         port: Some(port.parse().with_context(wrong)?),
+        port_name: None,
         http,
     })?;
     let verdict = match expect {

@@ -299,7 +299,7 @@ fn values_that_mean_nothing_are_refused_with_their_field() {
         (json!({"node_name": [""]}), "node_name"),
         (json!({"dns_query": ["["]}), "dns_query"),
         (
-            json!({"experimental": {"cel_expression": ["true"]}}),
+            json!({"experimental": {"cel_expression": ["1"]}}),
             "experimental.cel_expression",
         ),
     ] {

@@ -128,7 +128,7 @@ const OTHERS: &[Flag] = &[
     flag("node-label", "SELECTOR", "Label selector of the node", |f, v| text(&mut f.node_labels, v)).single(),
     flag("interface", "NAME", "Interface", interface),
     flag("uuid", "UUID", "One flow", |f, v| text(&mut f.uuid, v)),
-    flag("cel-expression", "EXPRESSION", "Expression in CEL, which is refused: not supported", cel).single(),
+    flag("cel-expression", "EXPRESSION", "Expression in CEL about _flow", cel).single(),
     flag("ipv4", "", "IPv4 only", |f, _| version(f, IpVersion::IPv4)).short('4'),
     flag("ipv6", "", "IPv6 only", |f, _| version(f, IpVersion::IPv6)).short('6'),
     flag("ip-version", "VERSION", "v4 or v6", ip_version),

@@ -121,9 +121,26 @@ fn words_that_mean_nothing_are_refused_by_their_names() {
         ("not", "no", "takes no value"),
         ("allowlist", "{\"verdict\":1.5}", "allowlist"),
         ("denylist", "[", "denylist [: EOF"),
-        ("cel-expression", "true", "CEL"),
+        ("cel-expression", "1", "is no condition but int"),
     ] {
         let error = read([(name, value)]).expect_err(name).to_string();
         assert!(error.contains(said), "{name} {value}: {error}");
+    }
+}
+
+#[test]
+fn kinds_of_workloads_have_kubectls_short_words() {
+    for (given, kind) in [
+        ("deploy/web", "Deployment"),
+        ("sts/web", "StatefulSet"),
+        ("Deployment/web", "Deployment"),
+        ("web", ""),
+    ] {
+        let lists = read([("to-workload", given)]).expect(given);
+        let workload = &lists.allow[0].destination_workload[0];
+        assert_eq!(
+            (workload.kind.as_str(), workload.name.as_str()),
+            (kind, "web")
+        );
     }
 }

@@ -30,9 +30,22 @@ pub fn workload(list: &mut Vec<Workload>, value: &str) -> Result<(), String> {
     let (kind, name) = value.split_once('/').unwrap_or(("", value));
     list.push(Workload {
         name: name.to_owned(),
-        kind: kind.to_owned(),
+        kind: kind_of(kind).to_owned(),
     });
     Ok(())
+}
+
+/// A kind by kubectl's short word for it.
+fn kind_of(word: &str) -> &str {
+    match word {
+        "deploy" | "deployment" | "deployments" => "Deployment",
+        "sts" | "statefulset" | "statefulsets" => "StatefulSet",
+        "ds" | "daemonset" | "daemonsets" => "DaemonSet",
+        "rs" | "replicaset" | "replicasets" => "ReplicaSet",
+        "job" | "jobs" => "Job",
+        "cj" | "cronjob" | "cronjobs" => "CronJob",
+        other => other,
+    }
 }
 
 pub fn identity(list: &mut Vec<u32>, value: &str) -> Result<(), String> {

@@ -2,13 +2,17 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-/// A Unix socket or a place on the network.
+use super::Forwarded;
+
+/// A Unix socket, a place on the network, or what is dialled in another way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Address {
     /// A socket's path.
     Socket(PathBuf),
     /// A host's name or address, and its port.
     Tcp(String, u16),
+    /// Dialled in another way; never read from a text.
+    Forwarded(Forwarded),
 }
 
 /// A text that is no address.
@@ -78,6 +82,7 @@ impl fmt::Display for Address {
             Self::Socket(path) => write!(formatter, "unix://{}", path.display()),
             Self::Tcp(host, port) if host.contains(':') => write!(formatter, "[{host}]:{port}"),
             Self::Tcp(host, port) => write!(formatter, "{host}:{port}"),
+            Self::Forwarded(forwarded) => forwarded.fmt(formatter),
         }
     }
 }

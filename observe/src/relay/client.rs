@@ -1,6 +1,6 @@
 //! A connection to an observer.
 
-use std::time::Duration;
+use std::{error::Error as _, time::Duration};
 
 use tonic::transport::{Channel, Endpoint};
 
@@ -18,7 +18,7 @@ const LARGEST: usize = 16 << 20;
 /// # Errors
 /// What has failed, with the causes behind it.
 pub async fn client(address: &Address, tls: Option<&ClientTls>) -> Result<Client, String> {
-    connect(endpoint(address, tls)?).await
+    connect(address, endpoint(address, tls)?).await
 }
 
 /// The same for many requests: a connection that hangs is noticed by such looks, and within `answer`.
@@ -30,12 +30,13 @@ pub(super) async fn watched(
     let endpoint = endpoint(address, tls)?
         .http2_keep_alive_interval(look)
         .keep_alive_timeout(answer);
-    connect(endpoint).await
+    connect(address, endpoint).await
 }
 
 fn endpoint(address: &Address, tls: Option<&ClientTls>) -> Result<Endpoint, String> {
     let uri = match (address, tls) {
         (Address::Socket(_), _) => address.to_string(),
+        (Address::Forwarded(_), _) => "http://forwarded".to_owned(),
         (Address::Tcp(..), None) => format!("http://{address}"),
         (Address::Tcp(..), Some(_)) => format!("https://{address}"),
     };
@@ -48,9 +49,22 @@ fn endpoint(address: &Address, tls: Option<&ClientTls>) -> Result<Endpoint, Stri
     }
 }
 
-async fn connect(endpoint: Endpoint) -> Result<Client, String> {
-    let channel = endpoint.connect().await.map_err(|error| causes(&error))?;
+async fn connect(address: &Address, endpoint: Endpoint) -> Result<Client, String> {
+    let channel = match address {
+        Address::Forwarded(forwarded) => forwarded.connect(endpoint).await,
+        Address::Socket(_) | Address::Tcp(..) => endpoint.connect().await,
+    };
+    let channel = channel.map_err(|error| causes(&error))?;
     Ok(Client::new(channel).max_decoding_message_size(LARGEST))
+}
+
+/// Why a request has failed: of a connection that broke, with what broke it.
+pub fn reason(status: &tonic::Status) -> String {
+    match status.source().map(causes) {
+        Some(text) if text.starts_with(status.message()) => text,
+        Some(text) => format!("{}: {text}", status.message()),
+        None => status.message().to_owned(),
+    }
 }
 
 /// An error with what is behind it: the outer one says "transport error" alone.

@@ -133,7 +133,7 @@ impl Peer {
             let tls = self.tls.as_ref();
             let mut client = client::watched(&self.address, tls, (probe, answer)).await?;
             let nodes = client.get_nodes(GetNodesRequest {}).await;
-            let nodes = nodes.map_err(|status| status.message().to_owned())?;
+            let nodes = nodes.map_err(|status| client::reason(&status))?;
             // A relay behind this one has several: it is called by its address.
             if let [node] = nodes.into_inner().nodes.as_slice()
                 && self.name() != node.name
@@ -157,7 +157,7 @@ impl Peer {
             let asked = client.server_status(ServerStatusRequest {});
             match timeout(self.timing.answer, asked).await {
                 Ok(Ok(_)) => {}
-                Ok(Err(status)) => return status.message().to_owned(),
+                Ok(Err(status)) => return client::reason(&status),
                 Err(_) => return format!("no answer within {:?}", self.timing.answer),
             }
         }

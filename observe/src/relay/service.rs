@@ -285,7 +285,7 @@ impl observer_server::Observer for Relay {
 /// The name that an observer's certificate must be for; empty without TLS.
 pub(super) fn server_name(peer: &Peer) -> String {
     match (&peer.tls, &peer.address) {
-        (None, _) | (_, Address::Socket(_)) => String::new(),
+        (None, _) | (_, Address::Socket(_) | Address::Forwarded(_)) => String::new(),
         (Some(tls), Address::Tcp(host, _)) => {
             tls.server_name.clone().unwrap_or_else(|| host.clone())
         }

@@ -24,7 +24,9 @@ impl FromStr for DnsName {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         match text.parse()? {
             Address::Tcp(host, port) => Ok(Self { host, port }),
-            Address::Socket(_) => Err(AddressError::new(text, "a socket has no name to resolve")),
+            Address::Socket(_) | Address::Forwarded(_) => {
+                Err(AddressError::new(text, "a socket has no name to resolve"))
+            }
         }
     }
 }

@@ -7,11 +7,13 @@ use super::*;
 use crate::{
     api::{flow::FlowFilter, observer::observer_client::ObserverClient},
     serve,
+    service::OwnPeer,
 };
 
 struct Served {
     ring: Arc<Ring>,
     client: ObserverClient<tonic::transport::Channel>,
+    channel: tonic::transport::Channel,
     _folder: tempfile::TempDir,
 }
 
@@ -27,7 +29,8 @@ async fn served(capacity: usize) -> Served {
     let channel = endpoint.connect().await.expect("a connection");
     Served {
         ring,
-        client: ObserverClient::new(channel),
+        client: ObserverClient::new(channel.clone()),
+        channel,
         _folder: folder,
     }
 }
@@ -287,4 +290,80 @@ fn the_public_numbers_are_kept() {
             .collect();
         assert_eq!(text.join(" "), fields, "{message}");
     }
+}
+
+#[tokio::test]
+async fn a_watcher_of_peers_hears_of_the_node() {
+    use crate::api::peer::{
+        ChangeNotificationType, NotifyRequest, peer_client::PeerClient, peer_server::PeerServer,
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("hubble.sock");
+    let observer = Observer::new(Arc::new(Ring::new(4)), "node".into());
+    let peer = OwnPeer::new(observer.node(), "192.0.2.1:4244".into(), true);
+    let routes = serve::routes(observer)
+        .await
+        .add_service(PeerServer::new(peer));
+    serve::unix(routes, &path).await.expect("a socket");
+    let endpoint = Endpoint::from_shared(format!("unix://{}", path.display())).expect("a URI");
+    let mut client = PeerClient::new(endpoint.connect().await.expect("a connection"));
+    let mut told = client
+        .notify(NotifyRequest {})
+        .await
+        .expect("an answer")
+        .into_inner();
+    let first = told.message().await.expect("a stream").expect("a peer");
+    assert_eq!(first.r#type(), ChangeNotificationType::PeerAdded);
+    assert_eq!(
+        (first.name.as_str(), first.address.as_str()),
+        ("node", "192.0.2.1:4244")
+    );
+    assert!(first.tls.is_some());
+}
+
+#[tokio::test]
+async fn what_is_not_told_is_refused_with_a_message() {
+    let served = served(4).await;
+    let mut client = tonic::client::Grpc::new(served.channel.clone());
+    for (method, what) in [
+        ("GetAgentEvents", "events of an agent"),
+        ("GetDebugEvents", "debug events"),
+    ] {
+        client.ready().await.expect("a connection");
+        let path = format!("/observer.Observer/{method}")
+            .parse()
+            .expect("a path");
+        let codec = tonic_prost::ProstCodec::<GetNodesRequest, GetNodesResponse>::default();
+        let request = tonic::Request::new(GetNodesRequest {});
+        let status = client.unary(request, path, codec).await.expect_err(method);
+        assert_eq!(status.code(), tonic::Code::Unimplemented);
+        assert!(status.message().contains(what), "{status:?}");
+    }
+}
+
+#[tokio::test]
+async fn expressions_in_cel_choose_flows() {
+    let mut served = served(16).await;
+    for seconds in 1..5 {
+        put(&served.ring, seconds);
+    }
+    let asked = |text: &str| GetFlowsRequest {
+        number: 10,
+        whitelist: vec![FlowFilter {
+            experimental: Some(crate::api::flow::flow_filter::Experimental {
+                cel_expression: vec![text.to_owned()],
+            }),
+            ..FlowFilter::default()
+        }],
+        ..GetFlowsRequest::default()
+    };
+    let request = asked("_flow.source.namespace == 'default' && _flow.uuid in ['2', '3']");
+    assert_eq!(ask(&mut served, request).await, ["2", "3"]);
+    let refused = served.client.get_flows(asked("_flow.nothing")).await;
+    let status = refused.expect_err("no such field");
+    assert_eq!(status.code(), tonic::Code::InvalidArgument);
+    assert!(
+        status.message().contains("Flow has no field \"nothing\""),
+        "{status:?}"
+    );
 }

@@ -215,6 +215,7 @@ fn event(world: &World, snapshot: &Snapshot, flow: SideFlow) -> Option<(Flow, Ev
         to: to.to_string(),
         protocol: flow.protocol,
         port: (!icmp).then_some(flow.port),
+        port_name: None,
         http: None,
     };
     Some((asked, event))

@@ -59,6 +59,18 @@ pub enum TargetError {
         /// Those it has.
         ports: String,
     },
+    /// Nothing there has a port of this name.
+    #[error("`port`: {name} has no {protocol} port named {port:?}; it has {ports}")]
+    NoNamedPort {
+        /// The pod or the service.
+        name: String,
+        /// The flow's protocol.
+        protocol: Protocol,
+        /// The name.
+        port: String,
+        /// Those it has.
+        ports: String,
+    },
     /// The service leads nowhere.
     #[error("`to`: port {protocol}/{port} of service {name} has no ready backend")]
     NoBackend {
@@ -80,8 +92,9 @@ pub(super) struct Via {
     pub backends: Vec<(IpAddr, u16)>,
 }
 
-/// What a name stands for: an address, `[NAMESPACE/]POD`, a workload's name in place of its
-/// pod's, `[NAMESPACE/]deploy/NAME`, `[NAMESPACE/]svc/NAME`, `svc/NAME.NAMESPACE`.
+/// What a name stands for: an address, `[NAMESPACE/]POD`, `[NAMESPACE/]pod/POD`, a workload's name in
+/// place of its pod's, `[NAMESPACE/]deploy/NAME`, `[NAMESPACE/]svc/NAME`, `svc/NAME.NAMESPACE`, and a
+/// service's DNS name: `NAME.NAMESPACE.svc`, with the cluster's domain or without.
 ///
 /// # Errors
 /// [`TargetError`] where nothing has this name.
@@ -100,6 +113,12 @@ pub fn resolve<'a>(
             service(world, field, namespace, name)
         }
         [namespace, "svc" | "service", name] => service(world, field, namespace, name),
+        ["pod" | "pods" | "po", name] => pod(world, field, "default", name, text),
+        [namespace, "pod" | "pods" | "po", name] => pod(world, field, namespace, name, text),
+        [name] if dns_name(name).is_some() => {
+            let (name, namespace) = dns_name(name).unwrap_or_default();
+            service(world, field, namespace, name)
+        }
         [kind, name] if is_workload(kind) => pod(world, field, "default", name, text),
         [namespace, kind, name] if is_workload(kind) => pod(world, field, namespace, name, text),
         [namespace, name] => pod(world, field, namespace, name, text),
@@ -110,6 +129,45 @@ pub fn resolve<'a>(
             candidates: Vec::new(),
         }),
     }
+}
+
+/// Puts a port's number in the place of its name.
+pub(super) fn name_port(world: &World, flow: &mut Flow) -> Result<(), TargetError> {
+    let Some(wanted) = flow.port_name.take() else {
+        return Ok(());
+    };
+    let (name, ports): (String, Vec<(&str, Protocol, u16)>) = match resolve(world, "to", &flow.to)?
+    {
+        Target::Service(service) => {
+            let ports = service.ports.iter();
+            let ports = ports.map(|has| (has.name.as_str(), has.protocol, has.port));
+            let name = format!("service {}/{}", service.namespace, service.name);
+            (name, ports.collect())
+        }
+        Target::End(name) => {
+            let pod = world.pods.iter().find(|pod| pod.id() == *name);
+            let ports = pod.iter().flat_map(|pod| &pod.ports);
+            let ports = ports.map(|has| (has.name.as_str(), has.protocol, has.port));
+            (name.clone(), ports.collect())
+        }
+    };
+    let mut found = ports.iter();
+    let found = found.find(|(name, protocol, _)| (*name, *protocol) == (&*wanted, flow.protocol));
+    if let Some((_, _, port)) = found {
+        flow.port = Some(*port);
+        return Ok(());
+    }
+    let named = ports.iter().filter(|(name, ..)| !name.is_empty());
+    let named: Vec<&str> = named.map(|(name, ..)| *name).collect();
+    Err(TargetError::NoNamedPort {
+        name,
+        protocol: flow.protocol,
+        port: wanted,
+        ports: match named.is_empty() {
+            true => "none".to_owned(),
+            false => named.join(", "),
+        },
+    })
 }
 
 /// Writes the flow's destination as the simulator takes it; tells the service it goes by.
@@ -194,6 +252,13 @@ fn family(service: &Service, from: &str) -> Option<IpAddr> {
         .iter()
         .copied()
         .find(|address| wanted.is_none_or(|v6| address.is_ipv6() == v6))
+}
+
+/// Name and namespace in a service's DNS name.
+fn dns_name(text: &str) -> Option<(&str, &str)> {
+    let (name, rest) = text.trim_end_matches('.').split_once('.')?;
+    let (namespace, rest) = rest.split_once('.')?;
+    (rest == "svc" || rest.starts_with("svc.")).then_some((name, namespace))
 }
 
 fn is_workload(word: &str) -> bool {

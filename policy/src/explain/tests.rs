@@ -109,6 +109,48 @@ fn what_servers_may_take_otherwise_is_refused_as_by_the_proxy() {
 }
 
 #[test]
+fn ends_and_ports_are_named_as_kubectl_does() {
+    let sample = workshop();
+    let ask = |to: &str, port: &str| {
+        let flow = Flow {
+            to: to.to_owned(),
+            port: port.parse().ok(),
+            port_name: port.parse::<u16>().is_err().then(|| port.to_owned()),
+            ..serde_json::from_value(get("/headers")).expect("a flow")
+        };
+        Explainer::new(&sample.world).explain(&flow)
+    };
+    for (to, port) in [
+        ("svc/httpbin", "http"),
+        ("httpbin.default.svc", "http"),
+        ("httpbin.default.svc.cluster.local.", "8000"),
+        ("pod/httpbin-0", "80"),
+        ("default/po/httpbin-0", "80"),
+    ] {
+        let told = ask(to, port).unwrap_or_else(|error| panic!("{to} {port}: {error}"));
+        assert_eq!(told.flow.to, "default/httpbin-0", "{to}");
+        assert_eq!(told.flow.port, Some(80), "{to}");
+    }
+    for (to, port, said) in [
+        (
+            "svc/httpbin",
+            "grpc",
+            "service default/httpbin has no TCP port named \"grpc\"; it has http",
+        ),
+        (
+            "pod/httpbin-0",
+            "grpc",
+            "default/httpbin-0 has no TCP port named \"grpc\"; it has none",
+        ),
+        ("nothing.default.svc", "80", "no service `default/nothing`"),
+        ("pod/nothing", "80", "no pod `pod/nothing`"),
+    ] {
+        let error = ask(to, port).expect_err(to).to_string();
+        assert!(error.contains(said), "{to}: {error}");
+    }
+}
+
+#[test]
 fn the_rule_that_decided_is_named_and_services_lead_to_their_pods() {
     let explanation = explain(&workshop(), get("/headers"));
     assert_eq!(explanation.verdict, Outcome::Allow);
@@ -424,7 +466,7 @@ proptest! {
                 host: Some("h".into()),
                 headers: length.map(|length| ("content-length".into(), length.into())).into_iter().collect(),
             });
-            let question = Flow { from, to, protocol: flow.protocol, port: Some(flow.port), http };
+            let question = Flow { from, to, protocol: flow.protocol, port: Some(flow.port), port_name: None, http };
             let verdict = simulator.judge(&question).expect("a verdict");
             let told = explainer.explain(&question).expect("an explanation");
             prop_assert_eq!(told.verdict, verdict.verdict, "{:?}", question);

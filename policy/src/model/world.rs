@@ -96,6 +96,8 @@ pub struct Service {
 /// One port of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServicePort {
+    /// Its name; empty where the object names none.
+    pub name: String,
     /// Protocol.
     pub protocol: Protocol,
     /// The service's port.

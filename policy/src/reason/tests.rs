@@ -69,6 +69,7 @@ proptest! {
                 to,
                 protocol: flow.protocol,
                 port: Some(flow.port),
+                port_name: None,
                 http: Some(HttpRequest {
                     method: method.into(),
                     path: path.into(),

@@ -74,6 +74,7 @@ fn add_node(world: &mut World, name: String, address: IpAddr) {
 
 fn add_apiserver(world: &mut World, address: IpAddr) {
     let port = ServicePort {
+        name: String::new(),
         protocol: Protocol::Tcp,
         port: API_PORT,
         node_port: None,

@@ -93,6 +93,7 @@ impl<'a> Placer<'a> {
             to: name(&recorded.to)?,
             protocol: recorded.protocol,
             port: (!icmp).then_some(recorded.port),
+            port_name: None,
             http: recorded.http.clone(),
         })
     }

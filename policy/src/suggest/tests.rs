@@ -78,6 +78,7 @@ fn verdict(world: &World, suggestion: &Suggestion, flow: &Recorded) -> Outcome {
         to: name(&flow.to),
         protocol: flow.protocol,
         port: (flow.protocol != Protocol::Icmp).then_some(flow.port),
+        port_name: None,
         http: flow.http.clone(),
     };
     Simulator::new(&world)

@@ -168,6 +168,7 @@ fn services() -> impl Strategy<Value = Vec<Service>> {
                     addresses: front.into_iter().map(address).collect(),
                     external: others.0.into_iter().map(address).collect(),
                     ports: vec![ServicePort {
+                        name: String::new(),
                         protocol: Protocol::Tcp,
                         port: 80,
                         node_port: others.1,

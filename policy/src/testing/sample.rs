@@ -79,6 +79,7 @@ impl Sample {
             name: name.into(),
             addresses: vec![address(at)],
             ports: vec![ServicePort {
+                name: "http".to_owned(),
                 protocol: Protocol::Tcp,
                 port,
                 node_port: None,

@@ -63,6 +63,7 @@ pub fn world(ingress: Option<Vec<Rule>>, egress: Option<Vec<Rule>>) -> World {
             external: Vec::new(),
             ports: [Protocol::Tcp, Protocol::Udp]
                 .map(|protocol| ServicePort {
+                    name: String::new(),
                     protocol,
                     port: 8000,
                     node_port: None,

@@ -17,7 +17,7 @@ pub struct Run {
     #[arg(long)]
     list: bool,
     /// Name of its lab [default: the scenario's name]
-    #[arg(long)]
+    #[arg(long = "lab", alias = "name", value_name = "NAME")]
     name: Option<String>,
     /// How pods are joined to the node
     #[arg(long, value_enum, default_value_t = TopologyName::Routed)]

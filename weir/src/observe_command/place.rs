@@ -1,4 +1,4 @@
-//! Whose flows: an instance's, a lab's, another machine's, or those of a record.
+//! Whose flows: an instance's, a lab's, a cluster's, another machine's, or those of a record.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,10 @@ use clap::Args;
 use weir_observe::relay::ClientTls;
 
 use super::source::Source;
-use crate::ask::{INSTANCE, lab_of_environment};
+use crate::{
+    ask::{INSTANCE, lab_of_environment},
+    kubernetes::{self, Cluster},
+};
 
 /// Whose flows.
 #[derive(Debug, Args)]
@@ -15,7 +18,7 @@ pub struct Place {
     #[command(flatten)]
     live: Live,
     /// A record of flows (-o jsonpb); `-` is standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "lab", "server"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["instance", "lab", "server", "remote", "context", "kubeconfig", "weir_namespace"])]
     input_file: Option<PathBuf>,
 }
 
@@ -23,14 +26,14 @@ pub struct Place {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Whose flows")]
 pub struct Live {
-    /// Name of the running instance [default: weir]
-    #[arg(long, conflicts_with_all = ["lab", "server"])]
-    name: Option<String>,
+    /// Instance on this machine [default: weir]
+    #[arg(long, alias = "name", value_name = "NAME", conflicts_with_all = ["lab", "server", "remote", "context", "kubeconfig", "weir_namespace"])]
+    instance: Option<String>,
     /// A lab's flows, of all its nodes [env: WEIR_LAB, where nothing else says whose]
-    #[arg(long, conflicts_with = "server")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["server", "remote", "context", "kubeconfig", "weir_namespace"])]
     lab: Option<String>,
     /// An observer: unix:///PATH or HOST:PORT [env: HUBBLE_SERVER, where nothing else says whose]
-    #[arg(long)]
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["remote", "context", "kubeconfig", "weir_namespace"])]
     server: Option<String>,
     /// Authority that the server's certificate is of, PEM
     #[arg(long, value_name = "FILE", alias = "tls-ca-cert-files")]
@@ -44,9 +47,8 @@ pub struct Live {
     /// Name that the server's certificate is for
     #[arg(long, value_name = "NAME", requires = "tls_ca_cert_file")]
     tls_server_name: Option<String>,
-    /// Hubble's way to a relay, which is refused
-    #[arg(short = 'P', long, hide = true)]
-    port_forward: bool,
+    #[command(flatten)]
+    cluster: Cluster,
 }
 
 // === impl Place ===
@@ -66,6 +68,12 @@ impl Place {
         live.then(|| self.live.lab()).flatten()
     }
 
+    /// The same, with the namespace that Weir is in by a command's own `-n`.
+    pub fn or_in(mut self, namespace: Option<String>) -> Self {
+        self.live.cluster = self.live.cluster.or_in(namespace);
+        self
+    }
+
     pub fn source(&self) -> Result<Source> {
         match &self.input_file {
             Some(file) => Ok(Source::File(file.clone())),
@@ -78,7 +86,10 @@ impl Place {
 
 impl Live {
     fn described(&self) -> String {
-        match (self.server(), self.lab(), &self.name) {
+        if self.is_remote() {
+            return self.cluster.described();
+        }
+        match (self.server(), self.lab(), &self.instance) {
             (Some(server), ..) => server,
             (None, Some(lab), _) => format!("lab {lab}"),
             (None, None, name) => format!("instance {}", name.as_deref().unwrap_or(INSTANCE)),
@@ -86,11 +97,8 @@ impl Live {
     }
 
     pub fn source(&self) -> Result<Source> {
-        if self.port_forward {
-            bail!(
-                "--port-forward is not supported: run `kubectl -n weir-system port-forward \
-                 service/weir-relay 4245` and give --server localhost:4245"
-            );
+        if self.is_remote() {
+            return Ok(Source::Cluster(self.cluster.clone()));
         }
         if let Some(server) = self.server() {
             return Source::server(&server, self.tls()?);
@@ -101,15 +109,20 @@ impl Live {
         let sockets = match self.lab() {
             Some(name) => weir_lab::Lab::open(&name)?.observers()?,
             None => {
-                let name = self.name.as_deref().unwrap_or(INSTANCE);
+                let name = self.instance.as_deref().unwrap_or(INSTANCE);
                 vec![weir_link::Instance::new(name)?.observer_socket()]
             }
         };
         Ok(Source::sockets(sockets))
     }
 
+    fn is_remote(&self) -> bool {
+        let said = self.instance.is_some() || self.lab.is_some() || self.server.is_some();
+        self.cluster.said() || kubernetes::of_kubectl() && !said
+    }
+
     fn lab(&self) -> Option<String> {
-        let said = self.name.is_some() || self.server.is_some();
+        let said = self.instance.is_some() || self.server.is_some();
         let from_environment = || lab_of_environment().filter(|_| !said);
         self.lab.clone().or_else(from_environment)
     }
@@ -121,7 +134,7 @@ impl Live {
     )]
     fn server(&self) -> Option<String> {
         let from_environment = || {
-            let said = self.name.is_some() || self.lab().is_some();
+            let said = self.instance.is_some() || self.lab().is_some();
             let server = std::env::var("HUBBLE_SERVER").ok();
             server.filter(|server| !said && !server.is_empty())
         };

@@ -1,9 +1,10 @@
-//! Where flows come from: one observer, several at once, or a file.
+//! Where flows come from: one observer, several at once, a cluster's, or a file.
 
 use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -14,10 +15,14 @@ use weir_observe::{
     relay::{self, Address, ClientTls, Peers, Relay, Timing},
 };
 
+use crate::kubernetes::Cluster;
+
 /// Where flows come from.
 pub enum Source {
     /// Observers, and what those on the network are asked with.
     Observers(Vec<Address>, Option<ClientTls>),
+    /// Those of a cluster, which are looked for when they are asked.
+    Cluster(Cluster),
     /// A record; `-` is standard input.
     File(PathBuf),
 }
@@ -49,23 +54,45 @@ impl Source {
         request: GetFlowsRequest,
         mut show: impl FnMut(GetFlowsResponse) -> io::Result<bool>,
     ) -> Result<()> {
-        let (addresses, tls) = match self {
-            Self::Observers(addresses, tls) => (addresses, tls),
-            Self::File(path) => {
-                for answer in recorded(&path, &request)? {
-                    if !show(answer)? {
-                        break;
-                    }
+        if let Self::File(path) = &self {
+            for answer in recorded(path, &request)? {
+                if !show(answer)? {
+                    break;
                 }
-                return Ok(());
             }
-        };
+            return Ok(());
+        }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        match addresses.as_slice() {
-            [address] => runtime.block_on(ask(address, tls.as_ref(), request, show)),
-            _ => runtime.block_on(ask_all(addresses, tls, request, show)),
+        runtime.block_on(async {
+            let timing = self.timing();
+            let (addresses, tls) = self.observers().await?;
+            match addresses.as_slice() {
+                [address] => ask(address, tls.as_ref(), request, show).await,
+                _ => ask_all((addresses, tls, timing), request, show).await,
+            }
+        })
+    }
+
+    /// The observers, and what those on the network are asked with; of a record there are none.
+    pub async fn observers(self) -> Result<(Vec<Address>, Option<ClientTls>)> {
+        match self {
+            Self::Observers(addresses, tls) => Ok((addresses, tls)),
+            Self::Cluster(cluster) => Ok((cluster.connect().await?.observers().await?, None)),
+            Self::File(_) => Ok((Vec::new(), None)),
+        }
+    }
+
+    /// How patiently they are asked: a cluster's API may be far away, and finds them anew each time.
+    pub fn timing(&self) -> Timing {
+        let near = Timing::default();
+        match self {
+            Self::Cluster(_) => Timing {
+                answer: near.answer.max(Duration::from_secs(15)),
+                ..near
+            },
+            Self::Observers(..) | Self::File(_) => near,
         }
     }
 }
@@ -78,10 +105,18 @@ async fn ask(
     mut show: impl FnMut(GetFlowsResponse) -> io::Result<bool>,
 ) -> Result<()> {
     let client = relay::client(address, tls).await;
-    let mut client = client.map_err(anyhow::Error::msg).with_context(|| {
-        format!("no observer answers at {address}: is `weir agent` running, and are you root?")
-    })?;
-    let said = |status: tonic::Status| anyhow!("{address}: {}", status.message());
+    let client = client
+        .map_err(anyhow::Error::msg)
+        .with_context(|| match address {
+            Address::Forwarded(_) => format!("no observer answers at {address}"),
+            Address::Socket(_) | Address::Tcp(..) => {
+                format!(
+                    "no observer answers at {address}: is `weir agent` running, and are you root?"
+                )
+            }
+        });
+    let mut client = client?;
+    let said = |status: tonic::Status| anyhow!("{address}: {}", relay::reason(&status));
     let mut stream = client.get_flows(request).await.map_err(said)?.into_inner();
     while let Some(answer) = stream.message().await.map_err(said)? {
         if !show(answer)? {
@@ -93,12 +128,11 @@ async fn ask(
 
 /// What several observers answer, as a relay puts it together.
 async fn ask_all(
-    addresses: Vec<Address>,
-    tls: Option<ClientTls>,
+    (addresses, tls, timing): (Vec<Address>, Option<ClientTls>, Timing),
     request: GetFlowsRequest,
     mut show: impl FnMut(GetFlowsResponse) -> io::Result<bool>,
 ) -> Result<()> {
-    let peers = Arc::new(Peers::new(tls, Timing::default()));
+    let peers = Arc::new(Peers::new(tls, timing));
     peers.set(&addresses.into_iter().collect());
     let relay = Relay::new(peers);
     let mut answers = relay

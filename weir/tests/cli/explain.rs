@@ -114,3 +114,34 @@ fn a_clusterwide_policy_of_which_the_subject_is_not_understood_cuts_nobody_else(
         }
     }
 }
+
+#[test]
+fn ends_and_ports_have_kubectls_names() {
+    let asked = |to: &str, port: &str| {
+        let files = format!("-f {LAB}/sleep.yaml --filename {LAB}/httpbin.yaml");
+        weir(&format!(
+            "explain {files} --from deploy/sleep --to {to} --port {port} -o json"
+        ))
+    };
+    for (to, port) in [
+        ("svc/httpbin", "http"),
+        ("httpbin.default.svc.cluster.local", "http"),
+        ("svc/httpbin", "8000"),
+    ] {
+        let ran = asked(to, port);
+        assert_eq!(ran.json()["flow"]["port"], 80, "{to} {port}: {}", ran.err);
+    }
+    for (port, said) in [
+        ("grpc", "it has http"),
+        ("0", "is no port from 1 to 65535"),
+        ("HTTP", "is no port from 1 to 65535"),
+    ] {
+        let ran = asked("svc/httpbin", port);
+        assert_ne!(ran.code, 0, "{port}");
+        assert!(ran.err.contains(said), "{port}: {}", ran.err);
+    }
+    let yaml = weir(&format!(
+        "explain -f {LAB}/sleep.yaml --from deploy/sleep --to 192.0.2.1 --port 1 -o yaml"
+    ));
+    assert!(yaml.out.contains("verdict: allow\n"), "{}", yaml.out);
+}

@@ -12,6 +12,7 @@ mod logging;
 mod manifests;
 mod manual;
 mod observe;
+mod plugin;
 mod suggest;
 mod ui;
 mod unit;

@@ -46,10 +46,11 @@ fn the_version_is_told() {
 
 #[test]
 fn a_status_without_an_agent_says_where_one_may_be() {
-    let ran = weir("status --name nosuch");
+    let ran = weir("status --instance nosuch");
     assert_eq!(ran.code, 1);
     for word in [
-        "kubectl -n weir-system exec",
+        "--context NAME",
+        "kubectl weir",
         "weir lab list",
         "no agent answers at",
     ] {

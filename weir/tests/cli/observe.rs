@@ -106,7 +106,6 @@ fn what_hubbles_client_takes_is_taken() {
 #[test]
 fn what_hubbles_client_takes_and_weir_has_not_is_refused_by_its_name() {
     for (line, said) in [
-        ("-P", "--server localhost:4245"),
         ("--tls-ca-cert-files a,b --server x:1", "is one file"),
         ("--tls-ca-cert-files a", "--server says which"),
         ("--field-mask verdict", "only -o json can show"),
@@ -127,4 +126,31 @@ fn what_hubbles_client_takes_and_weir_has_not_is_refused_by_its_name() {
         "{}",
         mask.err
     );
+}
+
+#[test]
+fn expressions_in_cel_choose_flows() {
+    let observe = |expression: &str| {
+        let line =
+            format!("observe --input-file {RECORD} --all -o json --cel-expression '{expression}'");
+        weir(&line)
+    };
+    let all = observe("true").out.lines().count();
+    let dropped = observe("_flow.verdict == Verdict.DROPPED").out;
+    let others = observe("_flow.verdict != Verdict.DROPPED")
+        .out
+        .lines()
+        .count();
+    let count = dropped.lines().count();
+    assert!(
+        count > 0 && others > 0 && count + others == all,
+        "{count} + {others} of {all}"
+    );
+    assert!(
+        dropped.lines().all(|line| line.contains("DROPPED")),
+        "{dropped}"
+    );
+    let refused = observe("_flow.nothing == 1");
+    assert_eq!(refused.code, 2, "{}", refused.err);
+    assert!(refused.err.contains("Flow has no field"), "{}", refused.err);
 }

@@ -7,5 +7,6 @@ mod chained;
 mod node;
 mod objects;
 mod operate;
+mod remote;
 mod running;
 mod runtime;

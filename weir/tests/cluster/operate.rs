@@ -61,7 +61,7 @@ fn policies_tell_whether_they_are_in_force() {
         };
         let waited = wait("get-headers");
         assert!(
-            said(&waited).contains("generation 1 is in force on 1 nodes"),
+            said(&waited).contains("generation 1 is in force on 1 node\n"),
             "{waited:?}"
         );
         // Broken: the good version stays, and everybody is told.
@@ -84,7 +84,7 @@ fn policies_tell_whether_they_are_in_force() {
         });
         assert_eq!(event["regarding"]["name"], "get-headers");
         assert!(event["note"].as_str().unwrap().contains("port"), "{event}");
-        let waited = wait("get-headers");
+        let waited = wait("cnp/get-headers");
         assert!(
             !waited.status.success() && said(&waited).contains("refused"),
             "{waited:?}"

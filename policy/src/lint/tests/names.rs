@@ -72,6 +72,7 @@ fn the_port_of_the_api_server_is_its_own() {
             namespace: "default".into(),
             name: "kubernetes".into(),
             ports: vec![ServicePort {
+                name: String::new(),
                 protocol: Protocol::Tcp,
                 port: 443,
                 node_port: None,
