@@ -64,7 +64,7 @@ class Lab:
         self.addresses = pods["server"]["addresses"] if "addresses" in pods["server"] else pods["server"]["ips"]
 
     def command(self, pod, *words):
-        return [self.weir, "lab", "exec", "--name", self.name, pod, "--", *words]
+        return [self.weir, "lab", "exec", "--name", self.name, "--machine", pod, "--", *words]
 
     def run(self, pod, *words, timeout=60):
         done = subprocess.run(self.command(pod, *words), check=False, capture_output=True, text=True, timeout=timeout)

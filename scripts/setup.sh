@@ -8,9 +8,12 @@
 . "$(dirname "$0")/env.sh"
 
 build=(gcc g++ libc6-dev pkg-config zlib1g-dev libzstd-dev libxml2-dev rustc-web libstd-rust-web-dev-bpf)
-lab=(iproute2 nftables curl iputils-ping netcat-openbsd wget bind9-dnsutils procps util-linux python3)
+lab=(iproute2 nftables curl iputils-ping netcat-openbsd wget bind9-dnsutils procps util-linux python3 bzip2 make)
 bench=(wrk bpftool libpcre2-8-0 libssl3)
-test=(python3-pip containernetworking-plugins openssl buildah crun golang-github-containers-common chromium)
+test=(jq python3-pip containernetworking-plugins openssl buildah crun golang-github-containers-common chromium)
+# Debian's busybox has an nc without -v, -z, -k and -n, and a wget without a timeout.
+busybox=busybox_1.37.0.orig.tar.bz2
+busybox_sha256=3311dff32e746499f4df0d5df04d7eb396382d7e108bb9250e7b519b837043a4
 linker_version=0.13.0
 linker=$WEIR_CACHE/tools/bin/bpf-linker
 
@@ -53,6 +56,24 @@ fi
 if [ "${1:-}" = test ]; then
     packages "${test[@]}"
     unpack prometheus usr/bin/prometheus
+fi
+
+# What people type in the lab's pods of busybox, with the options that busybox's own images have.
+if [ ! -x "$WEIR_CACHE/tools/busybox/busybox" ]; then
+    step "building busybox from Debian's source into $WEIR_CACHE/tools/busybox (once; a minute)"
+    work=$(mktemp -d)
+    curl -fsS --retry 3 -o "$work/$busybox" "http://deb.debian.org/debian/pool/main/b/busybox/$busybox"
+    echo "$busybox_sha256  $work/$busybox" | sha256sum --check --quiet
+    tar -xf "$work/$busybox" -C "$work" --strip-components=1
+    make -s -C "$work" defconfig >/dev/null
+    # Linux took the headers of one of its queues away.
+    sed -i 's/^CONFIG_TC=y/# CONFIG_TC is not set/' "$work/.config"
+    make -s -C "$work" -j"$(nproc)" busybox >"$work/build.log" 2>&1 || {
+        tail -n 20 "$work/build.log" >&2
+        fail "busybox does not build"
+    }
+    install -D "$work/busybox" "$WEIR_CACHE/tools/busybox/busybox"
+    rm -r "$work"
 fi
 
 # The linker must be built against the LLVM that Debian's rustc was built with.

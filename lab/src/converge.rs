@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 
 use weir_link::tools::Synced;
 use weir_policy::model::PodName;
@@ -20,14 +21,14 @@ use crate::host::{link, netns, tool};
 use crate::layout::{DNS_V4, Layout};
 use crate::names;
 use crate::node::Node;
-use crate::play::endpoints::Ready;
-use crate::play::image;
+use crate::play::endpoints::{self, Ready};
+use crate::play::image::{self, Role};
 use crate::play::ingress::{self, IngressPlan};
 use crate::play::pods::PodPlan;
 use crate::play::service::ServicePlan;
 use crate::play::zone::Zone;
 use crate::play::{manifest, nft, pods, service};
-use crate::state::{Pod, State, write_atomic};
+use crate::state::{Pod, State, now, write_atomic};
 use crate::workload::ingress::routes_beside;
 
 /// Everything that the objects ask for. Made before anything is changed, so that a mistake in
@@ -64,6 +65,40 @@ impl Plan {
             services,
             ingresses,
         })
+    }
+
+    /// The pods that should be there.
+    pub fn pods(&self) -> impl Iterator<Item = &PodPlan> {
+        self.pods.iter()
+    }
+
+    /// Whether people may type what only busybox's tools take.
+    pub fn wants_busybox(&self) -> bool {
+        let mut containers = self
+            .pods
+            .iter()
+            .flat_map(|pod| image::containers(&pod.spec));
+        containers.any(image::is_busybox)
+    }
+
+    /// How each container of a pod is played.
+    fn roles(&self, pod: &PodPlan) -> Vec<Role> {
+        image::roles(&pod.spec, &endpoints::asked(pod, &self.services))
+    }
+
+    /// Everything as an API server would show it: pods and services with what the lab gave them.
+    pub fn view(&self, state: &State) -> Vec<Value> {
+        let ready = ready(state, self, |pod| pod.started);
+        let nodes: Vec<Node> = state.nodes.iter().map(|node| node.node).collect();
+        let files = manifest::render(
+            &nodes,
+            &state.objects,
+            &self.services,
+            &self.pods,
+            &state.pods,
+            &ready,
+        );
+        files.into_values().collect()
     }
 }
 
@@ -109,9 +144,9 @@ pub fn converge(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Synce
 }
 
 /// Gives addresses and names to pods that do not exist yet; answers which they are.
-fn allocate(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Vec<PodName>> {
+fn allocate(layout: &Layout, state: &mut State, whole: &Plan) -> Result<Vec<PodName>> {
     let mut new = Vec::new();
-    for plan in &plan.pods {
+    for plan in &whole.pods {
         if state.pods.contains_key(&plan.id()) {
             continue;
         }
@@ -137,9 +172,10 @@ fn allocate(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Vec<PodNa
             netns,
             interface: (!host_network).then_some(interface),
             addresses,
-            workload: image::summary(&image::roles(&plan.spec)),
+            workload: image::summary(&whole.roles(plan)),
             fingerprint: plan.fingerprint,
-            processes: Vec::new(),
+            running: Vec::new(),
+            created: now(),
             started: false,
         };
         new.push(pod.id());
@@ -165,7 +201,7 @@ fn remove(layout: &Layout, state: &mut State, gone: &[Pod]) -> Result<()> {
         .filter(|pod| pod.interface.is_some())
         .map(|pod| pod.netns.clone())
         .collect();
-    let mut processes: Vec<Process> = gone.iter().flat_map(|pod| pod.processes.clone()).collect();
+    let mut processes: Vec<Process> = gone.iter().flat_map(Pod::processes).collect();
     processes.extend(netns::processes(&netns)?);
     process::end(&processes)?;
     link::remove_pods(layout, gone)?;

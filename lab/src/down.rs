@@ -21,8 +21,8 @@ pub fn down(layout: &Layout, program: &Path) -> Result<bool> {
     let existed = layout.root().exists() || !netns.is_empty();
     let mut processes = netns::processes(&netns)?;
     if let Some(state) = &state {
-        let known = state.pods.values().flat_map(|pod| pod.processes.iter());
-        processes.extend(known.copied().filter(|process| process.is_alive()));
+        let known = state.pods.values().flat_map(|pod| pod.processes());
+        processes.extend(known.filter(|process| process.is_alive()));
         let weir = state
             .nodes
             .iter()

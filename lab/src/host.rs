@@ -1,5 +1,6 @@
 //! What the lab does to the machine: netns, links, processes. Nothing here knows Kubernetes.
 
+pub mod applets;
 pub mod enter;
 pub mod link;
 pub mod netns;

@@ -1,11 +1,13 @@
 //! A lab as its users hold it: up, look, change, run commands in pods, down.
 
 mod change;
+mod enter;
+mod view;
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::fcntl::{Flock, FlockArg};
@@ -16,7 +18,7 @@ use weir_policy::{explain::Explanation, verdict::Flow};
 use crate::agent::{self, Part};
 use crate::converge::{self, Plan, start};
 use crate::host::enter::Entrance;
-use crate::host::{self, link, process, tool};
+use crate::host::{self, applets, link, process, tool};
 use crate::layout::{LABS, Layout};
 use crate::node::{self, Node};
 use crate::object::{Key, Object, read};
@@ -24,6 +26,7 @@ use crate::state::{Pod, State, Topology};
 use crate::{down, names, spawn, store, target};
 
 pub use change::RunPod;
+pub use enter::Inside;
 
 /// The words for the netns that are no pods.
 const NODE: &str = "@node";
@@ -65,7 +68,7 @@ pub struct Lab {
 pub struct Change {
     /// `networkpolicy.networking.k8s.io/NAME`.
     pub resource: String,
-    /// `created`, `configured`, `unchanged`, `deleted` or `restarted`.
+    /// `created`, `configured`, `unchanged`, `patched`, `labeled`, `deleted` or `restarted`.
     pub what: &'static str,
 }
 
@@ -271,24 +274,19 @@ impl Lab {
         command.output().with_context(place)
     }
 
-    /// A command that will run in a pod (or `@node`, `@world`).
-    pub fn command(&self, target: &str, namespace: &str, words: &[&str]) -> Result<Command> {
-        let (program, arguments) = words.split_first().context("no command was given")?;
-        let entrance = match target {
-            NODE => Entrance::netns(&self.layout.node_netns(Node::FIRST))?,
-            NODE2 => Entrance::netns(&self.layout.node_netns(self.second_node()?))?,
-            WORLD => Entrance::netns(&self.layout.world_netns())?,
-            _ => start::entrance(&self.layout, &self.pod_in(target, namespace)?)?,
-        };
-        let mut command = Command::new(program);
-        command.args(arguments);
-        entrance.apply(&mut command);
-        Ok(command)
-    }
-
     /// Its name.
     pub fn name(&self) -> &str {
         self.layout.name()
+    }
+
+    /// The folder with all that its agents have: what is in force.
+    pub fn manifests(&self) -> PathBuf {
+        self.layout.manifests()
+    }
+
+    /// The folder that its shells have first in PATH.
+    pub fn bin(&self) -> PathBuf {
+        self.layout.bin()
     }
 
     /// The `weir` binary that plays this lab.
@@ -419,6 +417,12 @@ fn make_root(layout: &Layout) -> Result<()> {
 
 fn make(layout: &Layout, state: &mut State, plan: &Plan) -> Result<Synced> {
     state.save(&layout.state())?;
+    if !applets::install(&layout.applets())? && plan.wants_busybox() {
+        eprintln!(
+            "there is no busybox: pods of its image have this machine's tools, which take other \
+             options (scripts/setup.sh builds one)"
+        );
+    }
     link::make_nodes(layout, state)?;
     let world = ["lab", "workload", "echo", "--pod", "world", "--tcp", "80"];
     let entrance = Entrance::netns(&layout.world_netns())?;

@@ -83,8 +83,24 @@ impl Layout {
         self.logs().join(format!("{process}.log"))
     }
 
+    /// The log of a pod's first container.
     pub fn pod_log(&self, namespace: &str, pod: &str) -> PathBuf {
         self.log(&format!("pod-{namespace}-{pod}"))
+    }
+
+    /// The log of another container.
+    pub fn container_log(&self, namespace: &str, pod: &str, container: &str) -> PathBuf {
+        self.log(&format!("pod-{namespace}-{pod}@{container}"))
+    }
+
+    /// busybox's applets, for pods whose images have them.
+    pub fn applets(&self) -> PathBuf {
+        self.root.join("applets")
+    }
+
+    /// What `weir lab shell` puts first in PATH.
+    pub fn bin(&self) -> PathBuf {
+        self.root.join("bin")
     }
 
     /// Files that a pod finds under /etc, such as its resolv.conf.

@@ -15,6 +15,7 @@ mod converge;
 pub mod demo;
 mod down;
 mod host;
+pub mod kubectl;
 mod lab;
 mod layout;
 mod names;
@@ -30,7 +31,7 @@ pub mod workload;
 
 pub use agent::Part;
 pub use host::process::outlive_interrupts;
-pub use lab::{Applied, Change, Lab, RunPod, UpOptions};
+pub use lab::{Applied, Change, Inside, Lab, RunPod, UpOptions};
 pub use object::kind::from_word as kind_from_word;
 pub use object::read::{value_from_yaml, value_to_yaml};
 pub use state::{Pod, Topology};

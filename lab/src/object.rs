@@ -38,6 +38,20 @@ impl Key {
         }
     }
 
+    /// What kubectl says where there is no such object.
+    pub fn not_found(&self) -> anyhow::Error {
+        anyhow!(
+            "Error from server (NotFound): {} {:?} not found",
+            self.resources(),
+            self.name
+        )
+    }
+
+    /// `networkpolicies.networking.k8s.io`.
+    pub fn resources(&self) -> String {
+        kind::resources(&self.kind)
+    }
+
     /// The object's file in the folder that the agent watches.
     pub fn file_name(&self) -> String {
         match &self.namespace {
@@ -77,8 +91,13 @@ impl Object {
 
     /// `deployment.apps`.
     pub fn resource_kind(&self) -> String {
-        let kind = self.key.kind.to_lowercase();
-        let version = self.value["apiVersion"].as_str().unwrap_or_default();
+        Self::resource_kind_of(&self.value)
+    }
+
+    /// The same of an object as it is written.
+    pub fn resource_kind_of(value: &Value) -> String {
+        let kind = value["kind"].as_str().unwrap_or_default().to_lowercase();
+        let version = value["apiVersion"].as_str().unwrap_or_default();
         match version.split_once('/') {
             Some((group, _)) => format!("{kind}.{group}"),
             None => kind,

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use crate::address::Pool;
 use crate::host::process::Process;
 use crate::node::Node;
 use crate::object::{Key, Object};
+use crate::play::image::Role;
 
 /// How pods are joined to the node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +53,9 @@ pub struct State {
     /// How often a replica was deleted and made again, by its place in its owner.
     pub incarnations: BTreeMap<String, u32>,
     pub world: Option<Process>,
+    /// When objects were made, in seconds since 1970.
+    #[serde(default)]
+    pub created: BTreeMap<String, i64>,
 }
 
 /// A node, and what runs on it.
@@ -82,9 +87,20 @@ pub struct Pod {
     pub workload: String,
     /// Another value means another pod.
     pub fingerprint: u64,
-    pub processes: Vec<Process>,
+    /// What plays each of its containers.
+    pub running: Vec<Running>,
+    /// When it was made, in seconds since 1970.
+    #[serde(default)]
+    pub created: i64,
     /// Whether its workload has been started: not before the agent knew the pod.
     pub started: bool,
+}
+
+/// How a container is played, and by which process; an idle one has none.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Running {
+    pub role: Role,
+    pub process: Option<Process>,
 }
 
 // === impl State ===
@@ -111,6 +127,7 @@ impl State {
             service_pool: Pool::services(),
             incarnations: BTreeMap::new(),
             world: None,
+            created: BTreeMap::new(),
         }
     }
 
@@ -138,9 +155,19 @@ impl Pod {
         PodName::new(&self.namespace, &self.name)
     }
 
+    pub fn processes(&self) -> impl Iterator<Item = Process> {
+        self.running.iter().filter_map(|running| running.process)
+    }
+
     pub fn address(&self, v6: bool) -> Option<IpAddr> {
         self.addresses.iter().copied().find(|a| a.is_ipv6() == v6)
     }
+}
+
+/// Seconds since 1970.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs().cast_signed())
 }
 
 /// Readers see the old content or the new one, never a piece.

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::lab::Change;
 use crate::object::{Key, Object};
 use crate::play::pods;
-use crate::state::State;
+use crate::state::{State, now};
 
 /// Puts objects in; says for each whether it is new, changed or the same.
 pub fn store(state: &mut State, objects: Vec<Object>) -> Vec<Change> {
@@ -21,6 +21,7 @@ pub fn store(state: &mut State, objects: Vec<Object>) -> Vec<Change> {
             let what = match old {
                 None => {
                     set_generation(&mut object, 1);
+                    state.created.insert(object.key.to_string(), now());
                     state.objects.push(object);
                     "created"
                 }
@@ -46,11 +47,33 @@ fn generation(object: &Object) -> i64 {
     object.value["metadata"]["generation"].as_i64().unwrap_or(0)
 }
 
+/// Puts objects in that are not there yet.
+///
+/// # Errors
+/// One of them is there; then none is put in.
+pub fn create(state: &mut State, objects: Vec<Object>) -> Result<Vec<Change>> {
+    if let Some(there) = objects.iter().find(|new| exists(state, &new.key)) {
+        let key = &there.key;
+        bail!(
+            "Error from server (AlreadyExists): {} {:?} already exists",
+            key.resources(),
+            key.name
+        );
+    }
+    Ok(store(state, objects))
+}
+
+/// Whether there is such an object; namespaces that others only mention are there as well.
+pub fn exists(state: &State, key: &Key) -> bool {
+    let mentions = |object: &Object| object.key.namespace.as_ref() == Some(&key.name);
+    state.object(key).is_some()
+        || key.kind == "Namespace" && (key.name == "default" || state.objects.iter().any(mentions))
+}
+
 /// Takes objects out. A namespace takes all that is in it along; a replica of something comes
 /// back under another name.
 pub fn delete(state: &mut State, keys: &[Key]) -> Result<Vec<Change>> {
     let mut changes = Vec::new();
-    let mut missing = Vec::new();
     for key in keys {
         if key.kind == "Namespace" && delete_namespace(state, &key.name) {
             changes.push(deleted(format!("namespace/{}", key.name)));
@@ -59,12 +82,13 @@ pub fn delete(state: &mut State, keys: &[Key]) -> Result<Vec<Change>> {
         } else if key.kind == "Pod" && replace_replica(state, key)? {
             changes.push(deleted(format!("pod/{}", key.name)));
         } else {
-            missing.push(key.to_string());
+            return Err(key.not_found());
         }
     }
-    if !missing.is_empty() {
-        bail!("not found: {}", missing.join(", "));
-    }
+    let State {
+        created, objects, ..
+    } = state;
+    created.retain(|name, _| objects.iter().any(|object| object.key.to_string() == *name));
     Ok(changes)
 }
 
@@ -72,7 +96,7 @@ pub fn delete(state: &mut State, keys: &[Key]) -> Result<Vec<Change>> {
 pub fn restart(state: &mut State, key: &Key) -> Result<Vec<Change>> {
     let resource = match state.object(key) {
         Some(object) => object.resource(),
-        None => bail!("not found: {key}"),
+        None => return Err(key.not_found()),
     };
     *state.incarnations.entry(pods::owner_slot(key)).or_insert(0) += 1;
     Ok(vec![Change {

@@ -5,6 +5,7 @@ mod flask;
 mod http;
 mod httpbin;
 pub mod ingress;
+mod join;
 mod listen;
 mod mysql;
 mod pages;
@@ -21,7 +22,8 @@ use tokio::task::JoinSet;
 /// What a workload process is told on its command line.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// `httpbin`, `nginx`, `ingress`, `flask`, `mysql`, `agnhost`, `echo` or `dns`.
+    /// `httpbin`, `nginx`, `ingress`, `flask`, `mysql`, `agnhost`, `echo`, `dns`, or `join`,
+    /// which joins standard input and output to a port.
     pub kind: String,
     pub tcp: Vec<u16>,
     pub udp: Vec<u16>,
@@ -36,6 +38,9 @@ pub struct Options {
 
 /// Serves until it is ended.
 pub fn run(options: Options) -> Result<()> {
+    if options.kind == "join" {
+        return join::run(&options);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

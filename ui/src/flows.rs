@@ -66,6 +66,7 @@ fn hello<S>(app: &App<S>) -> serde_json::Value {
     json!({
         "source": app.options.source,
         "recorded": app.options.recorded,
+        "foresees": app.asked.answers(),
         "time_ms": now.map_or(0, |now| now.as_millis() as u64),
     })
 }

@@ -3,13 +3,14 @@
 //! ```text
 //!  observers (gRPC) ─▶ Relay ─┐                ┌─▶ GET /            the page, built from ui/web
 //!  file of flows ───▶ Record ─┴─▶ router(..) ──┼─▶ GET /api/flows   server-sent events
-//!                                              └─▶ GET /api/status
+//!                                              ├─▶ GET /api/status
+//!                          Foresight ◀─────────┴─▶ POST /api/pending  what a policy would change
 //! ```
 //!
 //! A source is whatever answers as [`Observer`]: each browser is one request to it, with the
 //! browser's own filters, so that filtering is the observer's. A browser that reads too slowly is
 //! read for no further; its request falls behind in the observer's ring, and is told how much it has
-//! lost. Nobody else waits for it. Nothing can be changed from here: every route is a GET.
+//! lost. Nobody else waits for it. Nothing can be changed from here: the one POST only asks.
 //!
 //! Who may ask is [`Access`]; the page may load nothing from anywhere else (docs/ui.md).
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@
 mod access;
 mod assets;
 mod flows;
+mod pending;
 mod query;
 mod record;
 mod status;
@@ -25,11 +27,17 @@ mod tests;
 
 use std::sync::{Arc, atomic::AtomicU64};
 
-use axum::{Router, middleware, routing::get};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{get, post},
+};
 use tokio::sync::Semaphore;
 use weir_observe::api::observer::observer_server::Observer;
 
 pub use access::Access;
+pub use pending::{Change, Foreseen, Foresight, Pending};
 pub use record::Record;
 pub use weir_gate::token::{Token, TokenError};
 
@@ -45,6 +53,8 @@ pub struct Options {
     pub recorded: bool,
     /// Who may ask.
     pub access: Access,
+    /// Who says what a pending policy would change; nobody, where it is not known what is in force.
+    pub foresight: Option<Arc<dyn Foresight>>,
 }
 
 /// What all requests share.
@@ -54,12 +64,15 @@ struct App<S> {
     followers: Arc<Semaphore>,
     /// Records that observers or browsers were too slow for, as browsers were told.
     lost: Arc<AtomicU64>,
+    asked: pending::Asked,
 }
 
 /// The page and its API. The caller serves it where it likes.
 pub fn router<S: Observer>(source: S, options: Options) -> Router {
     let access = Arc::new(options.access.clone());
+    let asked = pending::Asked::new(options.foresight.clone());
     let app = Arc::new(App {
+        asked,
         source: Arc::new(source),
         options,
         followers: Arc::new(Semaphore::new(FOLLOWERS)),
@@ -68,6 +81,8 @@ pub fn router<S: Observer>(source: S, options: Options) -> Router {
     Router::new()
         .route("/api/flows", get(flows::flows::<S>))
         .route("/api/status", get(status::status::<S>))
+        .route("/api/pending", post(pending::pending::<S>))
+        .layer(DefaultBodyLimit::max(pending::LARGEST))
         .with_state(app)
         .merge(assets::router())
         .layer(middleware::from_fn_with_state(access, access::check))

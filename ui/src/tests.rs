@@ -1,6 +1,7 @@
 //! The server as a browser meets it: over TCP, with the real observer behind it.
 
 mod access;
+mod pending;
 mod stream;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -18,14 +19,25 @@ use weir_observe::{
     ring::{Item, Ring},
 };
 
-use crate::{Access, Options};
+use crate::{Access, Foresight, Options};
 
 /// Serves on a port of its own, as long as the test runs.
 async fn serve(source: impl Observer, access: Access, recorded: bool) -> SocketAddr {
+    serve_with(source, access, recorded, None).await
+}
+
+/// The same with somebody who judges pending policies.
+async fn serve_with(
+    source: impl Observer,
+    access: Access,
+    recorded: bool,
+    foresight: Option<Arc<dyn Foresight>>,
+) -> SocketAddr {
     let options = Options {
         source: "a test".into(),
         recorded,
         access,
+        foresight,
     };
     let router = crate::router(source, options);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

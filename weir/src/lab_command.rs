@@ -1,20 +1,17 @@
 //! `weir lab`: a Kubernetes node played on this machine, from the command line.
 
-mod change;
 mod list;
 mod run;
-mod run_pod;
 
 use std::collections::BTreeMap;
-use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::agent_command::DenyResponse;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand, ValueEnum};
-use weir_lab::{Applied, Lab, Part, Topology, UpOptions, workload};
-use weir_link::tools::Synced;
+use weir_lab::kubectl::{Kubectl, Named, Shell, Verb, print_problems};
+use weir_lab::{Lab, Part, Topology, UpOptions, workload};
 
 use crate::screen::many;
 
@@ -26,6 +23,7 @@ const EXAMPLES: &str = "Examples:
   weir lab label ns dev team=blue
   weir lab run-pod probe --rm -l role=frontend -- curl -s httpbin:8000/ip
   weir lab rollout restart deploy/httpbin
+  weir lab shell                      # a shell in which kubectl is the lab's
   weir lab ls
   weir lab list                       # all labs; WEIR_LAB says which one is meant
   weir lab logs agent -f
@@ -51,48 +49,22 @@ enum Command {
     Demo(Demo),
     /// Run a scenario: what is done, what must come, what came
     Run(run::Run),
-    /// Run a command in a pod (NS/POD, POD, deploy/NAME), or in @node or @world
-    Exec(Exec),
-    /// Apply manifests, as kubectl does
-    Apply(Apply),
-    /// Delete what manifests describe, or KIND NAME, or KIND --all
-    Delete(Delete),
-    /// Set labels of an object (KEY=VALUE), or take them away (KEY-)
-    Label(change::Label),
-    /// Merge a piece of JSON or YAML into an object, as kubectl patch --type merge does
-    Patch(change::Patch),
-    /// Show objects as they are stored
-    Get(change::Get),
-    /// Restart a Deployment's pods: new ones with new addresses
-    Rollout(change::Rollout),
-    /// Make a pod for one command
-    RunPod(run_pod::RunPod),
+    #[command(flatten)]
+    Verb(Verb),
+    /// A line of a text as it is typed after kubectl
+    Kubectl(Kubectl),
+    /// Open a shell in which kubectl is the lab's own
+    Shell(Shell),
     /// List the pods
     Ls(list::Ls),
     /// List the labs that are up
     List(list::Labs),
-    /// Show the log of the agent, the proxy or a pod
-    Logs(Logs),
     /// Start the agent or the proxy again, or make a Deployment's pods anew
     Restart(Restart),
     /// Take a lab down; nothing of it is left
     Down(Down),
     #[command(hide = true)]
     Workload(Workload),
-}
-
-#[derive(Debug, Args)]
-struct Named {
-    /// Which lab: several can be up at once
-    #[arg(
-        long = "lab",
-        alias = "name",
-        value_name = "NAME",
-        env = "WEIR_LAB",
-        default_value = "lab",
-        hide_env_values = true
-    )]
-    name: String,
 }
 
 #[derive(Debug, Args)]
@@ -148,66 +120,10 @@ enum TopologyName {
     Bridge,
 }
 
-#[derive(Debug, Args)]
-struct Exec {
-    #[command(flatten)]
-    lab: Named,
-    /// NS/POD, POD, deploy/NAME, NS/deploy/NAME, @node, @node2 or @world
-    pod: String,
-    #[arg(short, long, default_value = "default")]
-    namespace: String,
-    /// The command, after --
-    #[arg(last = true, required = true)]
-    command: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-struct Apply {
-    #[command(flatten)]
-    lab: Named,
-    /// Files and folders of manifests; - is standard input
-    #[arg(short = 'f', long = "filename", required = true)]
-    files: Vec<PathBuf>,
-    #[arg(short, long, default_value = "default")]
-    namespace: String,
-}
-
-#[derive(Debug, Args)]
-struct Delete {
-    #[command(flatten)]
-    lab: Named,
-    /// Delete what these manifests describe
-    #[arg(short = 'f', long = "filename", conflicts_with_all = ["kind", "names", "all"])]
-    files: Vec<PathBuf>,
-    /// netpol, cnp, ccnp, po, deploy, svc, ns, ...; several with commas
-    #[arg(required_unless_present = "files")]
-    kind: Option<String>,
-    names: Vec<String>,
-    /// All of this kind in the namespace
-    #[arg(long, conflicts_with = "names")]
-    all: bool,
-    #[arg(short, long, default_value = "default")]
-    namespace: String,
-}
-
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Output {
     Table,
     Json,
-}
-
-#[derive(Debug, Args)]
-struct Logs {
-    #[command(flatten)]
-    lab: Named,
-    /// agent, proxy, flows, @world or a pod
-    #[arg(default_value = "agent")]
-    of: String,
-    #[arg(short, long, default_value = "default")]
-    namespace: String,
-    /// Go on with what is written from now on
-    #[arg(short, long)]
-    follow: bool,
 }
 
 #[derive(Debug, Args)]
@@ -251,21 +167,11 @@ impl LabCommand {
             Command::Up(up) => up.run(),
             Command::Demo(demo) => demo.run(),
             Command::Run(run) => run.run(),
-            Command::Exec(exec) => exec.run(),
-            Command::Apply(apply) => {
-                let lab = Lab::open(&apply.lab.name)?;
-                print_changes(&lab.apply_paths(&apply.files, &apply.namespace)?);
-                Ok(ExitCode::SUCCESS)
-            }
-            Command::Delete(delete) => delete.run(),
-            Command::Label(label) => label.run(),
-            Command::Patch(patch) => patch.run(),
-            Command::Get(get) => get.run(),
-            Command::Rollout(rollout) => rollout.run(),
-            Command::RunPod(run_pod) => run_pod.run(),
+            Command::Verb(verb) => verb.run(),
+            Command::Kubectl(kubectl) => kubectl.run(),
+            Command::Shell(shell) => shell.run(),
             Command::Ls(ls) => ls.run(),
             Command::List(ls) => ls.run(),
-            Command::Logs(logs) => logs.run(),
             Command::Restart(restart) => restart.run(),
             Command::Down(down) => {
                 match Lab::remove(&down.lab.name)? {
@@ -322,67 +228,6 @@ impl From<TopologyName> for Topology {
     }
 }
 
-impl Exec {
-    /// Becomes the command, so that its exit status and its signals are its own.
-    fn run(self) -> Result<ExitCode> {
-        let lab = Lab::open(&self.lab.name)?;
-        let words: Vec<&str> = self.command.iter().map(String::as_str).collect();
-        let mut command = lab.command(&self.pod, &self.namespace, &words)?;
-        let error = command.exec();
-        eprintln!("weir lab exec: {}: {error}", self.command[0]);
-        // As shells say it: 127 for a program that is not there, 126 for one that cannot be run.
-        let missing = error.kind() == std::io::ErrorKind::NotFound;
-        Ok(ExitCode::from(if missing { 127 } else { 126 }))
-    }
-}
-
-impl Delete {
-    fn run(self) -> Result<ExitCode> {
-        let lab = Lab::open(&self.lab.name)?;
-        if !self.files.is_empty() {
-            print_changes(&lab.delete_paths(&self.files, &self.namespace)?);
-            return Ok(ExitCode::SUCCESS);
-        }
-        for word in self.kind.as_deref().unwrap_or_default().split(',') {
-            let kind = weir_lab::kind_from_word(word)
-                .with_context(|| format!("there is no kind {word:?}"))?;
-            if self.all {
-                let applied = lab.delete_all(&kind, &self.namespace)?;
-                if applied.changes.is_empty() {
-                    println!("No resources found");
-                }
-                print_changes(&applied);
-            } else if self.names.is_empty() {
-                bail!("name what to delete, or say --all");
-            }
-            for name in &self.names {
-                print_changes(&lab.delete(&kind, &self.namespace, name)?);
-            }
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-impl Logs {
-    fn run(self) -> Result<ExitCode> {
-        let lab = Lab::open(&self.lab.name)?;
-        let path = lab.log_path(&self.of, &self.namespace)?;
-        if !path.exists() {
-            bail!("{} has written no log", self.of);
-        }
-        if self.follow {
-            // tail knows how to wait for more, on every file system.
-            let mut tail = std::process::Command::new("tail");
-            let error = tail.args(["-n", "+1", "-F"]).arg(&path).exec();
-            return Err(error).context("cannot run `tail`");
-        }
-        let mut log = std::fs::File::open(&path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        std::io::copy(&mut log, &mut std::io::stdout().lock())?;
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
 impl Restart {
     fn run(self) -> Result<ExitCode> {
         let lab = Lab::open(&self.lab.name)?;
@@ -422,22 +267,5 @@ impl Workload {
             env,
         })?;
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-fn print_changes(applied: &Applied) {
-    for change in &applied.changes {
-        match (change.what, change.resource.split_once('/')) {
-            ("deleted", Some((kind, name))) => println!("{kind} \"{name}\" deleted"),
-            (what, _) => println!("{} {what}", change.resource),
-        }
-    }
-    print_problems(&applied.report);
-}
-
-/// What is refused goes where errors go; the rest of the policies are in force.
-fn print_problems(report: &Synced) {
-    for problem in &report.problems {
-        eprintln!("not in force as written: {}", problem.of_object());
     }
 }

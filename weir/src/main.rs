@@ -88,6 +88,9 @@ fn main() -> ExitCode {
     if weir_agent::cni::is_called() {
         return weir_agent::cni::main();
     }
+    if weir_lab::kubectl::is_called() {
+        return weir_lab::kubectl::main();
+    }
     let weir = parsed();
     if let Err(error) = logging::start() {
         eprintln!("weir: {}", message(&error));

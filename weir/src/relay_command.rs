@@ -187,6 +187,8 @@ async fn page(address: SocketAddr, token: Option<&Path>, relay: Relay) -> Result
         source: "all nodes".to_owned(),
         recorded: false,
         access: ui_command::access(address, token)?,
+        // A relay has no manifests.
+        foresight: None,
     };
     let (url, served) = ui_command::page(address, relay, options).await?;
     tracing::info!(url, "the map is served");

@@ -1,5 +1,7 @@
 //! `weir ui`: a live map of flows in the browser.
 
+mod pending;
+
 use std::{
     io::{self, Write as _},
     net::SocketAddr,
@@ -31,6 +33,7 @@ const EXAMPLES: &str = "Examples:
   weir ui --context production             a cluster's, of all its nodes
   weir ui --server 10.0.0.7:4244           another machine's
   weir ui --input-file flows.jsonl         a record (weir observe --all --why -o json > flows.jsonl)
+  weir ui --manifests deploy/policies/     and what a policy would change, before it is applied
   weir ui --listen 0.0.0.0:12000 --token-file /etc/weir/ui-token
 ";
 
@@ -55,6 +58,10 @@ pub struct UiCommand {
     /// File with the token that opens the page; without it one is made where --listen is not loopback
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// What is in force, files or folders: the page then says what a pending policy would change
+    /// [default: a lab's own]
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    manifests: Vec<PathBuf>,
     #[command(flatten)]
     gates: Served,
 }
@@ -71,6 +78,7 @@ impl UiCommand {
             source: place.described(),
             recorded: matches!(source, Source::File(_)),
             access: access(self.listen, self.token_file.as_deref())?,
+            foresight: pending::foresight(&place, self.manifests)?,
         };
         runtime.block_on(async {
             self.gates.serve().await?;

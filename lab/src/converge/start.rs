@@ -6,105 +6,151 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use k8s_openapi::api::core::v1 as api;
 
 use super::Plan;
 use crate::host::enter::Entrance;
 use crate::host::process::{self, Process};
 use crate::layout::Layout;
-use crate::play::image::{self, Role};
+use crate::play::image::{self, Role, containers};
 use crate::play::pods::PodPlan;
 use crate::spawn;
-use crate::state::{Pod, State};
+use crate::state::{Pod, Running, State};
 
 /// How long a workload may take to listen.
 const LISTENING: Duration = Duration::from_secs(20);
 
-/// Starts the workloads of pods that have none yet.
-pub fn workloads(layout: &Layout, state: &mut State, plan: &Plan) -> Result<()> {
+/// Starts the workloads of pods that have none yet, and those that services ask something else of.
+pub fn workloads(layout: &Layout, state: &mut State, whole: &Plan) -> Result<()> {
     let mut waiting = Vec::new();
-    for plan in &plan.pods {
-        let Some(pod) = state.pods.get(&plan.id()).filter(|pod| !pod.started) else {
+    for plan in &whole.pods {
+        let Some(pod) = state.pods.get(&plan.id()).cloned() else {
             continue;
         };
-        let mut processes = Vec::new();
-        for role in image::roles(&plan.spec) {
-            let (process, ports) = match &role {
-                Role::Idle => continue,
-                Role::Command(words) => {
-                    let process = run_command(layout, pod, plan, words)?;
-                    (process, Vec::new())
+        let roles = whole.roles(plan);
+        let summary = image::summary(&roles);
+        let mut running = Vec::new();
+        for (at, (role, container)) in roles.into_iter().zip(containers(&plan.spec)).enumerate() {
+            match pod.running.get(at) {
+                Some(old) if old.role == role => {
+                    running.push(old.clone());
+                    continue;
                 }
-                Role::BuiltIn { tcp, .. } => {
-                    let process = run_built_in(layout, &state.program, pod, plan, &role)?;
-                    (process, tcp.clone())
-                }
+                Some(old) => process::end(old.process.as_slice())?,
+                None => {}
+            }
+            let started = Container {
+                layout,
+                pod: &pod,
+                plan,
+                container,
             };
-            processes.push(process);
-            waiting.push((process, ports, pod.clone()));
+            let process = started.start(&state.program, &role)?;
+            if let (Some(process), Role::BuiltIn { tcp, .. }) = (process, &role) {
+                waiting.push((process, tcp.clone(), started.log(), pod.id()));
+            }
+            running.push(Running { role, process });
         }
         if let Some(pod) = state.pods.get_mut(&plan.id()) {
-            pod.processes = processes;
+            pod.running = running;
+            pod.workload = summary;
             pod.started = true;
         }
     }
-    for (process, ports, pod) in waiting {
-        let log = layout.pod_log(&pod.namespace, &pod.name);
+    for (process, ports, log, pod) in waiting {
         wait_listening(process, &ports, &log)
-            .with_context(|| format!("the workload of pod {}", pod.id()))?;
+            .with_context(|| format!("the workload of pod {pod}"))?;
     }
     Ok(())
 }
 
-fn run_built_in(
-    layout: &Layout,
-    program: &Path,
-    pod: &Pod,
-    plan: &PodPlan,
-    role: &Role,
-) -> Result<Process> {
-    let Role::BuiltIn {
-        kind,
-        tcp,
-        udp,
-        sctp,
-    } = role
-    else {
-        bail!("pod {}: {role:?} is not built in", pod.id());
-    };
-    let mut arguments: Vec<String> = ["lab", "workload", kind, "--pod"].map(Into::into).into();
-    arguments.push(pod.id().to_string());
-    for (option, ports) in [("--tcp", tcp), ("--udp", udp), ("--sctp", sctp)] {
-        for port in ports {
-            arguments.push(option.into());
-            arguments.push(port.to_string());
+/// A container that is about to be played.
+struct Container<'a> {
+    layout: &'a Layout,
+    pod: &'a Pod,
+    plan: &'a PodPlan,
+    container: &'a api::Container,
+}
+
+impl Container<'_> {
+    /// What plays it; nothing for one that is idle.
+    fn start(&self, program: &Path, role: &Role) -> Result<Option<Process>> {
+        match role {
+            Role::Idle => Ok(None),
+            Role::Command(words) => self.run_command(words).map(Some),
+            Role::BuiltIn {
+                kind,
+                tcp,
+                udp,
+                sctp,
+            } => {
+                let ports = [("--tcp", tcp), ("--udp", udp), ("--sctp", sctp)];
+                self.run_built_in(program, kind, &ports).map(Some)
+            }
         }
     }
-    arguments.push("--zone".into());
-    arguments.push(layout.zone().display().to_string());
-    for container in &plan.spec.containers {
-        for variable in container.env.iter().flatten() {
+
+    fn run_built_in(
+        &self,
+        program: &Path,
+        kind: &str,
+        ports: &[(&str, &Vec<u16>)],
+    ) -> Result<Process> {
+        let mut arguments: Vec<String> = ["lab", "workload", kind, "--pod"].map(Into::into).into();
+        arguments.push(self.pod.id().to_string());
+        for (option, numbers) in ports {
+            for port in *numbers {
+                arguments.push((*option).to_owned());
+                arguments.push(port.to_string());
+            }
+        }
+        arguments.push("--zone".into());
+        arguments.push(self.layout.zone().display().to_string());
+        for variable in self.container.env.iter().flatten() {
             if let Some(value) = &variable.value {
                 arguments.push("--env".into());
                 arguments.push(format!("{}={value}", variable.name));
             }
         }
+        let entrance = entrance(self.layout, self.pod)?;
+        spawn::detached(program, &arguments, entrance, &self.log())
     }
-    let entrance = entrance(layout, pod)?;
-    let log = layout.pod_log(&pod.namespace, &pod.name);
-    spawn::detached(program, &arguments, entrance, &log)
+
+    fn run_command(&self, words: &[String]) -> Result<Process> {
+        let (program, arguments) = words.split_first().context("an empty command")?;
+        let entrance = entrance_of(self.layout, self.pod, self.container)?;
+        spawn::detached(program.as_ref(), arguments, entrance, &self.log())
+            .with_context(|| format!("{}: the command of pod {}", self.plan.source, self.pod.id()))
+    }
+
+    fn log(&self) -> PathBuf {
+        log_of(self.layout, self.plan, self.container)
+    }
 }
 
-fn run_command(layout: &Layout, pod: &Pod, plan: &PodPlan, words: &[String]) -> Result<Process> {
-    let (program, arguments) = words.split_first().context("an empty command")?;
-    let log = layout.pod_log(&pod.namespace, &pod.name);
-    spawn::detached(program.as_ref(), arguments, entrance(layout, pod)?, &log)
-        .with_context(|| format!("{}: the command of pod {}", plan.source, pod.id()))
+/// The log of a container; that of the first one is the pod's.
+pub fn log_of(layout: &Layout, pod: &PodPlan, container: &api::Container) -> PathBuf {
+    let first = pod.spec.containers.first();
+    match first.is_some_and(|first| first.name == container.name) {
+        true => layout.pod_log(&pod.namespace, &pod.name),
+        false => layout.container_log(&pod.namespace, &pod.name, &container.name),
+    }
 }
 
-/// The way into a pod, for workloads and for `exec`.
+/// The way into a pod, with the machine's tools.
 pub fn entrance(layout: &Layout, pod: &Pod) -> Result<Entrance> {
     let etc = layout.etc(&pod.namespace, &pod.name);
     Entrance::pod(&pod.netns, &pod.name, &etc)
+}
+
+/// The way into a container of a pod, with the tools of its image.
+pub fn entrance_of(layout: &Layout, pod: &Pod, container: &api::Container) -> Result<Entrance> {
+    let entrance = entrance(layout, pod)?;
+    let applets = layout.applets();
+    Ok(match image::is_busybox(container) && applets.is_dir() {
+        true => entrance.with_tools(applets),
+        false => entrance,
+    })
 }
 
 /// Waits until a process listens on each port; another's listener in its netns does not count.

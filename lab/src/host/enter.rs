@@ -1,11 +1,12 @@
 //! Becoming a process of a pod: its netns, its host name and its files under /etc.
 
+use std::env;
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -19,6 +20,8 @@ use super::netns;
 /// may allocate.
 pub struct Entrance {
     netns: File,
+    /// A folder of programs that are found before the machine's.
+    tools: Option<PathBuf>,
     host: Option<HostFiles>,
     detached: bool,
 }
@@ -39,6 +42,7 @@ impl Entrance {
     pub fn netns(name: &str) -> Result<Self> {
         Ok(Self {
             netns: netns::open(name)?,
+            tools: None,
             host: None,
             detached: false,
         })
@@ -70,8 +74,21 @@ impl Entrance {
         self
     }
 
+    /// Programs of this folder are found before the machine's.
+    pub fn with_tools(mut self, folder: PathBuf) -> Self {
+        self.tools = Some(folder);
+        self
+    }
+
     /// Makes a command run inside.
+    #[expect(clippy::disallowed_methods, reason = "looks where a shell would")]
     pub fn apply(self, command: &mut Command) {
+        if let Some(tools) = &self.tools {
+            let mut path = tools.clone().into_os_string();
+            path.push(":");
+            path.push(env::var_os("PATH").unwrap_or_default());
+            command.env("PATH", path);
+        }
         // SAFETY: `enter` makes system calls with what was prepared above; it does not allocate,
         // lock or panic on its way.
         unsafe {

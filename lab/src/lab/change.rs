@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::{Map, Value, json};
 
 use super::{Applied, Lab};
-use crate::object::{Key, Object, kind};
-use crate::state::Pod;
+use crate::object::{Key, Object, kind, read};
 use crate::store;
 
 /// A pod for one command, as `kubectl run` makes it.
@@ -18,6 +17,11 @@ pub struct RunPod {
     pub image: String,
     /// Without any, `run=NAME`, as kubectl does it.
     pub labels: BTreeMap<String, String>,
+    pub env: BTreeMap<String, String>,
+    /// The port that it listens on.
+    pub port: Option<u16>,
+    /// Whether a service of its name leads to that port.
+    pub expose: bool,
 }
 
 impl Lab {
@@ -29,15 +33,22 @@ impl Lab {
             let mut object = match state.object(&key) {
                 Some(object) => object.clone(),
                 // Namespaces that manifests only mention exist as well.
-                None if kind == "Namespace" => mentioned(&key),
-                None => bail!("not found: {key}"),
+                None if store::exists(state, &key) => mentioned(&key),
+                None => return Err(key.not_found()),
             };
             merge(&mut object.value, patch);
             let named = object.value["metadata"]["name"].as_str() == Some(&key.name);
             if !named || object.value["metadata"]["namespace"].as_str() != namespace {
                 bail!("{key}: a patch cannot move an object");
             }
-            Ok(store::store(state, vec![object]))
+            let mut changes = store::store(state, vec![object]);
+            for change in &mut changes {
+                change.what = match change.what {
+                    "unchanged" => "patched (no change)",
+                    _ => "patched",
+                };
+            }
+            Ok(changes)
         })
     }
 
@@ -50,7 +61,14 @@ impl Lab {
         labels: &BTreeMap<String, Option<String>>,
     ) -> Result<Applied> {
         let patch = json!({ "metadata": { "labels": labels } });
-        self.patch(kind, namespace, name, &patch)
+        let mut applied = self.patch(kind, namespace, name, &patch)?;
+        for change in &mut applied.changes {
+            change.what = match change.what {
+                "patched" => "labeled",
+                _ => "not labeled",
+            };
+        }
+        Ok(applied)
     }
 
     /// The objects of a kind in a namespace as they are stored; all of them without a name.
@@ -66,30 +84,58 @@ impl Lab {
             .map(|object| object.value)
             .collect();
         match (found.is_empty(), name) {
-            (true, Some(name)) => bail!("not found: {}", Key::new(kind, namespace, name)),
+            (true, Some(name)) => Err(Key::new(kind, namespace, name).not_found()),
             _ => Ok(found),
         }
     }
 
     /// Makes a pod for a command; it is under policy when this returns.
-    pub fn run_pod(&self, run: &RunPod) -> Result<Pod> {
-        let key = Key::new("Pod", Some(&run.namespace), &run.name);
-        if self.state()?.object(&key).is_some() {
-            bail!("pod/{} exists already", run.name);
-        }
+    ///
+    /// # Errors
+    /// There is such a pod already.
+    pub fn run_pod(&self, run: &RunPod) -> Result<Applied> {
         let mut labels = run.labels.clone();
         if labels.is_empty() {
             labels.insert("run".into(), run.name.clone());
         }
-        let pod = json!({
+        let env = run.env.iter();
+        let env: Vec<Value> = env
+            .map(|(name, value)| json!({ "name": name, "value": value }))
+            .collect();
+        let mut container = json!({ "name": run.name, "image": run.image, "env": env });
+        if let Some(port) = run.port {
+            container["ports"] = json!([{ "containerPort": port }]);
+        }
+        let metadata = json!({ "name": run.name, "namespace": run.namespace, "labels": labels });
+        let mut objects = vec![json!({
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": { "name": run.name, "namespace": run.namespace, "labels": labels },
-            "spec": { "containers": [{ "name": run.name, "image": run.image }] },
-        });
-        self.apply_in(&pod.to_string(), &run.namespace)?;
-        self.pod(&format!("{}/{}", run.namespace, run.name))
-            .context("a pod that was just made")
+            "metadata": metadata,
+            "spec": { "containers": [container] },
+        })];
+        if run.expose {
+            objects.push(json!({
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": metadata,
+                "spec": { "selector": labels, "ports": [{ "port": run.port }] },
+            }));
+        }
+        let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
+        self.create(read::text(&list.to_string(), "run", &run.namespace)?)
+    }
+
+    /// Puts objects in that are not there yet.
+    ///
+    /// # Errors
+    /// One of them is there, or is wrong; then nothing is changed.
+    pub(crate) fn create(&self, objects: Vec<Object>) -> Result<Applied> {
+        self.change(|state| store::create(state, objects))
+    }
+
+    /// Puts objects in the place of those that are there.
+    pub(crate) fn put(&self, objects: Vec<Object>) -> Result<Applied> {
+        self.change(|state| Ok(store::store(state, objects)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value;
@@ -10,13 +11,18 @@ use weir_cluster::yaml;
 
 use super::{Key, Object, kind};
 
-/// Every object of the paths, in order; `-` is standard input, a folder means the manifests in it.
+/// Every object of the paths, in order; `-` is standard input, a folder means the manifests in it,
+/// and what begins as a URL is fetched.
 pub fn paths(paths: &[PathBuf], namespace: &str) -> Result<Vec<Object>> {
     let mut objects = Vec::new();
     for path in paths {
         if path == Path::new(STDIN) {
             let input = read_text(path).context("cannot read standard input")?;
             objects.extend(text(&input, "standard input", namespace)?);
+            continue;
+        }
+        if let Some(url) = path.to_str().filter(|text| is_url(text)) {
+            objects.extend(text(&fetched(url)?, url, namespace)?);
             continue;
         }
         for file in files(path)? {
@@ -26,6 +32,31 @@ pub fn paths(paths: &[PathBuf], namespace: &str) -> Result<Vec<Object>> {
         }
     }
     Ok(objects)
+}
+
+fn is_url(text: &str) -> bool {
+    text.starts_with("https://") || text.starts_with("http://")
+}
+
+/// By curl, which knows proxies and certificates.
+fn fetched(url: &str) -> Result<String> {
+    let output = Command::new("curl")
+        .args([
+            "-fsSL",
+            "--max-time",
+            "30",
+            "--max-filesize",
+            "10M",
+            "--",
+            url,
+        ])
+        .output()
+        .context("cannot run `curl`, which fetches URLs")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("cannot fetch {url}: {}", said.trim());
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{url} is no text"))
 }
 
 /// The objects of one text; a mistake is named with its line.

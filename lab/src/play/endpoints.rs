@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::image::{Asked, containers};
 use super::pods::PodPlan;
 use super::service::{ServicePlan, ServicePort, Target};
 
@@ -23,15 +24,33 @@ pub struct Backend {
 /// where it leads.
 pub fn selected<'a>(service: &ServicePlan, pods: &'a [Ready<'a>]) -> Vec<&'a Ready<'a>> {
     pods.iter()
-        .filter(|pod| {
-            !service.selector.is_empty()
-                && pod.plan.namespace == service.namespace
-                && service
-                    .selector
-                    .iter()
-                    .all(|(key, value)| pod.plan.labels.get(key) == Some(value))
-        })
+        .filter(|pod| selects(service, pod.plan))
         .collect()
+}
+
+fn selects(service: &ServicePlan, pod: &PodPlan) -> bool {
+    let mut selector = service.selector.iter();
+    !service.selector.is_empty()
+        && pod.namespace == service.namespace
+        && selector.all(|(key, value)| pod.labels.get(key) == Some(value))
+}
+
+/// The ports that services ask of a pod. A name is no port where no container says what it means.
+pub fn asked(pod: &PodPlan, services: &[ServicePlan]) -> Asked {
+    let mut asked = Asked::default();
+    for service in services.iter().filter(|service| selects(service, pod)) {
+        for port in &service.ports {
+            let Target::Number(number) = port.target else {
+                continue;
+            };
+            match port.protocol.as_str() {
+                "UDP" => asked.udp.insert(number),
+                "SCTP" => asked.sctp.insert(number),
+                _ => asked.tcp.insert(number),
+            };
+        }
+    }
+    asked
 }
 
 /// The backends of one port in one family.
@@ -56,10 +75,7 @@ pub fn backends(
 pub fn pod_port(pod: &PodPlan, port: &ServicePort) -> Option<u16> {
     match &port.target {
         Target::Number(number) => Some(*number),
-        Target::Name(name) => pod
-            .spec
-            .containers
-            .iter()
+        Target::Name(name) => containers(&pod.spec)
             .flat_map(|container| container.ports.iter().flatten())
             .find(|candidate| {
                 candidate.name.as_ref() == Some(name)

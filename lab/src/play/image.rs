@@ -1,8 +1,11 @@
 //! Which process plays a container: images cannot be pulled here, so known ones are built in.
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use std::collections::BTreeSet;
 use std::env;
 use std::path::Path;
+
+use k8s_openapi::api::core::v1::{Container, PodSpec};
+use serde::{Deserialize, Serialize};
 
 /// Programs that only wait: a process for them would show nothing.
 const WAITING: &[&str] = &["sleep", "tail", "pause"];
@@ -13,14 +16,25 @@ const IDLE_IMAGES: &[&str] = &[
     "toolbox", "fedora", "centos",
 ];
 
+/// Images whose programs are busybox's applets.
+const BUSYBOX_IMAGES: &[&str] = &["busybox", "alpine"];
+
+/// The ports of a pod that services lead to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    pub tcp: BTreeSet<u16>,
+    pub udp: BTreeSet<u16>,
+    pub sctp: BTreeSet<u16>,
+}
+
 /// How a container is played.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// Nothing runs; commands can be run in the pod.
     Idle,
     /// `weir lab workload KIND` listens on these ports.
     BuiltIn {
-        kind: &'static str,
+        kind: String,
         tcp: Vec<u16>,
         udp: Vec<u16>,
         sctp: Vec<u16>,
@@ -29,9 +43,57 @@ pub enum Role {
     Command(Vec<String>),
 }
 
-/// The roles of a pod's containers.
-pub fn roles(spec: &PodSpec) -> Vec<Role> {
-    spec.containers.iter().map(role).collect()
+// === impl Asked ===
+
+impl Asked {
+    fn is_empty(&self) -> bool {
+        self.tcp.is_empty() && self.udp.is_empty() && self.sctp.is_empty()
+    }
+}
+
+/// The containers of a pod that run beside each other: its sidecars, which are init containers that
+/// stay, and then its own. Other init containers are not played: they would have ended by now.
+pub fn containers(spec: &PodSpec) -> impl Iterator<Item = &Container> {
+    let stays = |container: &&Container| container.restart_policy.as_deref() == Some("Always");
+    let sidecars = spec.init_containers.iter().flatten().filter(stays);
+    sidecars.chain(&spec.containers)
+}
+
+/// The role of each of these containers. Where none of them says a port, the last one that nothing
+/// is known of listens on what services ask of the pod.
+pub fn roles(spec: &PodSpec, asked: &Asked) -> Vec<Role> {
+    let containers: Vec<&Container> = containers(spec).collect();
+    let mut roles: Vec<Role> = containers.iter().map(|container| role(container)).collect();
+    let silent = containers
+        .iter()
+        .all(|each| each.ports.iter().flatten().next().is_none());
+    if silent && !asked.is_empty() {
+        let unknown = |at: &usize| is_unknown(containers[*at]) && roles[*at] == Role::Idle;
+        if let Some(at) = (0..containers.len()).rev().find(unknown) {
+            roles[at] = Role::BuiltIn {
+                kind: "echo".into(),
+                tcp: asked.tcp.iter().copied().collect(),
+                udp: asked.udp.iter().copied().collect(),
+                sctp: asked.sctp.iter().copied().collect(),
+            };
+        }
+    }
+    roles
+}
+
+/// Whether a container's tools are busybox's.
+pub fn is_busybox(container: &Container) -> bool {
+    let image = base_name(container.image.as_deref().unwrap_or_default());
+    BUSYBOX_IMAGES.contains(&image.as_str())
+}
+
+/// An image that is neither a server nor a shell to us, with no command that only waits.
+fn is_unknown(container: &Container) -> bool {
+    let image = base_name(container.image.as_deref().unwrap_or_default());
+    let program = container.command.as_ref().and_then(|c| c.first());
+    let waits = program
+        .is_some_and(|program| WAITING.contains(&program.rsplit('/').next().unwrap_or_default()));
+    !waits && server(&image).is_none() && !IDLE_IMAGES.contains(&image.as_str())
 }
 
 /// One word for a pod in listings.
@@ -40,7 +102,7 @@ pub fn summary(roles: &[Role]) -> String {
         .iter()
         .map(|role| match role {
             Role::Idle => "idle",
-            Role::BuiltIn { kind, .. } => kind,
+            Role::BuiltIn { kind, .. } => kind.as_str(),
             Role::Command(words) => words.first().map_or("command", String::as_str),
         })
         .collect();
@@ -81,7 +143,7 @@ fn role(container: &Container) -> Role {
                 tcp.push(default);
             }
             Role::BuiltIn {
-                kind,
+                kind: kind.to_owned(),
                 tcp,
                 udp,
                 sctp,
@@ -89,7 +151,7 @@ fn role(container: &Container) -> Role {
         }
         None if tcp.is_empty() && udp.is_empty() && sctp.is_empty() => Role::Idle,
         None => Role::BuiltIn {
-            kind: "echo",
+            kind: "echo".into(),
             tcp,
             udp,
             sctp,
@@ -164,7 +226,7 @@ mod tests {
 
     fn built_in(kind: &'static str, tcp: &[u16], udp: &[u16]) -> Role {
         Role::BuiltIn {
-            kind,
+            kind: kind.to_owned(),
             tcp: tcp.to_vec(),
             udp: udp.to_vec(),
             sctp: Vec::new(),
@@ -187,6 +249,34 @@ mod tests {
     fn unknown_images_listen_on_their_ports() {
         let echo = "{name: c, image: me/app, ports: [{containerPort: 1}, {containerPort: 2, protocol: UDP}]}";
         assert_eq!(role_of(echo), built_in("echo", &[1], &[2]));
+    }
+
+    #[test]
+    fn sidecars_and_what_services_ask_for() {
+        let spec = |yaml: &str| serde_yaml_ng::from_str::<PodSpec>(yaml).unwrap();
+        let asked = Asked {
+            tcp: [8080].into(),
+            ..Asked::default()
+        };
+        let with_sidecar = spec(
+            "{initContainers: [{name: setup, image: busybox}, {name: side, image: nginx, restartPolicy: Always}],
+              containers: [{name: app, image: me/app}]}",
+        );
+        assert_eq!(
+            roles(&with_sidecar, &asked),
+            [
+                built_in("nginx", &[80], &[]),
+                built_in("echo", &[8080], &[])
+            ]
+        );
+        let silent = spec("{containers: [{name: app, image: me/app}]}");
+        assert_eq!(roles(&silent, &Asked::default()), [Role::Idle]);
+        // A shell's ports are for what is typed in it, and who says its ports means those.
+        let shell = spec("{containers: [{name: app, image: busybox}]}");
+        assert_eq!(roles(&shell, &asked), [Role::Idle]);
+        let own = spec("{containers: [{name: app, image: me/app, ports: [{containerPort: 1}]}]}");
+        assert_eq!(roles(&own, &asked), [built_in("echo", &[1], &[])]);
+        assert!(is_busybox(&shell.containers[0]) && !is_busybox(&silent.containers[0]));
     }
 
     #[test]

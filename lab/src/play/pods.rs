@@ -213,13 +213,19 @@ fn one(naming: &Naming<'_>, index: i32, metadata: ObjectMeta, spec: PodSpec) -> 
         let field = format!("{field}.containers");
         return Err(object.wrong(&field, "at least one container is needed"));
     }
-    for (index, container) in spec.containers.iter().enumerate() {
-        for (at, port) in container.ports.iter().flatten().enumerate() {
-            if !(1..=65535).contains(&port.container_port) {
-                return Err(object.wrong(
-                    &format!("{field}.containers[{index}].ports[{at}].containerPort"),
-                    format!("{} is not a port", port.container_port),
-                ));
+    let all = [
+        ("initContainers", spec.init_containers.as_deref()),
+        ("containers", Some(spec.containers.as_slice())),
+    ];
+    for (list, containers) in all {
+        for (index, container) in containers.unwrap_or_default().iter().enumerate() {
+            for (at, port) in container.ports.iter().flatten().enumerate() {
+                if !(1..=65535).contains(&port.container_port) {
+                    return Err(object.wrong(
+                        &format!("{field}.{list}[{index}].ports[{at}].containerPort"),
+                        format!("{} is not a port", port.container_port),
+                    ));
+                }
             }
         }
     }

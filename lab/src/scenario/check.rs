@@ -133,8 +133,16 @@ fn in_pod(stage: &Stage<'_>, check: &Check) -> Result<Checked> {
             .map(|thread| thread.join().unwrap_or_else(|_| bail!("a check panicked")))
             .collect::<Result<Vec<Try>>>()
     })?;
+    // Both families are tried, which only the machine's tools know to choose.
+    let machine = match stage.lab.has_applets(from) {
+        true => "--machine ",
+        false => "",
+    };
     Ok(Checked {
-        command: format!("weir lab exec {from} -- {}", shown(stage, command)?),
+        command: format!(
+            "weir lab exec {machine}{from} -- {}",
+            shown(stage, command)?
+        ),
         why: why(stage, check, from)?,
         tries,
     })
@@ -147,14 +155,17 @@ fn in_new_pod(stage: &Stage<'_>, check: &Check) -> Result<Checked> {
     for family in families(stage, check, command) {
         let line = place::line(stage.lab, command, family.unwrap_or(Family::IPv4))?;
         let inner = stage.weir(&format!(
-            "run-pod {pod} --rm -- timeout {LIMIT} sh -c \"$1\""
+            "run-pod {pod} --rm --machine -- timeout {LIMIT} sh -c \"$1\""
         ));
         let mut outer = inner;
         outer.arg(&line.run);
         tries.push(tried(stage, check, family, &line, outer)?);
     }
     Ok(Checked {
-        command: format!("weir lab run-pod {pod} --rm -- {}", shown(stage, command)?),
+        command: format!(
+            "weir lab run-pod {pod} --rm --machine -- {}",
+            shown(stage, command)?
+        ),
         tries,
         why: Vec::new(),
     })

@@ -38,6 +38,9 @@ pub struct RecordedChange {
     pub after: Outcome,
     /// Why it is so in the new world.
     pub reason: String,
+    /// Its places among the flows that were given.
+    #[serde(skip)]
+    pub places: Vec<usize>,
 }
 
 /// Judges recorded flows in both worlds.
@@ -47,7 +50,7 @@ pub fn recorded(old: &World, new: &World, flows: &[Recorded]) -> RecordedDiff {
     let mut simulators = (Simulator::brief(old), Simulator::new(new));
     let mut diff = RecordedDiff::default();
     let mut places: HashMap<(String, String, String), Option<usize>> = HashMap::new();
-    for flow in flows {
+    for (at, flow) in flows.iter().enumerate() {
         let asked = (placers.0.flow(flow), placers.1.flow(flow));
         let (Some(before), Some(after)) = asked else {
             diff.not_judged += 1;
@@ -57,7 +60,10 @@ pub fn recorded(old: &World, new: &World, flows: &[Recorded]) -> RecordedDiff {
         if let Some(place) = places.get(&key) {
             diff.judged += 1;
             let change = place.and_then(|place| diff.changes.get_mut(place));
-            change.into_iter().for_each(|change| change.count += 1);
+            if let Some(change) = change {
+                change.count += 1;
+                change.places.push(at);
+            }
             continue;
         }
         let judged = (simulators.0.judge(&before), simulators.1.judge(&after));
@@ -84,6 +90,7 @@ pub fn recorded(old: &World, new: &World, flows: &[Recorded]) -> RecordedDiff {
             before: before.verdict,
             after: after.verdict,
             reason: side.told(),
+            places: vec![at],
         });
     }
     diff.changes

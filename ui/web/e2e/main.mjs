@@ -11,6 +11,7 @@ import { five } from "./five.mjs";
 import { large } from "./large.mjs";
 import { write } from "./many.mjs";
 import { comesBack } from "./outage.mjs";
+import { foresees } from "./pending.mjs";
 import { pictures } from "./pictures.mjs";
 import { small } from "./small.mjs";
 import { lab, serve } from "./weir.mjs";
@@ -30,6 +31,7 @@ async function besideLab() {
   );
   assert.equal(lab.ask("/post", "POST"), "403");
   const server = await serve("--lab", lab.name, "--listen", "127.0.0.1:0");
+  const place = await mkdtemp(join(tmpdir(), "weir-pending-"));
   const { page, complaints, close } = await open(server.url);
   try {
     for (const [name, check] of Object.entries(checks)) {
@@ -39,6 +41,7 @@ async function besideLab() {
       });
     }
     await isUsable(page);
+    await foresees(page, place);
     assert.deepEqual(complaints, [], "what the browser complains of");
     if (folder) await pictures(page, folder);
     await comesBack(page, server);
@@ -49,9 +52,12 @@ async function besideLab() {
   } finally {
     await close();
     await server.stop();
+    await rm(place, { recursive: true });
     lab.down();
   }
-  console.log("the page shows the lab's traffic, and why a part of it was denied");
+  console.log(
+    "the page shows the lab's traffic, why a part was denied, and what would change that",
+  );
 }
 
 async function withMany() {

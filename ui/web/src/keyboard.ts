@@ -8,7 +8,7 @@ import { nextDenied } from "./view/FilterBar";
 
 const tell = (name: string) => document.dispatchEvent(new Event(name));
 
-function open(name: "flows" | "http"): void {
+function open(name: "flows" | "http" | "pending"): void {
   tab.value = name;
   drawer.value = true;
 }
@@ -24,6 +24,7 @@ const KEYS: Record<string, () => void> = {
   d: nextDenied,
   f: () => open("flows"),
   h: () => open("http"),
+  w: () => open("pending"),
   p: () => hello.value?.recorded || pause(),
   t: toggleTheme,
   "1": () => last(1),

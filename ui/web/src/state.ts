@@ -43,7 +43,7 @@ export const range = signal<Range | null>(kept.range);
 export const selection = signal<Selection>(null);
 /** An arrow that the address names and that is not seen yet. */
 const wanted = signal<Wanted | null>(kept.arrow);
-export const tab = signal<"flows" | "http">("flows");
+export const tab = signal<"flows" | "http" | "pending">("flows");
 export const drawer = signal(true);
 export const help = signal(false);
 const small = window.matchMedia("(max-width: 720px)");

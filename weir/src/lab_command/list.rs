@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use weir_lab::kubectl::Named;
 use weir_lab::{Lab, Pod};
 
-use super::{Named, Output};
+use super::Output;
 use crate::screen::{emit, emit_json};
 
 #[derive(Debug, Args)]

@@ -62,6 +62,12 @@ impl Place {
         }
     }
 
+    /// The lab that is meant, where one is.
+    pub fn lab(&self) -> Option<String> {
+        let live = self.input_file.is_none();
+        live.then(|| self.live.lab()).flatten()
+    }
+
     /// The same, with the namespace that Weir is in by a command's own `-n`.
     pub fn or_in(mut self, namespace: Option<String>) -> Self {
         self.live.cluster = self.live.cluster.or_in(namespace);

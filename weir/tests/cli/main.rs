@@ -14,5 +14,6 @@ mod manual;
 mod observe;
 mod plugin;
 mod suggest;
+mod ui;
 mod unit;
 mod webhook;

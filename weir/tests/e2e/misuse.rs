@@ -152,7 +152,7 @@ fn what_is_not_there_is_named() {
         (
             "delete",
             &["netpol", "nothing"],
-            "not found: NetworkPolicy default/nothing",
+            "(NotFound): networkpolicies.networking.k8s.io \"nothing\" not found",
         ),
         (
             "delete",
@@ -162,7 +162,7 @@ fn what_is_not_there_is_named() {
         (
             "restart",
             &["deploy/nothing"],
-            "not found: Deployment default/nothing",
+            "(NotFound): deployments.apps \"nothing\" not found",
         ),
         ("logs", &["nobody"], "no pod nobody in namespace default"),
         (

@@ -171,7 +171,7 @@ fn http_rules(topology: Topology) {
     same_pods(&before, &lab.lab.pods().unwrap());
     let restarts: Vec<_> = before
         .iter()
-        .flat_map(|pod| pod.processes.clone())
+        .flat_map(|pod| pod.processes().collect::<Vec<_>>())
         .collect();
     assert!(!restarts.is_empty() && restarts.iter().all(|process| process.is_alive()));
 }
@@ -202,7 +202,7 @@ fn same_pods(before: &[weir_lab::Pod], after: &[weir_lab::Pod]) {
                 (
                     pod.id(),
                     pod.addresses.clone(),
-                    format!("{:?}", pod.processes),
+                    format!("{:?}", pod.processes().collect::<Vec<_>>()),
                 )
             })
             .collect()

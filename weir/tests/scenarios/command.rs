@@ -25,7 +25,7 @@ manifests: pods.yaml
 families: [IPv4]
 steps:
 - name: one
-  do: [label pod server tier=web, 'get pod/server']
+  do: [label pod server tier=web, 'get pod/server -o yaml']
   says: 'tier: web'
   check:
   - { from: client, run: 'curl -m 5 {pod server}', expect: HTTP 200, says: Welcome }

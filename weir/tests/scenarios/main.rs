@@ -3,6 +3,7 @@
 //! Needs root, and fails without it.
 
 mod command;
+mod typed;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -82,6 +82,8 @@ export interface RawNode {
 export interface Hello {
   source: string;
   recorded: boolean;
+  /** Whether a pending policy can be judged. */
+  foresees: boolean;
   time_ms: number;
 }
 

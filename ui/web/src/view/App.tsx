@@ -11,6 +11,7 @@ import { HttpPanel } from "./HttpPanel";
 import { Icon } from "./icons";
 import { ListTools } from "./ListTools";
 import { ServiceMap } from "./Map";
+import { PendingPanel } from "./PendingPanel";
 import { TopBar } from "./TopBar";
 
 export function App() {
@@ -50,6 +51,7 @@ function Drawer() {
       about: `Connections and requests, of ${plural(listed().length, "record")}`,
     },
     { name: "http", title: "HTTP", number: 0, about: "Requests by method and path" },
+    { name: "pending", title: "What if", number: 0, about: "What a policy would change" },
   ] as const;
   return (
     <section class="drawer" aria-label="Flows and requests">
@@ -86,7 +88,9 @@ function Drawer() {
       </nav>
       {drawer.value && (
         <div class="tabpanel" role="tabpanel" aria-labelledby={`tab-${tab.value}`}>
-          {tab.value === "flows" ? <FlowTable /> : <HttpPanel />}
+          {tab.value === "flows" && <FlowTable />}
+          {tab.value === "http" && <HttpPanel />}
+          {tab.value === "pending" && <PendingPanel />}
         </div>
       )}
     </section>

@@ -12,6 +12,7 @@ const KEYS: [string, string][] = [
   ["Esc", "Close, then clear the filters"],
   ["f", "Flows"],
   ["h", "HTTP"],
+  ["w", "What a pending policy would change"],
   ["p", "Pause, go on"],
   ["1, 5, 9", "Window of 1, 5 or 15 minutes"],
   ["+, -, 0", "Zoom in, out, show all"],
