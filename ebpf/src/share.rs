@@ -30,6 +30,9 @@ const UNANSWERED: u64 = 3 * SECOND;
 const LINGER: u64 = 10 * SECOND;
 /// An answered flow may be replaced where the share is used up and it has been idle for so long.
 const IDLE: u64 = 60 * SECOND;
+/// What opens a flow is sent again within this time, where nobody answers (RFC 6298, Linux'
+/// tcp_syn_retries).
+const RETRY: u64 = 130 * SECOND;
 const DAY: u64 = 24 * 3600 * SECOND;
 
 // See `worth`.
@@ -161,7 +164,8 @@ pub extern "C" fn take_slot(endpoint: u64, now: u64) -> u64 {
 pub fn put(key: &ConnectionKey, entry: &mut Connection) -> bool {
     if let Some(old) = get(key) {
         entry.slot = old.slot;
-        if old.flags & OPENING != 0 && old.told == 0 {
+        let again = entry.last_seen.wrapping_sub(old.last_seen) < RETRY;
+        if again && old.flags & OPENING != 0 && old.told == 0 {
             entry.opened = old.opened;
             for direction in 0..2 {
                 entry.packets[direction] += old.packets[direction];

@@ -6,6 +6,7 @@ pub mod link;
 pub mod netns;
 pub mod process;
 pub mod tool;
+pub mod view;
 
 use anyhow::{Result, bail};
 

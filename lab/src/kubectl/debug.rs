@@ -3,20 +3,22 @@
 use std::os::unix::process::CommandExt as _;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use super::exec::{Terminal, cannot_run};
 use super::{Scope, select};
+use crate::host::view;
 use crate::lab::Inside;
 use crate::node::Node;
 
 const EXAMPLES: &str = "Examples:
   weir lab debug node/lab-node -it --image=ubuntu
-  weir lab debug node/lab-node -- sh -c 'grep DENY $WEIR_FLOWS | tail -5'
+  weir lab debug node/lab-node -- grep DENY /host/var/log/weir/flows.log
 ";
 
-/// The node's netns is entered; its files are this machine's.
+/// The node's netns is entered; its files are this machine's, also below /host, where the log of flows is in
+/// /host/var/log/weir and where the VPC CNI's agent has its own.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Debug {
@@ -62,12 +64,10 @@ impl Debug {
             true => vec!["sh"],
             false => self.command.iter().map(String::as_str).collect(),
         };
-        eprintln!(
-            "on {name}: what was denied is in $WEIR_FLOWS, {}",
-            log.display()
-        );
+        eprintln!("on {name}: what was denied is in /host/var/log/weir/flows.log");
         let mut command = lab.command_in(&Inside::pod(target, "default"), &command)?;
-        let error = command.env("WEIR_FLOWS", log).exec();
+        view::enter(&log).context("the node's files cannot be shown")?;
+        let error = command.exec();
         eprintln!("weir lab debug: {error}");
         Ok(cannot_run(&error))
     }

@@ -107,6 +107,18 @@ fn a_packet_that_opens_and_comes_again_is_of_one_flow() {
 }
 
 #[test]
+fn a_packet_that_opens_long_after_is_of_another_flow() {
+    let mut bench = Bench::new();
+    bench.install(&world(None, None), 0);
+    run(&mut bench, 0, 1000, &[(false, SYN)]);
+    age(&bench);
+    run(&mut bench, 0, 1000, &[(false, SYN)]);
+    let ended = bench.ended();
+    assert_eq!(ended.len(), 1);
+    assert_eq!(ways(&ended[0]).0, [1, 0]);
+}
+
+#[test]
 fn the_same_ports_used_again_end_the_flow_before() {
     let mut bench = Bench::new();
     bench.install(&world(None, None), 0);

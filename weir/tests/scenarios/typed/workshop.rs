@@ -106,7 +106,7 @@ fn a_shop_and_a_policy_that_is_debugged() {
     learner.export("export POD_HOSTIP_1=$(kubectl get po --selector app.kubernetes.io/component=service -n orders -o json | jq -r '.items[0].spec.nodeName')");
     learner.works("echo $POD_HOSTIP_1", &["lab-node\n"]);
     learner.works(
-        "echo 'grep DENY $WEIR_FLOWS | tail -5' | kubectl debug node/$POD_HOSTIP_1 -it --image=ubuntu",
+        "echo 'grep DENY /host/var/log/aws-routed-eni/network-policy-agent.log | tail -5' | kubectl debug node/$POD_HOSTIP_1 -it --image=ubuntu",
         &["DENY time=", "dst=orders/"],
     );
     learner.works(
