@@ -40,6 +40,17 @@ describe("what happened once", () => {
     expect(found.map(({ answer }) => answer?.http?.status)).toEqual([200, 403]);
   });
 
+  it("is one row where the client's end judged the connection first", () => {
+    const found = exchanges([
+      flow({ ...from(1), traffic_direction: "EGRESS" }),
+      flow({ ...from(1), traffic_direction: "INGRESS", verdict: "REDIRECTED" }),
+      http("GET", "/a", from(1)),
+      answer(1, "/a", 403),
+    ]);
+    expect(found.map(({ flows }) => flows.length)).toEqual([4]);
+    expect(found[0]?.lead.subject).toBe("GET /a");
+  });
+
   it("is two rows where the same is asked twice", () => {
     const twice = [1, 1].flatMap((port) => [
       http("GET", "/a", from(port)),

@@ -182,7 +182,7 @@ fn broken_files_in_the_folder(topology: Topology) {
         fs::write(&file, broken).unwrap();
         wait_for("the problem is told", || lab.status()["refused"] == 1);
         let problem = problem(&lab);
-        let place = format!("{}:4", file.display());
+        let place = format!("{}:3", file.display());
         assert_eq!(problem["file"], place.as_str(), "{problem}");
         let reason = problem["reason"].as_str().unwrap();
         assert!(reason.starts_with("is not YAML: "), "{problem}");
@@ -224,7 +224,7 @@ fn broken_files_in_the_folder(topology: Topology) {
     let output = lab.weir("apply", &["-f", &file.display().to_string()]);
     let message = one_message(&output);
     assert!(
-        message.starts_with(&format!("weir: {}:4: ", file.display())),
+        message.starts_with(&format!("weir: {}:3: ", file.display())),
         "{message}"
     );
     assert_eq!(lab.status()["refused"], 0, "nothing of it is taken");

@@ -45,6 +45,7 @@ export function exchanges(flows: Iterable<Flow>): Exchange[] {
     if (known) {
       known.push(flow);
       if (kind !== "connection") remember(open, `${ends} ${subject}`, known);
+      if (flow.redirected) remember(open, `${ends} opened`, known);
       continue;
     }
     const fresh = [flow];
