@@ -45,9 +45,11 @@ describe("what happened once", () => {
       flow({ ...from(1), traffic_direction: "EGRESS" }),
       flow({ ...from(1), traffic_direction: "INGRESS", verdict: "REDIRECTED" }),
       http("GET", "/a", from(1)),
+      // Both are told at the same moment.
+      flow({ ...from(1), event_type: { type: 200 }, weir: { ended: {} } }),
       answer(1, "/a", 403),
     ]);
-    expect(found.map(({ flows }) => flows.length)).toEqual([4]);
+    expect(found.map(({ flows }) => flows.length)).toEqual([5]);
     expect(found[0]?.lead.subject).toBe("GET /a");
   });
 

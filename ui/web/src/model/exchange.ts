@@ -66,7 +66,8 @@ function remember(open: Map<string, Flow[][]>, key: string, one: Flow[]): void {
 
 /** Whether a record tells of the same as others: each end says each thing once. */
 function fits(known: Flow[], flow: Flow): boolean {
-  if (known.some(({ kind }) => kind === "end")) return flow.kind === "end";
+  // Who opens a connection by the same ports again opens another one; an answer may be told late.
+  if (flow.kind === "connection" && known.some(({ kind }) => kind === "end")) return false;
   const asked = known.find(({ kind }) => kind !== "connection");
   if (asked && flow.kind !== "connection" && asked.subject !== flow.subject) return false;
   return !known.some(({ kind, direction }) => kind === flow.kind && direction === flow.direction);
