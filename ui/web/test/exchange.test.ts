@@ -53,6 +53,16 @@ describe("what happened once", () => {
     expect(found[0]?.lead.subject).toBe("GET /a");
   });
 
+  it("is one row where the kernel's clock is behind the proxy's", () => {
+    const at = (ms: number) => ({ time: new Date(2_000_000 + ms).toISOString() });
+    const found = exchanges([
+      flow({ ...from(1), ...at(0), traffic_direction: "EGRESS" }),
+      http("GET", "/a", { ...from(1), ...at(1) }),
+      flow({ ...from(1), ...at(2), verdict: "REDIRECTED" }),
+    ]);
+    expect(found.map(({ flows }) => flows.length)).toEqual([3]);
+  });
+
   it("is two rows where the same is asked twice", () => {
     const twice = [1, 1].flatMap((port) => [
       http("GET", "/a", from(port)),

@@ -23,11 +23,21 @@ export interface Exchange {
 const WITHIN = 5000;
 const KINDS: FlowKind[] = ["request", "connection", "answer", "end"];
 
+/** Kernel and proxy tell times that may differ by so much, in ms. */
+const APART = 10;
+
+/** What the kernel tells of a connection comes before what is asked on it. */
+function inOrder(flows: Iterable<Flow>): Flow[] {
+  const kernels = ({ kind }: Flow) => kind === "connection" || kind === "end";
+  const at = (flow: Flow) => (kernels(flow) ? flow.time - APART : flow.time);
+  return [...flows].sort((a, b) => at(a) - at(b));
+}
+
 /** One for each connection or request; `flows` come in order of time. */
 export function exchanges(flows: Iterable<Flow>): Exchange[] {
   const found: Flow[][] = [];
   const open = new Map<string, Flow[][]>();
-  for (const flow of flows) {
+  for (const flow of inOrder(flows)) {
     const { from, to, channel, subject, kind } = flow;
     const ends = `${from.address} ${from.port} ${to.address} ${channel}`;
     // However long it lived, the end is that of the connection that was opened last by these ports.
@@ -68,8 +78,9 @@ function remember(open: Map<string, Flow[][]>, key: string, one: Flow[]): void {
 function fits(known: Flow[], flow: Flow): boolean {
   // Who opens a connection by the same ports again opens another one; an answer may be told late.
   if (flow.kind === "connection" && known.some(({ kind }) => kind === "end")) return false;
-  const asked = known.find(({ kind }) => kind !== "connection");
-  if (asked && flow.kind !== "connection" && asked.subject !== flow.subject) return false;
+  const said = ({ kind }: Flow) => kind === "request" || kind === "answer";
+  const asked = known.find(said);
+  if (asked && said(flow) && asked.subject !== flow.subject) return false;
   return !known.some(({ kind, direction }) => kind === flow.kind && direction === flow.direction);
 }
 
