@@ -192,7 +192,7 @@ fn manifests_that_cannot_be_read_are_refused() {
     let output = run(&folder.path().display().to_string());
     let message = one_message(&output);
     assert!(
-        message.contains("policy.yaml:2: is not YAML: "),
+        message.contains("policy.yaml:1: is not YAML: "),
         "{message}"
     );
     assert!(
