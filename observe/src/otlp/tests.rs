@@ -203,8 +203,13 @@ async fn a_denial_is_a_log_a_request_of_a_trace_a_span_and_metrics_come() {
         .iter()
         .find(|of| of.key == "http.response.status_code");
     assert!(format!("{status:?}").contains("200"), "{span:?}");
-    let text = metrics.text().unwrap();
-    assert!(text.contains("weir_otlp_sent_total 2\n"), "{text}");
+    // They are counted when the collector's answer has come.
+    taken
+        .until("both are counted", |_| {
+            let text = metrics.text().unwrap();
+            text.contains("weir_otlp_sent_total 2\n")
+        })
+        .await;
     let families = taken.metrics.lock().unwrap().clone();
     let build = families.iter().find(|of| of.name == "weir_build_info");
     assert!(matches!(
