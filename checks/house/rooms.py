@@ -9,7 +9,7 @@ from tree import Tree, code
 # The binary's modules beside the commands.
 WIRING = {"main", "ask", "gates", "kubernetes", "logging", "manifests", "screen"}
 # Lines of code of the whole binary.
-WHOLE = 4900
+WHOLE = 4500
 # What a command has no use for, and why it is taken for logic.
 LOGIC = {
     r"\bimpl Agent\b|\bstruct Agent\b": "the agent is a library",

@@ -15,6 +15,7 @@ mod namespaces;
 mod peers;
 mod ports;
 pub mod registry;
+pub mod sarif;
 mod services;
 mod shadow;
 mod structure;

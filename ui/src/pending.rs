@@ -65,7 +65,7 @@ pub trait Foresight: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub struct Asked {
     foresight: Option<Arc<dyn Foresight>>,
-    places: Semaphore,
+    places: Arc<Semaphore>,
 }
 
 // === impl Asked ===
@@ -74,7 +74,7 @@ impl Asked {
     pub fn new(foresight: Option<Arc<dyn Foresight>>) -> Self {
         Self {
             foresight,
-            places: Semaphore::new(AT_ONCE),
+            places: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
 
@@ -91,11 +91,17 @@ pub async fn pending<S>(
         let text = "what is in force is not known here: start `weir ui` with --manifests\n";
         return Err((StatusCode::NOT_IMPLEMENTED, text.to_owned()));
     };
-    let _place = app.asked.places.try_acquire().map_err(|_| {
+    let place = Arc::clone(&app.asked.places).try_acquire_owned();
+    let place = place.map_err(|_| {
         let text = "others ask already: try again\n".to_owned();
         (StatusCode::SERVICE_UNAVAILABLE, text)
     })?;
-    let judged = tokio::task::spawn_blocking(move || foresight.foresee(&pending)).await;
+    // The place is taken until it is judged, also where who asked has gone.
+    let judge = move || {
+        let _place = place;
+        foresight.foresee(&pending)
+    };
+    let judged = tokio::task::spawn_blocking(judge).await;
     match judged {
         Ok(Ok(foreseen)) => Ok(Json(foreseen)),
         Ok(Err(text)) => Err((StatusCode::BAD_REQUEST, format!("{text}\n"))),

@@ -1,7 +1,5 @@
 //! `weir lint`: mistakes in policies, with their places and their fixes.
 
-mod sarif;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -18,7 +16,10 @@ use weir_cluster::{
     yaml::{Document, Place, Places},
 };
 use weir_policy::{
-    lint::{Finding, Input, LINTS, Lint, Severity, help, lint, registry},
+    lint::{
+        Finding, Input, LINTS, Lint, Severity, help, lint, registry,
+        sarif::{self, Placed},
+    },
     model::Service,
     objects,
 };
@@ -83,15 +84,6 @@ enum FailOn {
     Warning,
     Error,
     Never,
-}
-
-/// A finding with its place.
-#[derive(Debug, Serialize)]
-struct Placed {
-    file: Option<String>,
-    line: Option<usize>,
-    #[serde(flatten)]
-    finding: Finding,
 }
 
 impl LintCommand {

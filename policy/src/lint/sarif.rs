@@ -2,13 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use super::{Finding, LINTS, Lint, Severity, help};
 use serde::Serialize;
-use weir_policy::lint::{LINTS, Lint, Severity, help};
-
-use super::Placed;
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
+/// A finding with its place.
+#[derive(Debug, Serialize)]
+pub struct Placed {
+    /// The file that it is in, where it came from one.
+    pub file: Option<String>,
+    /// Its line there, counted from 1.
+    pub line: Option<usize>,
+    /// What was found.
+    #[serde(flatten)]
+    pub finding: Finding,
+}
+
+/// A log of one run.
 #[derive(Debug, Serialize)]
 pub struct Log {
     #[serde(rename = "$schema")]
@@ -113,6 +124,7 @@ struct LogicalLocation {
     fully_qualified_name: String,
 }
 
+/// Findings as a log of one run of `weir`.
 pub fn log(findings: &[Placed]) -> Log {
     let mut seen = BTreeMap::new();
     let rules = LINTS
@@ -220,4 +232,56 @@ fn uri(file: &str) -> String {
 
 fn message(text: String) -> Message {
     Message { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placed(file: &str, line: usize, field: &str) -> Placed {
+        let lint = &LINTS[0];
+        Placed {
+            file: Some(file.to_owned()),
+            line: Some(line),
+            finding: Finding {
+                field: field.to_owned(),
+                ..finding_of(lint)
+            },
+        }
+    }
+
+    fn finding_of(lint: &Lint) -> Finding {
+        Finding {
+            id: lint.id,
+            lint: lint.name,
+            severity: lint.severity,
+            policy: 0,
+            object: "NetworkPolicy/default/p".to_owned(),
+            field: String::new(),
+            why: "why".to_owned(),
+            fix: "fix".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_finding_is_known_again_when_its_line_has_moved() {
+        let prints = |findings: &[Placed]| -> Vec<String> {
+            let [run] = log(findings).runs;
+            let of = run.results.into_iter();
+            of.map(|result| result.partial_fingerprints.finding)
+                .collect()
+        };
+        let before = prints(&[placed("./a.yaml", 3, "spec"), placed("a.yaml", 9, "spec")]);
+        let after = prints(&[placed("a.yaml", 5, "spec"), placed("a.yaml", 11, "spec")]);
+        assert_eq!(before, after);
+        assert_ne!(before[0], before[1], "two that are alike are two");
+        assert_ne!(prints(&[placed("a.yaml", 3, "other")]), before[..1]);
+        assert_ne!(prints(&[placed("b.yaml", 3, "spec")]), before[..1]);
+    }
+
+    #[test]
+    fn a_path_is_a_reference_whatever_is_in_it() {
+        assert_eq!(uri("./a b#c?d%e\"f.yaml"), "a%20b%23c%3Fd%25e%22f.yaml");
+        assert_eq!(uri("é/x.yaml"), "%C3%A9/x.yaml");
+    }
 }
