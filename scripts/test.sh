@@ -21,7 +21,7 @@ cargo build --quiet --locked --workspace --all-targets
 # linked without optimisation: eleven minutes of one core, the same program.
 step "building the image in the background"
 mkdir -p target
-CARGO_PROFILE_IMAGE_LTO=off CARGO_PROFILE_IMAGE_OPT_LEVEL=z \
+CARGO_PROFILE_IMAGE_LTO=off CARGO_PROFILE_IMAGE_OPT_LEVEL=s \
     timeout 2400 nice -n 19 deploy/build-image.sh >target/image.log 2>&1 &
 image=$!
 trap 'kill "$image" 2>/dev/null || true' EXIT

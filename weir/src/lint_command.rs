@@ -9,7 +9,6 @@ use std::{
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use serde::Serialize;
 use weir_cluster::{
     FolderSource, SourceProblem,
     index::Options,
@@ -259,14 +258,4 @@ fn explain(named: &str) -> Result<ExitCode> {
     let head = format!("{} {}  {severity}", bold(lint.id), lint.name);
     screen::emit(&format!("{head}\n{}\n\n{}", lint.summary, help(lint)))?;
     Ok(ExitCode::SUCCESS)
-}
-
-impl Placed {
-    fn place(&self) -> String {
-        match (&self.file, self.line) {
-            (Some(file), Some(line)) => format!("{file}:{line}"),
-            (Some(file), None) => file.clone(),
-            (None, _) => self.finding.object.clone(),
-        }
-    }
 }

@@ -19,6 +19,17 @@ pub struct Placed {
     pub finding: Finding,
 }
 
+impl Placed {
+    /// Where it stands: `FILE:LINE`, as far as that is known, else its object.
+    pub fn place(&self) -> String {
+        match (&self.file, self.line) {
+            (Some(file), Some(line)) => format!("{file}:{line}"),
+            (Some(file), None) => file.clone(),
+            (None, _) => self.finding.object.clone(),
+        }
+    }
+}
+
 /// A log of one run.
 #[derive(Debug, Serialize)]
 pub struct Log {
