@@ -23,13 +23,18 @@ mod stream;
 mod take;
 
 use aya_ebpf::programs::TcContext;
-use weir_abi::{counter, http::why};
+use weir_abi::{
+    conntrack::{Connection, ConnectionKey},
+    counter,
+    http::why,
+};
 
 use crate::{
     maps::{JUDGES, Scratch, scratch},
-    packet::Part,
+    packet::{Packet, Part},
     share,
     tell::{self, drop},
+    tracking,
 };
 
 pub use head::Bytes;
@@ -68,8 +73,24 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
         direction: connection.direction,
         now: tell::now(),
     };
+    let verdict = judge::<FROM_POD>(ctx, packet, key, *table, connection, &flow);
+    if verdict == tell::PASS {
+        tracking::carried::<FROM_POD>(ctx, key, connection, packet);
+    }
+    verdict
+}
+
+#[inline(always)]
+fn judge<const FROM_POD: bool>(
+    ctx: &TcContext,
+    packet: &mut Packet,
+    key: &ConnectionKey,
+    table: u32,
+    connection: &mut Connection,
+    flow: &Flow,
+) -> i32 {
     if !FROM_POD && packet.opens() {
-        return open::open(ctx, packet, key, *table, connection, &flow);
+        return open::open(ctx, packet, key, table, connection, flow);
     }
     let Some(stream) = stream::get(key) else {
         return drop(counter::DROP_UNTRACKED);
@@ -77,15 +98,15 @@ pub fn handle<const FROM_POD: bool>(ctx: &TcContext) -> i32 {
     if packet.part != Part::Whole {
         // The proxy's stack puts them together.
         let empty = segment::Segment::default();
-        return take::take(ctx, key, stream, &empty, &flow, why::FRAGMENT);
+        return take::take(ctx, key, stream, &empty, flow, why::FRAGMENT);
     }
     let Some(segment) = segment::read(ctx, packet) else {
         return drop(counter::DROP_MALFORMED);
     };
     if FROM_POD {
-        server::handle(ctx, packet, key, stream, &segment, &flow)
+        server::handle(ctx, packet, key, stream, &segment, flow)
     } else {
-        client::handle(ctx, packet, key, stream, &segment, &flow)
+        client::handle(ctx, packet, key, stream, &segment, flow)
     }
 }
 

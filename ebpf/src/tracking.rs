@@ -3,7 +3,8 @@
 use aya_ebpf::programs::TcContext;
 use weir_abi::{
     conntrack::{
-        Connection, ConnectionKey, DENIED, FIN_LOCAL, FIN_REMOTE, OPENING, RESET, TRANSLATED,
+        Connection, ConnectionKey, DENIED, FIN_LOCAL, FIN_REMOTE, JUDGED, OPENING, RESET,
+        TRANSLATED,
     },
     policy::direction::{EGRESS, INGRESS},
     protocol,
@@ -50,8 +51,8 @@ pub fn unanswered(key: &ConnectionKey, revision: u32) -> bool {
     })
 }
 
-/// Notes a packet of a tracked flow. Its end is told with the packet that follows the second FIN,
-/// which acknowledges it, or with a RST.
+/// Notes a packet of a tracked flow. Where its requests are judged here it is counted only when it
+/// passes: see [`carried`].
 #[inline(always)]
 pub fn seen<const FROM_POD: bool>(
     ctx: &TcContext,
@@ -60,15 +61,11 @@ pub fn seen<const FROM_POD: bool>(
     packet: &Packet,
     now: u64,
 ) {
-    let closed_before = connection.is_closed();
     // Only the other side's word shows that somebody is there.
     if connection.flags & OPENING != 0 && FROM_POD == (connection.direction == INGRESS) {
         connection.flags &= !OPENING;
     }
     share::used(connection, now);
-    if connection.flags & DENIED == 0 {
-        ended::counted::<FROM_POD>(ctx, connection);
-    }
     if packet.protocol == protocol::TCP && packet.detail & (TCP_FIN | TCP_RST) != 0 {
         let mut closed = connection.closed;
         if packet.detail & TCP_RST != 0 {
@@ -81,7 +78,25 @@ pub fn seen<const FROM_POD: bool>(
             connection.closed = closed;
         }
     }
-    if connection.told == 0 && (closed_before || connection.closed & RESET != 0) {
+    if connection.flags & JUDGED == 0 {
+        carried::<FROM_POD>(ctx, key, connection, packet);
+    }
+}
+
+/// Counts a packet that passes. The end of its flow is told with the packet that acknowledges the
+/// second FIN, or with a RST.
+#[inline(always)]
+pub fn carried<const FROM_POD: bool>(
+    ctx: &TcContext,
+    key: &ConnectionKey,
+    connection: &mut Connection,
+    packet: &Packet,
+) {
+    if connection.flags & DENIED == 0 {
+        ended::counted::<FROM_POD>(ctx, connection);
+    }
+    let last = connection.is_closed() && packet.detail & TCP_FIN == 0;
+    if connection.told == 0 && (last || connection.closed & RESET != 0) {
         ended::tell(key, connection);
     }
 }

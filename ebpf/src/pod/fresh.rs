@@ -114,7 +114,9 @@ pub fn fresh<const FROM_POD: bool>(
         ..Connection::default()
     };
     let way = if FROM_POD { EGRESS } else { INGRESS } as usize;
-    (entry.packets[way], entry.bytes[way]) = (1, ended::bytes(ctx));
+    if !here {
+        (entry.packets[way], entry.bytes[way]) = (1, ended::bytes(ctx));
+    }
     if !share::put(key, entry) {
         http::forget(key);
         return fail(packet, endpoint.index, direction, counter::DROP_TABLE_FULL);

@@ -5,6 +5,27 @@ use weir_abi::http::{CHANGED, OTHERWISE, UNKNOWN, reply, state, why};
 use super::conversation::*;
 use crate::{bench::Result, packet::ACK, small::EVERY_FAMILY};
 
+/// What is held has not passed: it comes again, from the proxy or the client.
+#[test]
+fn what_is_held_is_not_counted() {
+    for family in EVERY_FAMILY {
+        let rules = vec![http("GET", "/public/.*")];
+        let mut talk = Conversation::open(judging(rules), family, 7, 9);
+        talk.exchange("/public/1");
+        let key = talk.key();
+        let carried = |talk: &Conversation| {
+            let entry = talk.bench.conntrack().get(&key, 0).expect("it is tracked");
+            (entry.packets, entry.bytes)
+        };
+        let before = carried(&talk);
+        assert!(before.0.iter().all(|packets| *packets >= 2), "{before:?}");
+        assert_eq!(talk.next(&get("/private")), Result::Drop);
+        assert_eq!(carried(&talk), before);
+        assert_eq!(talk.says(talk.client, ACK, b""), Result::Pass);
+        assert_eq!(carried(&talk).0[0], before.0[0] + 1, "what passes is");
+    }
+}
+
 #[test]
 fn it_is_held_then_frozen_then_the_proxys() {
     for family in EVERY_FAMILY {
