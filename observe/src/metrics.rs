@@ -5,6 +5,7 @@
 //! workload go a minute after its last pod, those of a policy a minute after it.
 
 pub mod agent;
+mod ended;
 mod family;
 mod first;
 mod flows;

@@ -12,6 +12,7 @@ use weir_link::proxy::{Application, Disposition, HttpRecord, L7Record};
 use weir_policy::model::{Direction, Policy};
 
 use super::{
+    ended::EndedMetrics,
     family::{Family, Live, NONE, OTHER},
     labels::{self, direction, ends, kinds, protocol_name, protocol_of},
     open::{Exemplar, Exemplars},
@@ -73,9 +74,7 @@ pub struct FlowMetrics {
     response_types: Family<IntCounterVec>,
     flags: Family<IntCounterVec>,
     world: Family<IntCounterVec>,
-    ended: Family<IntCounterVec>,
-    packets: Family<IntCounterVec>,
-    bytes: Family<IntCounterVec>,
+    ended: EndedMetrics,
     lost: Family<IntCounterVec>,
     repeats: Counter,
     /// What the policies in force say, by hash: `None` before the first.
@@ -101,6 +100,7 @@ impl FlowMetrics {
         for source in LOSSES {
             lost.add(&[&source.as_str_name().to_lowercase()], 0);
         }
+        let ended = EndedMetrics::new(all, with_ends);
         Self {
             processed: all.counters(
                 "hubble_flows_processed_total",
@@ -164,21 +164,7 @@ impl FlowMetrics {
                 "New flows to addresses outside the cluster.",
                 &["protocol", "verdict"],
             ),
-            ended: all.counters(
-                "weir_flows_ended_total",
-                "Flows that ended, by how and by the direction of the endpoint that counted them; one between two pods of a node counts at both.",
-                &with_ends(&["direction", "end"]),
-            ),
-            packets: all.counters(
-                "weir_flow_packets_total",
-                "Packets of flows, counted when the flow ends; way is sent for those of the side that opened it (source), received for the other's.",
-                &with_ends(&["direction", "way"]),
-            ),
-            bytes: all.counters(
-                "weir_flow_bytes_total",
-                "Bytes of the same from the IP header on.",
-                &with_ends(&["direction", "way"]),
-            ),
+            ended,
             lost,
             repeats: all.counter(
                 "weir_flow_repeats_total",
@@ -353,25 +339,7 @@ impl FlowMetrics {
     }
 
     pub fn ended(&mut self, ended: &Ended, names: &Directory) {
-        let (source, destination) = record::opened_by(ended);
-        let ends = ends(
-            Some(&names.end(source)),
-            Some(&names.end(destination)),
-            false,
-        );
-        let ends = ends.each_ref().map(String::as_str);
-        let direction = match ended.entry.direction {
-            weir_abi::policy::direction::INGRESS => "ingress",
-            _ => "egress",
-        };
-        let how = record::word(record::end(&ended.entry));
-        self.ended.add(&[&[direction, how], &ends[..]].concat(), 1);
-        let counted = record::counted(&ended.entry);
-        for (way, counted) in ["sent", "received"].into_iter().zip(counted) {
-            let labels = [&[direction, way], &ends[..]].concat();
-            self.packets.add(&labels, counted.packets);
-            self.bytes.add(&labels, counted.bytes);
-        }
+        self.ended.ended(ended, names);
     }
 
     /// Requests that count alike; whether they were answered.
@@ -492,17 +460,15 @@ impl FlowMetrics {
         self.durations.forget(now);
     }
 
-    fn by_workload(&mut self) -> [&mut Family<IntCounterVec>; 9] {
-        [
+    fn by_workload(&mut self) -> impl Iterator<Item = &mut Family<IntCounterVec>> {
+        let own = [
             &mut self.processed,
             &mut self.verdicts,
             &mut self.denials,
             &mut self.requests,
             &mut self.queries,
             &mut self.responses,
-            &mut self.ended,
-            &mut self.packets,
-            &mut self.bytes,
-        ]
+        ];
+        own.into_iter().chain(self.ended.families())
     }
 }
