@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::ends::End;
 use crate::{
     compile::subject,
-    model::{Direction, Labels, Peer, Peers, Pod, PodSelector, Policy, Rule, World},
+    model::{Direction, Labels, Peer, Peers, Pod, Policy, Rule, Subjects, World},
 };
 
 /// What could not be asked about, each sorted.
@@ -74,10 +74,10 @@ impl<'a> Side<'a> {
         policies.filter(|policy| !other.policies.contains(policy))
     }
 
-    fn has(&self, selector: &PodSelector) -> bool {
+    fn has(&self, subjects: &Subjects) -> bool {
         let no_labels = Labels::new();
         let mut pods = self.pods.iter();
-        pods.any(|pod| selector.matches(subject(self.world, pod, &no_labels)))
+        pods.any(|pod| subjects.matches(subject(self.world, pod, &no_labels)))
     }
 
     fn asks_about(&self, object: &str) -> bool {
@@ -100,7 +100,7 @@ impl<'a> Side<'a> {
             let lone = new.filter(|rule| match &rule.peers {
                 Peers::Any => false,
                 Peers::OneOf(peers) => peers.iter().any(|peer| match peer {
-                    Peer::Pods(selector) => !self.has(selector),
+                    Peer::Pods(pods) => !self.has(&Subjects::Pods(pods.clone())),
                     _ => false,
                 }),
             });

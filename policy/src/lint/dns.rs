@@ -4,7 +4,7 @@ mod servers;
 
 use super::{
     Report,
-    context::{Context, matches},
+    context::{Context, selects},
     registry::NO_DNS,
 };
 use crate::model::{Action, L7, Pod, Policy, PolicySpec, Port, Protocol, Rule};
@@ -18,7 +18,7 @@ pub(super) fn check(context: &Context<'_>, report: &mut Report) {
         if !spec.egress.isolates || !allows {
             continue;
         }
-        let pods = context.selected(&spec.subject);
+        let pods = context.subjects(spec);
         let lacking = match pods.is_empty() {
             true => (!section_allows(context, spec)).then(|| "its pods".to_owned()),
             false => pods
@@ -59,7 +59,7 @@ fn pod_allows(context: &Context<'_>, pod: &Pod) -> bool {
         policy
             .specs
             .iter()
-            .filter(|spec| matches(world, &spec.subject, pod))
+            .filter(|spec| selects(world, spec, pod))
             .any(|spec| section_allows(context, spec))
     };
     world.policies.iter().chain(own).any(selecting)
