@@ -4,7 +4,7 @@ use weir_cluster::{FolderSource, index::Options};
 use weir_link::proxy::{Learned, ListenerInfo};
 use weir_policy::{
     l7::RequestFlow,
-    model::{Direction, PodName, Protocol, Service},
+    model::{Direction, HostPolicies, PodName, Protocol, Service},
 };
 use weir_redirector::{Placement, PodInterface, RedirectorError, Unmanaged};
 
@@ -156,7 +156,7 @@ impl Node {
         let folder = tempfile::tempdir().unwrap();
         let log = Log::default();
         let node = Self {
-            enforcement: Enforcement::new("n", Compiler::after(0, 0)),
+            enforcement: Enforcement::new("n", Compiler::after(0, 0), HostPolicies::Enforce),
             kernel: FakeKernel {
                 log: log.clone(),
                 fails: None,

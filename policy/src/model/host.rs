@@ -38,6 +38,19 @@ pub struct HostFlow {
     pub port: u16,
 }
 
+// === impl HostPolicies ===
+
+impl HostPolicies {
+    /// As options say it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Audit => "audit",
+            Self::Enforce => "enforce",
+        }
+    }
+}
+
 // === impl World ===
 
 impl World {
