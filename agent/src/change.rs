@@ -122,6 +122,7 @@ impl Enforcement {
             reading.world.names = sources.names.world();
             sources.addresses.put_into(&mut reading.world, &self.node);
             reading.world.host_policies = self.host_policies;
+            self.state.unjudged = kernel.unjudged_devices();
             self.state.told(reading);
             match self.once(reading, sources, kernel, proxies).await {
                 Ok(false) => {}
@@ -174,6 +175,7 @@ impl Enforcement {
         let applied = kernel.apply(&snapshot, &reading.world.services, &places);
         let unattached = applied.map_err(|error| error.to_string())?;
 
+        self.state.unjudged = kernel.unjudged_devices();
         self.state.unattached = !unattached.is_empty();
         unmanaged.extend(unattached);
         tracing::info!(

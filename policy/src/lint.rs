@@ -7,6 +7,7 @@
 mod context;
 mod dns;
 mod help;
+mod host;
 mod http;
 mod ignore;
 mod isolation;
@@ -105,6 +106,7 @@ pub fn lint(input: &Input<'_>) -> Vec<Finding> {
             };
             structure::check(&context, &mut report);
             isolation::check(&context, &mut report);
+            host::check(&context, &mut report);
             peers::check(&context, &mut report);
             ports::check(&context, &mut report);
             services::check(&context, &mut report);

@@ -366,9 +366,7 @@ impl<'a> Simulator<'a> {
         port: u16,
         node: &str,
     ) -> SideVerdict {
-        let host = self.hosts.get(node).cloned();
-        let host = host.filter(|_| self.of_node(node).snapshot.host().is_some());
-        let Some(host) = host else {
+        let Some(host) = self.host(own) else {
             let reason = match own.pod {
                 Some(_) => Reason::HostNetwork,
                 None => Reason::NoEndpoint,
@@ -394,6 +392,14 @@ impl<'a> Simulator<'a> {
             Some(what) => SideVerdict::new(Outcome::Allow, &Reason::NeverCut(what)),
             None => verdict,
         }
+    }
+
+    /// The node as an endpoint, where an end's traffic is a node's that host policies select.
+    pub(crate) fn host(&mut self, own: End<'a>) -> Option<Arc<Pod>> {
+        let node = self.node_of(own)?;
+        let host = self.hosts.get(node).cloned()?;
+        let selected = self.of_node(node).snapshot.host().is_some();
+        selected.then_some(host)
     }
 
     /// The node whose traffic an end's is.

@@ -1,4 +1,7 @@
-use std::{cell::RefCell, fs, io, net::IpAddr, os::fd::OwnedFd, rc::Rc, time::SystemTime};
+use std::{
+    cell::RefCell, collections::BTreeMap, fs, io, net::IpAddr, os::fd::OwnedFd, rc::Rc,
+    time::SystemTime,
+};
 
 use weir_cluster::{FolderSource, index::Options};
 use weir_link::proxy::{Learned, ListenerInfo};
@@ -65,6 +68,10 @@ impl FakeKernel {
 impl Kernel for FakeKernel {
     fn release_gone(&mut self) -> Result<usize, RedirectorError> {
         self.step("release").map(|()| 0)
+    }
+
+    fn unjudged_devices(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
     }
 
     fn is_there(&self, _: u32) -> io::Result<bool> {

@@ -97,7 +97,11 @@ pub fn fresh<const FROM_HOST: bool>(
 /// Whether what arrives at a port of the node goes on to a pod.
 #[inline(always)]
 fn is_pods(ctx: &TcContext, packet: &Packet, key: &ConnectionKey) -> bool {
-    let any = if packet.v6 { &ANY_NODE_V6 } else { &ANY_NODE_V4 };
+    let any = if packet.v6 {
+        &ANY_NODE_V6
+    } else {
+        &ANY_NODE_V4
+    };
     match guard::leads(any, key.local_port, key.protocol) {
         port::NODE_PORT => true,
         port::HOST_PORT => !socket::listens(ctx, key),

@@ -27,8 +27,7 @@ const IGMP: u8 = 2;
 #[inline(always)]
 pub fn judge(endpoint: &Endpoint, key: &ConnectionKey, direction: u8) -> (Judged, u8) {
     let port = judged_port(key, direction);
-    let mut judged =
-        verdicts::judge(endpoint, direction, &key.remote, key.protocol, port, false);
+    let mut judged = verdicts::judge(endpoint, direction, &key.remote, key.protocol, port, false);
     let reason = match judged.verdict {
         verdict::ALLOW => counter::PASS_NEW,
         verdict::AUDIT => counter::PASS_AUDITED,
@@ -51,10 +50,10 @@ pub fn judge(endpoint: &Endpoint, key: &ConnectionKey, direction: u8) -> (Judged
 fn is_never_cut(key: &ConnectionKey, direction: u8) -> bool {
     match key.protocol {
         IGMP => true,
-        protocol::UDP => matches!(
-            (key.local_port, key.remote_port),
-            (68, 67) | (546, 547)
-        ) || is_own_pods(key, direction),
+        protocol::UDP => {
+            matches!((key.local_port, key.remote_port), (68, 67) | (546, 547))
+                || is_own_pods(key, direction)
+        }
         protocol::TCP if direction == EGRESS => {
             is_own_pods(key, direction)
                 || leads(&key.remote, key.remote_port, key.protocol) == port::API

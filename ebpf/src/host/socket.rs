@@ -53,7 +53,10 @@ fn has(ctx: &TcContext, key: &ConnectionKey, remote_port: u16) -> Has {
         tuple[2] = ports(remote_port, key.local_port);
         12
     };
-    let (skb, tuple) = (ctx.skb.skb.cast(), (&raw mut tuple).cast::<bpf_sock_tuple>());
+    let (skb, tuple) = (
+        ctx.skb.skb.cast(),
+        (&raw mut tuple).cast::<bpf_sock_tuple>(),
+    );
     // SAFETY: the tuple has so many bytes; what is found is released.
     unsafe {
         let socket = if key.protocol == protocol::UDP {

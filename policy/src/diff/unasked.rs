@@ -1,7 +1,7 @@
 //! What differs and could not be asked about, because no pod of both worlds is concerned: policies
 //! that select none, and rules whose peers are none.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use super::ends::End;
 use crate::{
@@ -22,15 +22,15 @@ pub(super) struct Unasked {
 struct Side<'a> {
     world: &'a World,
     other: &'a World,
-    pods: Vec<&'a Pod>,
+    pods: Vec<Cow<'a, Pod>>,
 }
 
 pub(super) fn unasked(old: &World, new: &World, ends: &[End]) -> Unasked {
     let groups = ends.iter().filter(|end| !end.outside);
-    let (olds, news): (Vec<&Pod>, Vec<&Pod>) = groups
+    let (olds, news): (Vec<Cow<'_, Pod>>, Vec<Cow<'_, Pod>>) = groups
         .filter_map(|end| {
             let (before, after) = end.first();
-            Some((pod(old, before)?, pod(new, after)?))
+            Some((old.endpoint(before)?, new.endpoint(after)?))
         })
         .unzip();
     let sides = [
@@ -58,10 +58,6 @@ pub(super) fn unasked(old: &World, new: &World, ends: &[End]) -> Unasked {
         policies: policies.into_iter().collect(),
         rules: rules.into_iter().collect(),
     }
-}
-
-fn pod<'a>(world: &'a World, name: &str) -> Option<&'a Pod> {
-    world.pods.iter().find(|pod| pod.id() == *name)
 }
 
 // === impl Side ===

@@ -15,7 +15,9 @@ pub(super) fn check(context: &Context<'_>, report: &mut Report) {
     for spec in &context.policy.specs {
         // Who allows nothing at all means it so.
         let allows = spec.egress.rules.iter().any(|r| r.action == Action::Allow);
-        if !spec.egress.isolates || !allows {
+        // A node asks whom its administrator chose.
+        let nodes = spec.subject.pods().is_none();
+        if !spec.egress.isolates || !allows || nodes {
             continue;
         }
         let pods = context.subjects(spec);

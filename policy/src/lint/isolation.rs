@@ -30,6 +30,7 @@ fn one(context: &Context<'_>, spec: &PolicySpec, direction: Direction, report: &
     let pods = context.subjects(spec);
     let of = match pods.iter().copied().find(lonely) {
         Some(pod) => pod.id().to_string(),
+        None if spec.subject.pods().is_none() => "its nodes".to_owned(),
         None if pods.is_empty() => "its pods".to_owned(),
         None => return,
     };

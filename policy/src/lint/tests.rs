@@ -1,6 +1,7 @@
 //! One policy with each mistake and one without it, and the registry against both.
 
 mod dns;
+mod host;
 mod isolation;
 mod names;
 
@@ -325,7 +326,28 @@ fn cases() -> Vec<(&'static str, &'static str, Value, Value)> {
             group("vnp"),
             group("vpn"),
         ),
+        (
+            "W027",
+            "spec.ingress",
+            host_policy(json!({"nodeSelector": {}, "ingress": [{}]})),
+            host_policy(json!({"nodeSelector": {}, "ingress": [{"fromEntities": ["cluster"]}]})),
+        ),
+        (
+            "W028",
+            "spec.ingress",
+            host_policy(json!({"nodeSelector": {}, "ingress": [{"fromEntities": ["world"]}]})),
+            host_policy(json!({"nodeSelector": {}, "ingress": [{"fromNodes": [{}]}]})),
+        ),
     ]
+}
+
+fn host_policy(spec: Value) -> Value {
+    json!({
+        "apiVersion": "cilium.io/v2",
+        "kind": "CiliumClusterwideNetworkPolicy",
+        "metadata": {"name": "host"},
+        "spec": spec,
+    })
 }
 
 /// A policy that names a CIDR group.

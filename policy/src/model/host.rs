@@ -1,9 +1,9 @@
 //! The node as an endpoint: what host policies select, and what they never deny.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use super::{
-    Direction, Pod, Protocol,
+    Direction, Pod, Policy, Protocol,
     place::LINK_LOCAL,
     world::{Node, World},
 };
@@ -66,6 +66,33 @@ impl World {
             host_network: true,
             ..Pod::default()
         })
+    }
+
+    /// What policies see of an end: a pod by its name, or a node by an address of it.
+    pub(crate) fn endpoint(&self, name: &str) -> Option<Cow<'_, Pod>> {
+        if let Ok(address) = name.parse() {
+            return self.host(self.node_of(address)?).map(Cow::Owned);
+        }
+        let pod = self.pods.iter().find(|pod| pod.id() == *name);
+        pod.map(Cow::Borrowed)
+    }
+
+    /// Policies of which some part selects nodes.
+    pub fn host_policies(&self) -> impl Iterator<Item = &Policy> {
+        let policies = self.policies.iter();
+        policies.filter(|policy| {
+            policy
+                .specs
+                .iter()
+                .any(|spec| spec.subject.pods().is_none())
+        })
+    }
+
+    /// Whether a policy denies nothing, of itself or because it selects nodes alone.
+    pub fn only_reports(&self, policy: &Policy) -> bool {
+        let mut specs = policy.specs.iter();
+        let of_nodes = !policy.specs.is_empty() && specs.all(|spec| spec.subject.pods().is_none());
+        policy.audit || of_nodes && self.host_policies == HostPolicies::Audit
     }
 
     /// The node that an address is of, and no pod's.

@@ -169,7 +169,17 @@ fn the_node_is_reached_as_policy_says(topology: Topology) {
                 && flow["traffic_direction"] == "INGRESS"
         })
     });
-    let explained = weir(&["explain", "--lab", &lab.name, "stranger", "172.18.0.2:2222"]);
+    let explained = weir(&[
+        "explain",
+        "--lab",
+        &lab.name,
+        "--from",
+        "stranger",
+        "--to",
+        "node/lab-node",
+        "--port",
+        "2222",
+    ]);
     let text = String::from_utf8_lossy(&explained.stdout).into_owned();
     assert!(
         text.contains("CiliumClusterwideNetworkPolicy/host"),
@@ -296,6 +306,10 @@ fn in_audit_mode_it_is_only_told(topology: Topology) {
     let _server = Server::start(&lab, &[CLOSED]);
     lab.apply(&host_policy("ingress: [{}]"));
     assert!(connects(&lab, "@world", node(Family::V4, CLOSED)));
+    let listed = weir(&["policy", "get", "--lab", &lab.name]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let line = listed.lines().find(|line| line.contains("/host"));
+    assert!(line.is_some_and(|line| line.contains("audit")), "{listed}");
     wait_for("what would be denied", || {
         let output = weir(&[
             "observe",
