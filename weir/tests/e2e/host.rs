@@ -308,7 +308,9 @@ fn in_audit_mode_it_is_only_told(topology: Topology) {
     assert!(connects(&lab, "@world", node(Family::V4, CLOSED)));
     let listed = weir(&["policy", "get", "--lab", &lab.name]);
     let listed = String::from_utf8(listed.stdout).unwrap();
-    let line = listed.lines().find(|line| line.contains("/host"));
+    let line = listed
+        .lines()
+        .find(|line| line.starts_with("CiliumClusterwide"));
     assert!(line.is_some_and(|line| line.contains("audit")), "{listed}");
     wait_for("what would be denied", || {
         let output = weir(&[
