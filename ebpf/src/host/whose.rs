@@ -40,10 +40,12 @@ pub fn is_sent_on(ctx: &TcContext) -> bool {
 #[inline(always)]
 pub fn is_forged(ctx: &TcContext, packet: &Packet) -> bool {
     let source = &packet.source;
-    !packet::is_group(&packet.destination, packet.v6)
-        && !(packet.v6 && packet::is_link_local(source))
-        && address(source).flags & NODE_LOCAL != 0
-        && !is_private(arrived_on(ctx))
+    if packet::is_group(&packet.destination, packet.v6)
+        || packet.v6 && packet::is_link_local(source)
+    {
+        return false;
+    }
+    address(source).flags & NODE_LOCAL != 0 && !is_private(arrived_on(ctx))
 }
 
 #[inline(always)]
