@@ -147,6 +147,7 @@ fn request(verdict: Disposition, status: Option<u16>) -> L7Record {
             version: HttpVersion::Http11,
             headers: vec![("Authorization".into(), "Bearer x".into())],
             status,
+            grpc_status: None,
         }),
         verdict,
         policies: vec!["CiliumNetworkPolicy/default/web".into()],
