@@ -16,6 +16,7 @@ mod carried;
 mod collected;
 mod exhausted;
 mod faults;
+mod grpc;
 mod kernel;
 mod language;
 mod leaves_nothing;
