@@ -325,6 +325,12 @@ fn cases() -> Vec<(&'static str, &'static str, Value, Value)> {
             group("vnp"),
             group("vpn"),
         ),
+        (
+            "W027",
+            "spec.ingress[0].toPorts[0].rules.http[0].path",
+            headers_policy(json!([{"method": "POST", "path": "/echo.Echo.Unary"}])),
+            headers_policy(json!([{"method": "POST", "path": "/echo.Echo/Unary"}])),
+        ),
     ]
 }
 
@@ -452,4 +458,20 @@ fn the_fix_names_what_is_there() {
         finding.fix.contains("kubernetes.io/metadata.name: sleep"),
         "{finding:?}"
     );
+}
+
+#[test]
+fn calls_of_grpc_are_posts_without_a_query() {
+    let found = |rule: Value| found(workshop(), &headers_policy(json!([rule])));
+    let place = "spec.ingress[0].toPorts[0].rules.http[0]";
+    let get = found(json!({"method": "GET|HEAD", "path": "/echo.Echo/Unary"}));
+    assert_eq!(get, [("W027", format!("{place}.method"))]);
+    let query = found(json!({"method": "POST", "path": "/echo.Echo/Unary\\?x=1"}));
+    assert_eq!(query, [("W027", format!("{place}.path"))]);
+    // Nor is one told to let a query pass.
+    assert_eq!(
+        found(json!({"method": "POST", "path": "/echo.Echo/Unary"})),
+        []
+    );
+    assert_eq!(found(json!({"path": "/echo.Echo/Unary"})), []);
 }

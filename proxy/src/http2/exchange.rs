@@ -282,11 +282,12 @@ async fn send(
 
 /// Gives a sender back the window of what was taken on.
 fn release(from: &mut RecvStream, count: usize) -> Result<(), h2::Error> {
-    match from.is_end_stream() {
-        // Nothing more comes; the connection's window is given back all the same.
-        true => Ok(drop(from.flow_control().release_capacity(count))),
-        false => from.flow_control().release_capacity(count),
+    let released = from.flow_control().release_capacity(count);
+    // Of a stream that has ended, and was reset since, the engine has given it back already.
+    if from.is_end_stream() {
+        return Ok(());
     }
+    released
 }
 
 fn of_client(error: &h2::Error) -> Stop {

@@ -25,7 +25,7 @@ const SLEEP: &str = "deploy/sleep";
 const POD: &str = "echo";
 const GRPC: u16 = 7301;
 const WEB: u16 = 7302;
-const SCRIPT: &str = include_str!("grpc.py");
+const SCRIPT: &str = include_str!("calls.py");
 
 /// A program of a pod, which ends with the test, and the lines that it says.
 struct Running {
@@ -78,6 +78,10 @@ impl Drop for Running {
 }
 
 /// Where scripts/setup.sh puts what tests run against.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a test is told by its environment"
+)]
 fn tools() -> PathBuf {
     let own = std::env::var_os("WEIR_CACHE").map(PathBuf::from);
     let home = || Path::new(&std::env::var_os("HOME").expect("HOME")).join(".cache/weir");
@@ -288,7 +292,7 @@ fn calls_are_judged(lab: &TestLab, direction: &str) {
     // A deadline of the client's is the client's.
     for family in FAMILIES {
         let lines = calls(lab, family, &["Late", "Unary"]);
-        assert_eq!(lines[0], "Late DEADLINE_EXCEEDED Deadline Exceeded");
+        assert!(lines[0].starts_with("Late DEADLINE_EXCEEDED"), "{lines:?}");
         assert!(lines[1].starts_with("Unary OK"), "{lines:?}");
     }
     lab.apply(&rules(direction, "{method: POST, path: /echo.Echo/Unary}"));

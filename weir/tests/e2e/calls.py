@@ -1,8 +1,8 @@
 """A server of gRPC and a client, both of Python's grpcio. Messages are plain bytes.
 
-    grpc.py server PORT             health, /echo.Echo/{Unary,Stream,Collect,Chat}
-    grpc.py client ADDRESS CALL...  a line for each call: its name, its status, what came
-    grpc.py hold ADDRESS            a Chat that stays open, a line for each thing that comes of it
+    calls.py server PORT             health, /echo.Echo/{Unary,Stream,Collect,Chat}
+    calls.py client ADDRESS CALL...  a line for each call: its name, its status, what came
+    calls.py hold ADDRESS            a Chat that stays open, a line for each thing that comes of it
 """
 
 import queue
@@ -77,8 +77,11 @@ def call(channel, name):
     if name == "Chat":
         return b",".join(channel.stream_stream(f"/{SERVICE}/Chat")(iter([b"a", b"b"]), **wait)).decode()
     if name == "Late":
-        late = iter(lambda: queue.Queue().get(timeout=10), None)
-        return list(channel.stream_stream(f"/{SERVICE}/Chat")(late, timeout=0.5))
+        silent: queue.Queue[bytes | None] = queue.Queue()
+        try:
+            return list(channel.stream_stream(f"/{SERVICE}/Chat")(iter(silent.get, None), timeout=0.5))
+        finally:
+            silent.put(None)
     return channel.unary_unary(f"/{SERVICE}/{name}")(b"", **wait)
 
 
@@ -94,7 +97,7 @@ def ask(address, names):
 
 def hold(address):
     """Says each line of its input in one call that stays open, until that call ends."""
-    said = queue.Queue()
+    said: queue.Queue[bytes | None] = queue.Queue()
     options = [("grpc.enable_http_proxy", 0)]
     with grpc.insecure_channel(address, options=options) as channel:
         answers = channel.stream_stream(f"/{SERVICE}/Chat")(iter(said.get, None))
