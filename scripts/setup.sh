@@ -11,7 +11,8 @@
 build=(gcc g++ libc6-dev pkg-config zlib1g-dev libzstd-dev libxml2-dev rustc-web libstd-rust-web-dev-bpf)
 lab=(iproute2 nftables curl iputils-ping netcat-openbsd wget bind9-dnsutils procps util-linux python3 bzip2 make)
 bench=(wrk bpftool libpcre2-8-0 libssl3)
-test=(jq python3-pip containernetworking-plugins openssl buildah crun golang-github-containers-common chromium)
+test=(jq python3-pip containernetworking-plugins openssl buildah crun golang-github-containers-common chromium
+    nghttp2-client nghttp2-server)
 # Debian's busybox has an nc without -v, -z, -k and -n, and a wget without a timeout.
 busybox=busybox_1.37.0.orig.tar.bz2
 busybox_sha256=3311dff32e746499f4df0d5df04d7eb396382d7e108bb9250e7b519b837043a4
@@ -79,6 +80,18 @@ build_linker() {
     LLVM_PREFIX=/usr/lib/llvm-$llvm PATH=/usr/lib/llvm-$llvm/bin:$PATH \
         cargo_tool bpf-linker --version "$linker_version" --features "llvm-$llvm"
 }
+# Another's gRPC, as server and client, for the end-to-end tests.
+if [ "${1:-}" = test ]; then
+    grpc=(grpcio==1.85.1 grpcio-health-checking==1.85.1)
+    stamp=$WEIR_CACHE/tools/grpc/.installed
+    if [ "$(cat "$stamp" 2>/dev/null)" != "${grpc[*]}" ]; then
+        step "installing ${grpc[*]} from PyPI into $WEIR_CACHE/tools/grpc"
+        rm -rf "$WEIR_CACHE/tools/grpc"
+        python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
+            --target "$WEIR_CACHE/tools/grpc" "${grpc[@]}"
+        printf '%s' "${grpc[*]}" >"$stamp"
+    fi
+fi
 
 # What people type in the lab's pods of busybox, with the options that busybox's own images have.
 build_busybox() {

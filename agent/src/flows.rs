@@ -131,6 +131,7 @@ fn record(judged: &Judged, table: &L7Table, now: &Moment) -> L7Record {
             version: HttpVersion::Http11,
             headers: Vec::new(),
             status: judged.status,
+            grpc_status: None,
         }),
         verdict: Disposition::Allowed,
         policies,

@@ -180,6 +180,7 @@ pub fn passed(status: Option<u16>) -> L7Record {
             version: HttpVersion::Http11,
             headers: Vec::new(),
             status,
+            grpc_status: None,
         }),
         verdict: Disposition::Allowed,
         policies: vec!["CiliumNetworkPolicy/default/web".into()],

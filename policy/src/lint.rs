@@ -6,6 +6,7 @@
 
 mod context;
 mod dns;
+mod grpc;
 mod help;
 mod host;
 mod http;

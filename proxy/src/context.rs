@@ -22,6 +22,8 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// How long a server may take to ask for a body whose client waits for that (100 Continue).
     pub continue_timeout: Duration,
+    /// How long what an HTTP/2 stream has to say may wait for a window of its reader.
+    pub stall_timeout: Duration,
     /// How long open connections may go on after the proxy was told to stop.
     pub drain: Duration,
     /// Most connections that one worker serves at once; more wait in the listen queue.
@@ -61,6 +63,7 @@ impl Default for Limits {
             path: 8 * 1024,
             connect_timeout: Duration::from_secs(10),
             continue_timeout: Duration::from_secs(5),
+            stall_timeout: Duration::from_secs(300),
             drain: Duration::from_secs(30),
             connections: 100_000,
             denied_query: DeniedQuery::default(),

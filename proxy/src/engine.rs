@@ -19,6 +19,7 @@ mod exchange;
 mod sniff;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
+pub use answer::Answer;
 pub use connection::{serve, serve_taken};

@@ -37,6 +37,7 @@ pub mod dns;
 pub mod engine;
 pub mod flow;
 pub mod http1;
+pub mod http2;
 pub mod judge;
 pub mod link;
 pub mod permit;

@@ -3,9 +3,14 @@
 //! A [`Permit`] comes of a verdict that allows, and of nothing else. It says by which revision and,
 //! where the connection may outlive that, what was asked: so it can be judged again.
 
+use std::sync::Arc;
+
+use weir_policy::http::judge_every_reading;
 use weir_policy::l7::{Judge, NameUse, RequestFlow, RequestVerdict};
 
-use crate::{context::Policy, flow::FlowKey, http1::request::RequestHead, judge::judge};
+use crate::{
+    context::Policy, flow::FlowKey, http1::request::RequestHead, http2::request::Head, judge::judge,
+};
 
 /// What is asked on a flow.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +22,8 @@ pub enum Ask<'a> {
         /// Whether the head announces a body.
         body: bool,
     },
+    /// A request of HTTP/2.
+    Stream(&'a Head),
     /// A TLS connection to a server of this name; `None`: the client names none.
     Tls(Option<&'a str>),
     /// A DNS query for this name.
@@ -43,6 +50,8 @@ enum Asked {
     Once,
     /// A request whose connection may become a tunnel.
     Request(Box<Kept>),
+    /// A stream, which may last.
+    Stream(Arc<Head>),
     Tls(Option<Box<str>>),
     Unread,
 }
@@ -61,6 +70,9 @@ impl Ask<'_> {
     fn verdict(self, policy: &dyn Judge, flow: RequestFlow) -> RequestVerdict {
         match self {
             Self::Request { head, body } => judge(policy, flow, head, body),
+            Self::Stream(head) => head.show(|request| {
+                judge_every_reading(request, |request| policy.judge(flow, request))
+            }),
             Self::Tls(name) => policy.judge_name(flow, NameUse::Tls, name),
             Self::Query(name) => policy.judge_name(flow, NameUse::Dns, Some(name)),
             Self::Unread => unread(policy, flow),
@@ -92,7 +104,7 @@ impl Permit {
             generation: policy.generation,
             audit: verdict.audit,
             asked: match ask {
-                Ask::Request { .. } | Ask::Query(_) => Asked::Once,
+                Ask::Request { .. } | Ask::Stream(_) | Ask::Query(_) => Asked::Once,
                 Ask::Tls(name) => Asked::Tls(name.map(Box::from)),
                 Ask::Unread => Asked::Unread,
             },
@@ -108,6 +120,12 @@ impl Permit {
             body,
             unjudged,
         }));
+    }
+
+    /// Keeps the request of a stream, which is judged again as long as it is open.
+    pub fn of_stream(mut self, head: Arc<Head>) -> Self {
+        self.asked = Asked::Stream(head);
+        self
     }
 
     /// Judges again what was asked, by another snapshot.
@@ -150,6 +168,7 @@ impl Asked {
         let denied = |reason: &str| RequestVerdict::new(false, Vec::new(), reason);
         match self {
             Self::Once => denied("what was asked is over"),
+            Self::Stream(head) => Ask::Stream(head).verdict(policy, flow),
             Self::Tls(name) => Ask::Tls(name.as_deref()).verdict(policy, flow),
             Self::Unread => unread(policy, flow),
             Self::Request(kept) if kept.unjudged && !policy.speaks(flow).anything => {

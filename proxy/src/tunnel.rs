@@ -47,7 +47,12 @@ pub async fn tunnel(
 }
 
 /// Judges by a new policy. Tells what is denied now, and what only audit mode lets go on.
-fn again(context: &Context, permit: Permit, policy: &Policy, record: &L7Record) -> Option<Permit> {
+pub fn again(
+    context: &Context,
+    permit: Permit,
+    policy: &Policy,
+    record: &L7Record,
+) -> Option<Permit> {
     let (since, audited) = (permit.revision(), permit.is_audited());
     let (verdict, renewed) = permit.renew(policy);
     let outcome = Disposition::of(verdict.allowed, verdict.audit);

@@ -110,6 +110,7 @@ impl ProxyCommand {
             path: self.max_path,
             connect_timeout: self.connect_timeout,
             continue_timeout: self.continue_timeout,
+            stall_timeout: Limits::default().stall_timeout,
             drain: self.drain,
             connections: self.connections.max(1),
             denied_query: match self.dns_reject {

@@ -55,6 +55,12 @@ pub fn handle(
             drop(counter::DROP_AHEAD)
         };
     }
+    // Nothing was asked yet. What a server says by itself (of HTTP/2 it does, RFC 9113, 3.4) is for who
+    // takes the connection over; the server sends it again.
+    if segment.length != 0 && stream.head_start == stream.head_end {
+        unlock(stream);
+        return drop(counter::DROP_AHEAD);
+    }
     if segment.has(ACK) {
         // A FIN of the client counts as a byte; its data end before.
         let mut acknowledged = segment.acknowledged;

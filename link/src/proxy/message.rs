@@ -8,7 +8,7 @@ use weir_policy::{l7::L7Table, l7::RequestFlow, model::Direction};
 use super::{counters::CountersSnapshot, record::Recorded};
 
 /// Version of these messages. A proxy and an agent of different versions do not talk.
-pub const PROTOCOL: u32 = 9;
+pub const PROTOCOL: u32 = 10;
 
 /// From the proxy to the agent. Flow records, of which there are many, go beside these as frames of
 /// their own: see [`super::frame::encode_flows`].

@@ -87,6 +87,8 @@ pub struct HttpRecord {
     pub headers: Vec<(String, String)>,
     /// Status code that the client got, if any.
     pub status: Option<u16>,
+    /// How a call of gRPC ended, where one did.
+    pub grpc_status: Option<u16>,
 }
 
 /// A version of HTTP.
@@ -96,6 +98,8 @@ pub enum HttpVersion {
     Http10,
     /// HTTP/1.1.
     Http11,
+    /// HTTP/2.
+    Http2,
 }
 
 /// A DNS query and its answer.
@@ -170,6 +174,14 @@ impl L7Record {
         self
     }
 
+    /// With the status that a call of gRPC ended with, if any.
+    pub fn called(mut self, code: Option<u16>) -> Self {
+        if let Application::Http(http) = &mut self.application {
+            http.grpc_status = code;
+        }
+        self
+    }
+
     /// The status code that the client got, if any.
     pub fn status(&self) -> Option<u16> {
         match &self.application {
@@ -217,11 +229,12 @@ impl HttpVersion {
         }
     }
 
-    /// As it stands in a request line.
+    /// As it stands in a request line, or as observers call it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http10 => "HTTP/1.0",
             Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
         }
     }
 }

@@ -109,6 +109,20 @@ refusals! {
     Trailer => "bad trailer", 400;
     /// A trailer of a name that a rule of the flow looks at in the head.
     RuleTrailer => "trailer of a rule's name", 400;
+    /// HTTP/2 frames that RFC 9113 forbids: the connection ends.
+    Frames => "bad HTTP/2 frames", 400;
+    /// A head that RFC 9113 section 8.2 and 8.3 calls malformed: bad names or values, a field of
+    /// HTTP/1 connections, pseudo-header fields that are missing, doubled or unknown.
+    Malformed => "malformed HTTP/2 request", 400;
+    /// More streams at once than the proxy lets one HTTP/2 connection open.
+    TooManyStreams => "too many HTTP/2 streams", 429;
+    /// More HTTP/2 frames that ask for nothing (PING, SETTINGS, PRIORITY, empty DATA) than go with
+    /// what was asked, or more refused requests than one connection may send.
+    Flood => "flood of HTTP/2 frames", 429;
+    /// An HTTP/2 client that opens and resets streams without end (CVE-2023-44487).
+    ResetFlood => "flood of HTTP/2 resets", 429;
+    /// An HTTP/2 stream whose reader gave no window for what waited for it.
+    Stalled => "HTTP/2 stream stalled", 408;
 }
 
 impl From<Doubt> for Refusal {

@@ -66,6 +66,7 @@ pub struct FlowMetrics {
     verdicts: Family<IntCounterVec>,
     denials: Family<IntCounterVec>,
     requests: Family<IntCounterVec>,
+    calls: Family<IntCounterVec>,
     durations: Family<HistogramVec>,
     ports: Family<IntCounterVec>,
     icmp: Family<IntCounterVec>,
@@ -126,6 +127,11 @@ impl FlowMetrics {
                 "hubble_http_requests_total",
                 "HTTP requests, answered or not. Reporter is server for ingress rules, client for egress rules.",
                 &with_ends(&["method", "protocol", "status", "reporter"]),
+            ),
+            calls: all.counters(
+                "weir_grpc_calls_total",
+                "Calls of gRPC by the status that they ended with, Weir's own answers included (PERMISSION_DENIED). Reporter as above.",
+                &with_ends(&["code", "reporter"]),
             ),
             durations: all.histograms(
                 DURATIONS,
@@ -362,6 +368,12 @@ impl FlowMetrics {
             &[&[method, http.version.as_str(), &code, reporter], &ends[..]].concat(),
             latencies.len() as u64,
         );
+        if let Some(code) = http.grpc_status {
+            self.calls.add(
+                &[&[labels::grpc(code), reporter], &ends[..]].concat(),
+                latencies.len() as u64,
+            );
+        }
         // The proxy's own answers would hide how long the server takes.
         if matches!(request.verdict, Disposition::Allowed | Disposition::Audited) {
             let seconds = |ns: &u64| Duration::from_nanos(*ns).as_secs_f64();
@@ -466,6 +478,7 @@ impl FlowMetrics {
             &mut self.verdicts,
             &mut self.denials,
             &mut self.requests,
+            &mut self.calls,
             &mut self.queries,
             &mut self.responses,
         ];

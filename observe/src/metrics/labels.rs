@@ -30,6 +30,31 @@ pub fn ends(source: Option<&Endpoint>, destination: Option<&Endpoint>, reply: bo
     [source.0, source.1, destination.0, destination.1]
 }
 
+/// The name of a status of gRPC; what its list does not have counts together
+/// (<https://github.com/grpc/grpc/blob/master/doc/statuscodes.md>).
+pub fn grpc(code: u16) -> &'static str {
+    const NAMES: [&str; 17] = [
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ];
+    NAMES.get(usize::from(code)).copied().unwrap_or(OTHER)
+}
+
 pub fn kinds(flow: &Flow) -> (&'static str, String) {
     let event = flow.event_type.unwrap_or_default();
     match event.r#type {

@@ -43,6 +43,7 @@ fn asked(verdict: Disposition, status: u16, path: &str) -> Vec<Flow> {
             version: HttpVersion::Http11,
             headers: Vec::new(),
             status: Some(status),
+            grpc_status: None,
         }),
         verdict,
         policies: Vec::new(),

@@ -9,8 +9,8 @@ use super::{event_type, finished, ip, named, traffic};
 use crate::{
     api::{
         flow::{
-            CiliumEventType, Dns, DropReason, Flow, FlowType, Http, L7FlowType, Layer4, Layer7,
-            Tcp, Udp, Verdict, layer4::Protocol, layer7::Record,
+            CiliumEventType, Dns, DropReason, Flow, FlowType, Http, HttpHeader, L7FlowType, Layer4,
+            Layer7, Tcp, Udp, Verdict, layer4::Protocol, layer7::Record,
         },
         weir::Why,
     },
@@ -107,7 +107,14 @@ fn asked(request: &L7Record, names: &Directory, redaction: &Redaction) -> Flow {
 fn answer(request: &L7Record, asked: &Flow) -> Option<Flow> {
     let mut record = asked.l7.as_ref()?.record.clone()?;
     match (&mut record, &request.application) {
-        (Record::Http(http), Application::Http(told)) => http.code = told.status?.into(),
+        (Record::Http(http), Application::Http(told)) => {
+            http.code = told.status?.into();
+            // Hubble's record has no place of its own for it.
+            http.headers.extend(told.grpc_status.map(|code| HttpHeader {
+                key: "grpc-status".into(),
+                value: code.to_string(),
+            }));
+        }
         (Record::Dns(dns), Application::Dns(query)) => answered(dns, query)?,
         _ => return None,
     }

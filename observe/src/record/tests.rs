@@ -7,7 +7,7 @@ use weir_link::proxy::{Application, Disposition, DnsRecord, HttpRecord, HttpVers
 
 use super::*;
 use crate::{
-    api::flow::{L7FlowType, layer7::Record},
+    api::flow::{Http, L7FlowType, layer7::Record},
     redact::Redaction,
     testing::{ALLOW, DENY, HTTPBIN, OTHERS, SLEEP, names, policy, syn},
     why::Reasoner,
@@ -147,6 +147,7 @@ fn request(verdict: Disposition, status: Option<u16>) -> L7Record {
             version: HttpVersion::Http11,
             headers: vec![("Authorization".into(), "Bearer x".into())],
             status,
+            grpc_status: None,
         }),
         verdict,
         policies: vec!["CiliumNetworkPolicy/default/web".into()],
@@ -297,4 +298,37 @@ fn a_query_tells_what_was_asked_and_answered() {
         flows[1].l4.as_ref().and_then(|l4| l4.protocol.as_ref()),
         Some(Protocol::Tcp(_))
     ));
+}
+
+#[test]
+fn how_a_call_of_grpc_ended_is_in_its_answer() {
+    let names = policy(ALLOW);
+    let mut call = request(Disposition::Denied, Some(200));
+    if let Application::Http(http) = &mut call.application {
+        http.version = HttpVersion::Http2;
+        http.method = "POST".into();
+        http.path = "/echo.Echo/Unary".into();
+        http.grpc_status = Some(7);
+    }
+    let flows = requests(&call, &names, &Redaction::default());
+    let http = |flow: &Flow| match flow.l7.clone().and_then(|l7| l7.record) {
+        Some(Record::Http(http)) => http,
+        other => panic!("{other:?}"),
+    };
+    let [asked, answer] = [http(&flows[0]), http(&flows[1])];
+    assert_eq!(
+        (asked.protocol.as_str(), asked.method.as_str()),
+        ("HTTP/2", "POST")
+    );
+    assert_eq!(asked.url, "http://httpbin:8000/echo.Echo/Unary");
+    let status = |http: &Http| {
+        let mut headers = http.headers.iter();
+        headers
+            .find(|header| header.key == "grpc-status")
+            .map(|header| header.value.clone())
+    };
+    assert_eq!(
+        (status(&asked), status(&answer)),
+        (None, Some("7".to_owned()))
+    );
 }

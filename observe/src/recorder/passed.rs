@@ -8,7 +8,14 @@ use weir_policy::model::Direction;
 use crate::{metrics::Metrics, names::Directory};
 
 /// What requests that count alike have in common.
-type Key<'a> = (IpAddr, IpAddr, Direction, &'a str, HttpVersion, Option<u16>);
+type Key<'a> = (
+    IpAddr,
+    IpAddr,
+    Direction,
+    &'a str,
+    HttpVersion,
+    [Option<u16>; 2],
+);
 
 /// Counts requests for which [`Later::fits`](crate::record::Later::fits).
 pub fn count<'a>(
@@ -27,7 +34,7 @@ pub fn count<'a>(
             request.direction,
             http.method.as_str(),
             http.version,
-            http.status,
+            [http.status, http.grpc_status],
         );
         let (_, latencies) = alike.entry(key).or_insert_with(|| (request, Vec::new()));
         latencies.push(request.latency_ns());

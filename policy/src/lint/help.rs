@@ -153,6 +153,12 @@ pub fn help(lint: &Lint) -> &'static str {
              Allow `fromEntities: [remote-node]` at the overlay's port. Where pods are routed without an \
              overlay nothing is cut: ignore the lint by `weir.dev/lint-ignore`."
         }
+        "W029" => {
+            "A call of gRPC is a request `POST /package.Service/Method`, without a query string. A rule with \
+             another method, with a dot in place of the last slash, or with a query matches no call.\n\n\
+             Write `method: POST` and `path: /package.Service/Method`, or `/package.Service/.*` for the \
+             whole service."
+        }
         _ => "",
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     Report,
     context::Context,
+    grpc,
     registry::{BODY_ON_GET, GET_WITHOUT_HEAD, METHOD_CASE, PATH_LIKE_PREFIX, PATH_WITHOUT_QUERY},
 };
 use crate::{
@@ -24,6 +25,7 @@ pub(super) fn check(context: &Context<'_>, report: &mut Report) {
                 method(entry, entries, report);
             }
             case(entry, report);
+            grpc::check(entry, report);
         }
     }
 }
@@ -64,7 +66,7 @@ fn path(entry: &HttpRule, denies: bool, report: &mut Report) {
             format!("write `{path}.*` for everything below it"),
         );
     } else if is_plain(path) {
-        if denies {
+        if denies && !grpc::is_call(path) {
             report.add(
                 &PATH_WITHOUT_QUERY,
                 field,

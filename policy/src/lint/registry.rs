@@ -100,6 +100,8 @@ lints! {
         "A host policy does not allow what is never denied: it passes all the same.";
     HOST_OVERLAY "W028" "host-overlay" Warning
         "A host policy lets no node send by an overlay, on which pods of different nodes may depend.";
+    GRPC_CALL "W029" "grpc-call" Warning
+        "A rule about a call of gRPC has a path or a method that no call has.";
 }
 
 // === impl Severity ===

@@ -338,6 +338,12 @@ fn cases() -> Vec<(&'static str, &'static str, Value, Value)> {
             host_policy(json!({"nodeSelector": {}, "ingress": [{"fromEntities": ["world"]}]})),
             host_policy(json!({"nodeSelector": {}, "ingress": [{"fromNodes": [{}]}]})),
         ),
+        (
+            "W029",
+            "spec.ingress[0].toPorts[0].rules.http[0].path",
+            headers_policy(json!([{"method": "POST", "path": "/echo.Echo.Unary"}])),
+            headers_policy(json!([{"method": "POST", "path": "/echo.Echo/Unary"}])),
+        ),
     ]
 }
 
@@ -474,4 +480,20 @@ fn the_fix_names_what_is_there() {
         finding.fix.contains("kubernetes.io/metadata.name: sleep"),
         "{finding:?}"
     );
+}
+
+#[test]
+fn calls_of_grpc_are_posts_without_a_query() {
+    let found = |rule: Value| found(workshop(), &headers_policy(json!([rule])));
+    let place = "spec.ingress[0].toPorts[0].rules.http[0]";
+    let get = found(json!({"method": "GET|HEAD", "path": "/echo.Echo/Unary"}));
+    assert_eq!(get, [("W029", format!("{place}.method"))]);
+    let query = found(json!({"method": "POST", "path": "/echo.Echo/Unary\\?x=1"}));
+    assert_eq!(query, [("W029", format!("{place}.path"))]);
+    // Nor is one told to let a query pass.
+    assert_eq!(
+        found(json!({"method": "POST", "path": "/echo.Echo/Unary"})),
+        []
+    );
+    assert_eq!(found(json!({"path": "/echo.Echo/Unary"})), []);
 }

@@ -25,6 +25,7 @@ use crate::{
         Refusal, body::Body, head::HeadScanner, request::RequestHead, response::Asked,
         rewrite::rewrite,
     },
+    http2,
     permit::{Ask, Permit},
     taken::Taken,
     wire::{
@@ -60,6 +61,8 @@ enum Replies {
 /// What a request leaves behind.
 enum After {
     Next,
+    /// The client speaks HTTP/2.
+    Http2,
     Finish(Finish),
 }
 
@@ -165,8 +168,12 @@ impl Connection {
                 }
                 Err(after) => after,
             };
-            if let After::Finish(how) = after {
-                break how;
+            match after {
+                After::Next => {}
+                After::Http2 => {
+                    return http2::serve(self.context, self.key, self.client, self.server).await;
+                }
+                After::Finish(how) => break how,
             }
         };
         finish(how, self.client, self.server).await;
@@ -183,6 +190,9 @@ impl Connection {
             // Some clients end a body with an empty line that belongs to nothing.
             let idle = held.is_empty() || held == b"\r\n";
             if !idle {
+                if self.speaks_http2() {
+                    return Err(After::Http2);
+                }
                 if self.requests == 0
                     && let Some(reason) = foreign(held).or_else(|| self.no_request(held))
                 {
@@ -234,6 +244,14 @@ impl Connection {
                 _ = draining.changed(), if idle => {}
             }
         }
+    }
+
+    /// Whether the connection begins as one of HTTP/2 that is to be judged.
+    fn speaks_http2(&self) -> bool {
+        self.requests == 0
+            && self.replies == Replies::Framed
+            && self.client.filled().starts_with(http2::PREFACE)
+            && !self.speaks().anything
     }
 
     /// Serves the request whose head is the first `length` bytes held.
@@ -296,6 +314,7 @@ impl Connection {
                 version: HttpVersion::minor(head.minor_version),
                 headers: self.context.flows.wanted(&head.fields),
                 status: None,
+                grpc_status: None,
             }),
             policies: verdict.policies,
             nearest,

@@ -1,9 +1,6 @@
 //! Telling another protocol from malformed HTTP, by a connection's first bytes.
 
-use crate::http1::head::is_token;
-
-/// The HTTP/2 preface up to where it differs from any HTTP/1 request line.
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
+use crate::{http1::head::is_token, http2};
 
 /// Whether a connection begins with a TLS handshake record.
 pub fn is_tls(first: &[u8]) -> bool {
@@ -21,7 +18,7 @@ pub fn foreign(first: &[u8]) -> Option<&'static str> {
     if is_tls(first) {
         return Some("not HTTP: TLS");
     }
-    if first.starts_with(HTTP2_PREFACE) {
+    if first.starts_with(http2::PREFACE) {
         return Some("not HTTP/1: HTTP/2 preface");
     }
     // A line break at the start is an empty line, which is bad HTTP.

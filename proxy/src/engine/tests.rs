@@ -41,13 +41,13 @@ use crate::{
 };
 
 /// Long enough for a loaded machine; only failing tests wait for it.
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 pub(super) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 pub(super) const DENIED: &str = "HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain\r\ncontent-length: 15\r\n\r\nAccess denied\r\n";
 
 /// Allows what starts with a prefix (and CONNECT where the prefix is empty).
-struct Prefix(&'static str);
+pub(crate) struct Prefix(pub(crate) &'static str);
 
 impl Judge for Prefix {
     fn speaks(&self, _flow: RequestFlow) -> Speaks {
@@ -75,29 +75,29 @@ impl Judge for Prefix {
 }
 
 /// A proxy, the listener of the server behind it, and what the proxy reports.
-struct Lab {
-    proxy: SocketAddr,
-    server: TcpListener,
-    context: Arc<Context>,
-    flows: mpsc::Receiver<L7Record>,
-    drain: watch::Sender<bool>,
+pub(crate) struct Lab {
+    pub(crate) proxy: SocketAddr,
+    pub(crate) server: TcpListener,
+    pub(crate) context: Arc<Context>,
+    pub(crate) flows: mpsc::Receiver<L7Record>,
+    pub(crate) drain: watch::Sender<bool>,
     /// Connections that the proxy serves or served.
-    served: Arc<AtomicUsize>,
+    pub(crate) served: Arc<AtomicUsize>,
 }
 
 impl Lab {
     /// A proxy that allows paths below `/ok`.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(Limits::default()).await
     }
 
-    async fn with(limits: Limits) -> Self {
+    pub(crate) async fn with(limits: Limits) -> Self {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = server.local_addr().unwrap();
         Self::towards(server, address, limits).await
     }
 
-    async fn towards(server: TcpListener, address: SocketAddr, limits: Limits) -> Self {
+    pub(crate) async fn towards(server: TcpListener, address: SocketAddr, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = listener.local_addr().unwrap();
         let (sender, flows, _recorded) = FlowSender::channel(1000);
@@ -162,7 +162,7 @@ impl Lab {
         http(&self.flow().await).clone()
     }
 
-    async fn flow(&mut self) -> L7Record {
+    pub(crate) async fn flow(&mut self) -> L7Record {
         timeout(SOON, self.flows.recv())
             .await
             .expect("a flow record")
@@ -170,7 +170,7 @@ impl Lab {
     }
 
     /// Fails if the proxy ever connected to the server; call it when the connection is over.
-    async fn assert_server_untouched(&self) {
+    pub(crate) async fn assert_server_untouched(&self) {
         // Connections are made before any answer, so one would be queued by now.
         let pending = std::future::poll_fn(|context| {
             std::task::Poll::Ready(self.server.poll_accept(context).is_ready())
@@ -246,7 +246,7 @@ impl Peer {
     }
 }
 
-fn http(record: &L7Record) -> &HttpRecord {
+pub(crate) fn http(record: &L7Record) -> &HttpRecord {
     match &record.application {
         Application::Http(http) => http,
         other => panic!("{other:?}"),

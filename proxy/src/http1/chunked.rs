@@ -207,6 +207,14 @@ const FORBIDDEN_TRAILERS: [&[u8]; 9] = [
 fn trailer(line: &[u8], asked: Option<&Asked>) -> Result<(), Refusal> {
     let colon = memchr(b':', line).ok_or(Refusal::Trailer)?;
     let (name, value) = line.split_at_checked(colon).ok_or(Refusal::Trailer)?;
+    check_trailer(name, value, asked)
+}
+
+/// One trailer of a request, which rules may look at in its head.
+///
+/// # Errors
+/// It is malformed, frames, routes or authorises, or has a name that a rule names.
+pub fn check_trailer(name: &[u8], value: &[u8], asked: Option<&Asked>) -> Result<(), Refusal> {
     let folded: Vec<u8> = name
         .iter()
         .map(|byte| {

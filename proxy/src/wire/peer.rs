@@ -110,6 +110,11 @@ impl Peer {
         self.stream
     }
 
+    /// The socket, and what was read from it and not consumed.
+    pub fn into_parts(self) -> (TcpStream, Buffer) {
+        (self.stream, self.buffer)
+    }
+
     /// Whether a peer that had sent its FIN has taken what it was sent since. A half-closed one
     /// acknowledges it; one that has closed its socket resets the connection, a moment after the
     /// sending went well.

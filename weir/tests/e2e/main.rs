@@ -16,6 +16,7 @@ mod carried;
 mod collected;
 mod exhausted;
 mod faults;
+mod grpc;
 mod host;
 mod kernel;
 mod language;
