@@ -120,7 +120,12 @@ impl Gate {
     /// The gate of a server of this process, with its share of the descriptors. [`counts`] tells
     /// of it.
     pub fn of(share: descriptors::Share) -> Arc<Self> {
-        let gate = Self::new(share.server(), share.limits());
+        Self::told(share.server(), share.limits())
+    }
+
+    /// The gate of something else that one at a time is let into; [`counts`] tells of it, too.
+    pub fn told(server: &'static str, limits: Limits) -> Arc<Self> {
+        let gate = Self::new(server, limits);
         let mut gates = GATES.lock().unwrap_or_else(PoisonError::into_inner);
         gates.retain(|gate| gate.strong_count() > 0);
         gates.push(Arc::downgrade(&gate));

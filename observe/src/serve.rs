@@ -15,7 +15,10 @@ use tonic::{
 };
 use weir_gate::{Gate, descriptors::Share};
 
-use crate::api::observer::observer_server::{Observer, ObserverServer};
+use crate::{
+    api::observer::observer_server::{Observer, ObserverServer},
+    service::REQUEST,
+};
 
 mod incoming;
 mod refused;
@@ -75,7 +78,8 @@ pub async fn routes<S: Observer>(observer: S) -> Routes {
         .set_service_status(HEALTH, tonic_health::ServingStatus::Serving)
         .await;
     reporter.set_serving::<ObserverServer<S>>().await;
-    let routes = Routes::new(health).add_service(ObserverServer::new(observer));
+    let observer = ObserverServer::new(observer).max_decoding_message_size(REQUEST);
+    let routes = Routes::new(health).add_service(observer);
     routes.into_axum_router().merge(refused::router()).into()
 }
 

@@ -19,6 +19,7 @@ use crate::{
         },
         relay::NodeState,
     },
+    askers::{self, Askers},
     names::CLUSTER,
     ring::{Item, Ring},
 };
@@ -32,21 +33,28 @@ use reading::Reading;
 const UNDER_WAY: Duration = Duration::from_millis(100);
 /// Entries taken from the ring at once.
 const BATCH: usize = 256;
-/// Answers that wait for a client. Past it nothing more is read for it: it falls behind in the
-/// ring, and is told so.
-const WAITING: usize = 1024;
+/// Answers that wait for a client, of a few KiB at the most each. Past it nothing more is read for it:
+/// it falls behind in the ring, and is told so.
+pub(crate) const WAITING: usize = 64;
+/// The largest request, in bytes: of one byte that is sent a filter makes five hundred.
+pub(crate) const REQUEST: usize = 64 << 10;
 
 /// The service of one node.
 #[derive(Debug, Clone)]
 pub struct Observer {
     ring: Arc<Ring>,
     node: String,
+    askers: Askers,
 }
 
 impl Observer {
     /// Serves the records of a ring.
     pub fn new(ring: Arc<Ring>, node: String) -> Self {
-        Self { ring, node }
+        Self {
+            ring,
+            node,
+            askers: Askers::default(),
+        }
     }
 
     /// The node's name.
@@ -65,16 +73,21 @@ impl observer_server::Observer for Observer {
         &self,
         request: Request<GetFlowsRequest>,
     ) -> Result<Response<Self::GetFlowsStream>, Status> {
+        let peer = askers::peer(&request);
         let request = request.into_inner();
+        let place = self.askers.enter(peer, &request)?;
         if !request.follow {
             tokio::time::sleep(UNDER_WAY).await;
         }
         let reading = Reading::new(&self.ring, &self.node, request)?;
         let (sender, answers) = mpsc::channel(WAITING);
-        match reading.to {
-            Some(to) => drop(tokio::spawn(reading.all(to, sender))),
-            None => drop(tokio::spawn(reading.run(sender))),
-        }
+        tokio::spawn(async move {
+            match reading.to {
+                Some(to) => reading.all(to, sender).await,
+                None => reading.run(sender).await,
+            };
+            drop(place);
+        });
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
 
