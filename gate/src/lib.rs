@@ -10,9 +10,10 @@
 //! [`Guarded`] bounds the time in which nothing is said; `http` bounds a request's head and a
 //! connection's life. [`descriptors`] says how many connections there may be at all: the servers
 //! together take less than a third of the descriptors, and the rest is the agent's own. What comes in
-//! by a file or standard input is bounded by [`lines`].
+//! by a file or standard input is bounded by [`lines`], and work that may be dear is done [`apart`].
 #![forbid(unsafe_code)]
 
+pub mod apart;
 pub mod descriptors;
 #[cfg(feature = "http")]
 pub mod http;
