@@ -74,9 +74,6 @@ impl Agent {
         let compiler = Compiler::after(kernel.last_id(), kernel.revision()?.into());
         let trusted = Trusted::of_instance(instance)
             .context("cannot enter the proxy's network namespaces")?;
-        let recorded = options.observe.recorded();
-        let link = AgentEnd::bind_recording(&instance.proxy_socket(), trusted, &recorded)
-            .with_context(|| format!("cannot listen on {}", instance.proxy_socket().display()))?;
         let (checked, check) = SelfChecked::new();
         let tally = Tally::open(&pins).context("the connection table cannot be counted")?;
         let tracking = Tracking::start(move || tally.count());
@@ -84,6 +81,18 @@ impl Agent {
         let numbers = Numbers::new(sender.clone(), tracking.clone());
         let observing = Observing::start(&options.observe, instance, &node, numbers).await?;
         let intake = observing.intake.clone();
+        let recorded = options.observe.recorded();
+        let records = Arc::new({
+            let intake = intake.clone();
+            move |records| intake.requests(records)
+        });
+        let link = AgentEnd::bind_recording(
+            &instance.proxy_socket(),
+            trusted,
+            &recorded,
+            Some(records),
+        )
+        .with_context(|| format!("cannot listen on {}", instance.proxy_socket().display()))?;
         tokio::spawn(flows::report(kernel.take_events()?, intake.clone(), check));
         let enforcement = Enforcement::new(&node, compiler);
         let tables = enforcement.tables.subscribe();
@@ -107,7 +116,7 @@ impl Agent {
             enforcement,
             node,
             kernel,
-            proxies: Proxies::new(link, intake),
+            proxies: Proxies::new(link),
             checked,
             tracking: tracking.clone(),
             turn: Arc::new(Semaphore::new(1)),
