@@ -139,7 +139,7 @@ async fn listen(observer: Observer, socket: PathBuf, tcp: Option<Tcp>) -> Result
         None => (format!("unix://{}", socket.display()), false),
     };
     let peer = PeerServer::new(OwnPeer::new(observer.node(), address, tls));
-    let routes = serve::routes(observer).await.add_service(peer);
+    let routes = serve::node(observer).await.add_service(peer);
     serve::unix(routes.clone(), &socket).await?;
     if let Some(tcp) = tcp {
         if tcp.tls.is_none() && !tcp.address.ip().is_loopback() {

@@ -17,7 +17,7 @@ use weir_gate::{Gate, descriptors::Share};
 
 use crate::{
     api::observer::observer_server::{Observer, ObserverServer},
-    service::REQUEST,
+    service::{self, REQUEST},
 };
 
 mod incoming;
@@ -81,6 +81,12 @@ pub async fn routes<S: Observer>(observer: S) -> Routes {
     let observer = ObserverServer::new(observer).max_decoding_message_size(REQUEST);
     let routes = Routes::new(health).add_service(observer);
     routes.into_axum_router().merge(refused::router()).into()
+}
+
+/// The same of one node, whose followers share what is encoded.
+pub async fn node(observer: service::Observer) -> Routes {
+    let routes = routes(observer.clone()).await.into_axum_router();
+    routes.merge(service::router(observer)).into()
 }
 
 /// Serves on a Unix socket that only the owner may use, until the process ends.

@@ -2,11 +2,12 @@
 
 mod peer;
 mod reading;
+mod same;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
-use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -26,6 +27,8 @@ use crate::{
 
 pub use peer::OwnPeer;
 use reading::Reading;
+pub(crate) use same::router;
+use same::{Answer, Same};
 
 /// Events gather for a moment in kernel and proxy, and requests are held for what the kernel tells of
 /// their connections. Whoever asks what has been seen waits for that: the request that they have
@@ -45,6 +48,7 @@ pub struct Observer {
     ring: Arc<Ring>,
     node: String,
     askers: Askers,
+    same: Arc<Same>,
 }
 
 impl Observer {
@@ -54,7 +58,28 @@ impl Observer {
             ring,
             node,
             askers: Askers::default(),
+            same: Arc::default(),
         }
+    }
+
+    /// Answers to a request for flows.
+    async fn flows(&self, request: Request<GetFlowsRequest>) -> Result<Answers<Answer>, Status> {
+        let peer = askers::peer(&request);
+        let request = request.into_inner();
+        let place = self.askers.enter(peer, &request)?;
+        if !request.follow {
+            tokio::time::sleep(UNDER_WAY).await;
+        }
+        let reading = Reading::new(self, request)?;
+        let (sender, answers) = mpsc::channel(WAITING);
+        tokio::spawn(async move {
+            match reading.to {
+                Some(to) => reading.all(to, sender).await,
+                None => reading.run(sender).await,
+            };
+            drop(place);
+        });
+        Ok(Box::pin(ReceiverStream::new(answers)))
     }
 
     /// The node's name.
@@ -73,22 +98,10 @@ impl observer_server::Observer for Observer {
         &self,
         request: Request<GetFlowsRequest>,
     ) -> Result<Response<Self::GetFlowsStream>, Status> {
-        let peer = askers::peer(&request);
-        let request = request.into_inner();
-        let place = self.askers.enter(peer, &request)?;
-        if !request.follow {
-            tokio::time::sleep(UNDER_WAY).await;
-        }
-        let reading = Reading::new(&self.ring, &self.node, request)?;
-        let (sender, answers) = mpsc::channel(WAITING);
-        tokio::spawn(async move {
-            match reading.to {
-                Some(to) => reading.all(to, sender).await,
-                None => reading.run(sender).await,
-            };
-            drop(place);
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
+        // Here in the process: over the wire `router` answers.
+        let answers = self.flows(request).await?;
+        let own = answers.map(|answer| answer.map(GetFlowsResponse::from));
+        Ok(Response::new(Box::pin(own)))
     }
 
     async fn get_nodes(

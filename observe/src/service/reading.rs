@@ -5,7 +5,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use super::{BATCH, nanoseconds, response};
+use super::{
+    BATCH, Observer, nanoseconds, response,
+    same::{Answer, Same},
+};
 use crate::{
     api::{
         flow::{Flow, LostEvent, LostEventSource},
@@ -19,6 +22,7 @@ use crate::{
 /// One request for flows.
 pub struct Reading {
     ring: Arc<Ring>,
+    same: Arc<Same>,
     node: String,
     wanted: Wanted,
     mask: Option<Mask>,
@@ -33,7 +37,7 @@ pub struct Reading {
 }
 
 /// The way to a client.
-type Answers = mpsc::Sender<Result<GetFlowsResponse, Status>>;
+type Answers = mpsc::Sender<Result<Answer, Status>>;
 
 /// Lets others have the thread. `None`: the client has gone.
 async fn others(answers: &Answers) -> Option<()> {
@@ -46,7 +50,7 @@ impl Reading {
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` where the request means nothing.
-    pub fn new(ring: &Arc<Ring>, node: &str, request: GetFlowsRequest) -> Result<Self, Status> {
+    pub fn new(observer: &Observer, request: GetFlowsRequest) -> Result<Self, Status> {
         let wanted =
             Wanted::of(&request).map_err(|error| Status::invalid_argument(error.to_string()))?;
         let mask = Mask::new(request.field_mask.as_ref())
@@ -56,10 +60,11 @@ impl Reading {
                 "`first` and `follow` exclude each other",
             ));
         }
-        let (first, next) = ring.range();
+        let (first, next) = observer.ring.range();
         let mut reading = Self {
-            ring: Arc::clone(ring),
-            node: node.to_owned(),
+            ring: Arc::clone(&observer.ring),
+            same: Arc::clone(&observer.same),
+            node: observer.node.clone(),
             wanted,
             mask,
             from: first,
@@ -133,7 +138,7 @@ impl Reading {
         let lost = lost.into_iter().map(|event| self.lost(event));
         let flows = flows.iter().map(|flow| self.response(flow));
         for answer in lost.chain(flows) {
-            answers.send(Ok(answer)).await.ok()?;
+            answers.send(Ok(answer.into())).await.ok()?;
         }
         Some(())
     }
@@ -149,13 +154,17 @@ impl Reading {
             let read = self.ring.read(self.from, BATCH);
             if read.missed > 0 {
                 let lost = lost(LostEventSource::HubbleRingBuffer, read.missed);
-                answers.send(Ok(self.lost(lost))).await.ok()?;
+                answers.send(Ok(self.lost(lost).into())).await.ok()?;
             }
-            for item in &read.items {
+            let start = read.next - read.items.len() as u64;
+            for (item, number) in read.items.iter().zip(start..) {
                 let flow = item.flow(self.wanted.ends());
                 let answer = match (item, flow) {
-                    (Item::Lost(lost), _) => self.lost(*lost),
-                    (_, Some(flow)) if self.wanted.flow(&flow) => self.response(&flow),
+                    (Item::Lost(lost), _) => self.lost(*lost).into(),
+                    (_, Some(flow)) if self.wanted.flow(&flow) => match self.mask {
+                        None => self.same.of(number, &flow),
+                        Some(_) => self.response(&flow).into(),
+                    },
                     _ => continue,
                 };
                 answers.send(Ok(answer)).await.ok()?;

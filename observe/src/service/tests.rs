@@ -15,6 +15,7 @@ struct Served {
     client: ObserverClient<tonic::transport::Channel>,
     channel: tonic::transport::Channel,
     askers: Askers,
+    same: Arc<Same>,
     _folder: tempfile::TempDir,
 }
 
@@ -23,8 +24,8 @@ async fn served(capacity: usize) -> Served {
     let path = folder.path().join("hubble.sock");
     let ring = Arc::new(Ring::new(capacity));
     let observer = Observer::new(ring.clone(), "node".into());
-    let askers = observer.askers.clone();
-    serve::unix(serve::routes(observer).await, &path)
+    let (askers, same) = (observer.askers.clone(), Arc::clone(&observer.same));
+    serve::unix(serve::node(observer).await, &path)
         .await
         .expect("a socket");
     let endpoint = Endpoint::from_shared(format!("unix://{}", path.display())).expect("a URI");
@@ -34,6 +35,7 @@ async fn served(capacity: usize) -> Served {
         client: ObserverClient::new(channel.clone()),
         channel,
         askers,
+        same,
         _folder: folder,
     }
 }
@@ -433,4 +435,44 @@ async fn a_request_that_is_too_large_is_not_read() {
     let status = it.client.get_flows(request).await.expect_err("too large");
     assert_eq!(status.code(), tonic::Code::OutOfRange);
     assert!(status.message().contains("65536"), "{status:?}");
+}
+
+#[tokio::test]
+async fn followers_get_the_same_bytes() {
+    let it = served(1024).await;
+    let mut followers = Vec::new();
+    for masked in [false, false, true] {
+        let mask = masked.then(|| prost_types::FieldMask {
+            paths: vec!["uuid".into()],
+        });
+        let request = GetFlowsRequest {
+            follow: true,
+            field_mask: mask,
+            ..GetFlowsRequest::default()
+        };
+        let mut client = it.client.clone();
+        followers.push(
+            client
+                .get_flows(request)
+                .await
+                .expect("answers")
+                .into_inner(),
+        );
+    }
+    put(&it.ring, 1);
+    put(&it.ring, 2);
+    for (follower, masked) in followers.iter_mut().zip([false, false, true]) {
+        for uuid in ["1", "2"] {
+            let answer = follower.message().await.expect("an answer").expect("more");
+            assert_eq!(
+                (shown(&answer).as_str(), answer.node_name.as_str()),
+                (uuid, "node")
+            );
+            let Some(ResponseTypes::Flow(flow)) = answer.response_types else {
+                panic!("no flow")
+            };
+            assert_eq!(flow.source.is_none(), masked);
+        }
+    }
+    assert_eq!(it.same.encoded(), 2);
 }
