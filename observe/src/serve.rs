@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -25,6 +26,10 @@ mod refused;
 
 /// A client that does not answer a ping is let go.
 const PING: Duration = Duration::from_secs(20);
+/// A connection takes no new request after so long: who asks again connects again.
+const LIFE: Duration = Duration::from_secs(3600);
+/// Who follows on it may do so for so long yet.
+const REST: Duration = Duration::from_secs(12 * 3600);
 /// Requests at once on one connection.
 const STREAMS: u32 = 64;
 /// A larger head of a request is refused.
@@ -94,6 +99,15 @@ pub async fn node(observer: service::Observer) -> Routes {
 /// # Errors
 /// Where the socket cannot be made.
 pub async fn unix(routes: Routes, path: &Path) -> Result<(), ServeError> {
+    unix_with(routes, path, Gate::of(Share::Observer), server())
+}
+
+fn unix_with(
+    routes: Routes,
+    path: &Path,
+    gate: Arc<Gate>,
+    mut server: Server,
+) -> Result<(), ServeError> {
     let listen = || -> io::Result<UnixListener> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -105,8 +119,7 @@ pub async fn unix(routes: Routes, path: &Path) -> Result<(), ServeError> {
     };
     let what = format!("listen on {}", path.display());
     let listener = listen().map_err(|error| failed(what)(error.into()))?;
-    let router = server().add_routes(routes);
-    let gate = Gate::of(Share::Observer);
+    let router = server.add_routes(routes);
     tokio::spawn(async move {
         let served = router.serve_with_incoming(incoming::unix(listener, gate));
         if let Err(error) = served.await {
@@ -152,6 +165,8 @@ fn server() -> Server {
         .http2_keepalive_timeout(Some(PING))
         .http2_max_header_list_size(LARGEST_HEAD)
         .max_concurrent_streams(STREAMS)
+        .max_connection_age(LIFE)
+        .max_connection_age_grace(REST)
 }
 
 impl Tls {
