@@ -3,12 +3,15 @@
 mod requests;
 mod start;
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 use anyhow::Result;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     time::{MissedTickBehavior, interval},
 };
 use weir_abi::counter;
@@ -27,6 +30,7 @@ use crate::{
     proxies::Proxies,
     report::Reporting,
     source::Source,
+    tracking::Tracking,
     waiting::Waiting,
 };
 
@@ -48,7 +52,7 @@ pub struct Agent {
     /// The objects as they were read last.
     pub(crate) reading: Reading,
     /// Policies as the API showed them when the objects were read last.
-    pub(crate) policies: Vec<PolicyState>,
+    pub(crate) policies: Arc<Vec<PolicyState>>,
     pub(crate) addresses: Addresses,
     pub(crate) pods: Pods,
     pub(crate) names: Learnt,
@@ -56,6 +60,9 @@ pub struct Agent {
     pub(crate) kernel: Redirector,
     pub(crate) proxies: Proxies,
     pub(crate) checked: SelfChecked,
+    pub(crate) tracking: Tracking,
+    /// Answers that are made apart come one after the other.
+    turn: Arc<Semaphore>,
     pub(crate) observing: Observing,
     reporting: Reporting,
     waiting: Waiting,
@@ -125,7 +132,7 @@ impl Agent {
     /// Reads the objects, and puts them in force where they have changed.
     async fn reconcile(&mut self) {
         // Read before the objects: what is said of them is never newer than what is in force.
-        self.policies = self.source.policies();
+        self.policies = Arc::new(self.source.policies());
         self.reading = tokio::task::block_in_place(|| self.source.read());
         self.pods.put_into(&mut self.reading);
         self.put_in_force().await;
@@ -158,6 +165,7 @@ impl Agent {
             }
             Changed::Failed => self.observing.metrics.agent().failed(),
         }
+        self.health.failure(&self.enforcement.state.failure);
     }
 
     /// Takes in what proxies have learnt of names. Their answers wait for this.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::UNIX_EPOCH};
 
-use weir_cluster::SourceProblem;
+use weir_cluster::{SourceProblem, kubernetes::PolicyState};
 use weir_link::tools::{
     Counted, Endpoint, EndpointSide, Endpoints, Failed, MapFill, Policies, Policy, PolicyProblem,
     Problem, ProxyStatus, Stale, Status, Synced, Unmanaged,
@@ -10,7 +10,7 @@ use weir_link::tools::{
 use weir_policy::{
     compile::DirectionSet,
     explain::{Explainer, Explanation},
-    model::PodName,
+    model::{PodName, World},
     verdict::Flow,
 };
 use weir_redirector::Placement;
@@ -34,7 +34,7 @@ pub fn synced(state: &State, proxy: bool) -> Result<Synced, String> {
 /// Everything an operator looks at first.
 pub fn status(agent: &Agent) -> Status {
     let (state, kernel) = (&agent.enforcement.state, &agent.kernel);
-    let tracked = kernel.tracked();
+    let tracked = agent.tracking.last();
     let fill = kernel.fill(tracked).into_iter();
     Status {
         failure: state.failure.clone(),
@@ -149,8 +149,7 @@ pub fn endpoints(state: &State) -> Endpoints {
 }
 
 /// Policies, and what is not in force of them.
-pub fn policies(agent: &Agent) -> Policies {
-    let state = &agent.enforcement.state;
+pub fn policies(state: &State, shown: &[PolicyState]) -> Policies {
     let policy = |policy: &weir_policy::model::Policy| {
         let object = policy.object.to_string();
         let own = state.problems.iter().filter(|of| of.object == object);
@@ -161,7 +160,7 @@ pub fn policies(agent: &Agent) -> Policies {
             })
             .collect();
         let of = &policy.object;
-        let shown = agent.policies.iter().find(|shown| {
+        let shown = shown.iter().find(|shown| {
             (shown.kind, &shown.namespace, &shown.name) == (of.kind, &of.namespace, &of.name)
         });
         Policy {
@@ -181,7 +180,7 @@ pub fn policies(agent: &Agent) -> Policies {
 }
 
 /// The verdict on a flow, and why.
-pub fn explain(state: &State, flow: &Flow) -> Result<Explanation, String> {
-    let explained = Explainer::new(&state.world).explain(flow);
+pub fn explain(world: &World, flow: &Flow) -> Result<Explanation, String> {
+    let explained = Explainer::new(world).explain(flow);
     explained.map_err(|error| error.to_string())
 }

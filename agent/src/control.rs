@@ -12,6 +12,8 @@ use tokio::{
 use weir_gate::{Gate, Peer, descriptors::Share};
 use weir_link::tools::{Asks, Question, Well, reply};
 
+use crate::tracking::Tracking;
+
 /// A longer request is refused.
 const LONGEST: u64 = 1 << 20;
 /// Who says nothing for so long, or does not read its answer, is let go. An answer may take longer.
@@ -22,8 +24,8 @@ const IDLE: Duration = Duration::from_secs(60);
 pub enum Call {
     /// A tool's question, with the way back for the line that answers it.
     Tool(Question, oneshot::Sender<String>),
-    /// Why the last change is not in force, for probes.
-    Failure(oneshot::Sender<Option<String>>),
+    /// Whether the agent works on its requests, for probes.
+    Alive(oneshot::Sender<()>),
     /// Bring the metrics up to date.
     Metrics(oneshot::Sender<()>),
 }
@@ -53,7 +55,7 @@ impl<Q: Asks> Back<Q> {
 }
 
 /// Listens for questions.
-pub fn listen(path: &Path, requests: mpsc::Sender<Call>) -> Result<()> {
+pub fn listen(path: &Path, requests: mpsc::Sender<Call>, tracking: Tracking) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(error).context(format!("cannot remove {}", path.display()));
@@ -72,9 +74,9 @@ pub fn listen(path: &Path, requests: mpsc::Sender<Call>) -> Result<()> {
                     let Ok(pass) = gate.enter(Peer::Anybody) else {
                         continue;
                     };
-                    let requests = requests.clone();
+                    let (requests, tracking) = (requests.clone(), tracking.clone());
                     tokio::spawn(async move {
-                        if let Err(error) = serve(stream, requests).await {
+                        if let Err(error) = serve(stream, requests, &tracking).await {
                             tracing::debug!(%error, "control connection");
                         }
                         drop(pass);
@@ -90,7 +92,11 @@ pub fn listen(path: &Path, requests: mpsc::Sender<Call>) -> Result<()> {
     Ok(())
 }
 
-async fn serve(stream: UnixStream, requests: mpsc::Sender<Call>) -> io::Result<()> {
+async fn serve(
+    stream: UnixStream,
+    requests: mpsc::Sender<Call>,
+    tracking: &Tracking,
+) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     loop {
@@ -102,6 +108,9 @@ async fn serve(stream: UnixStream, requests: mpsc::Sender<Call>) -> io::Result<(
         let refused = |reason: String| reply::<Well>(&Err(reason));
         let answer = match serde_json::from_str(&line) {
             Ok(question) => {
+                if matches!(question, Question::Status(_)) {
+                    tracking.fresh().await;
+                }
                 let (sender, receiver) = oneshot::channel();
                 let sent = requests.send(Call::Tool(question, sender)).await.is_ok();
                 match receiver.await {

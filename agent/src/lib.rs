@@ -40,6 +40,7 @@ mod proxies;
 mod report;
 mod source;
 mod stored;
+mod tracking;
 mod waiting;
 
 pub use agent::{Agent, Options};

@@ -35,7 +35,7 @@ impl Agent {
 
     fn facts(&self, counters: Option<Counters>) -> AgentFacts {
         let state = &self.enforcement.state;
-        let tracked = self.kernel.tracked();
+        let tracked = self.tracking.last();
         let fill = self.kernel.fill(tracked).into_iter();
         let checked = self.checked.counts();
         AgentFacts {

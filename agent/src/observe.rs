@@ -36,7 +36,7 @@ use weir_policy::{
 };
 use weir_redirector::Places;
 
-use crate::{change::Followers, check::SelfChecked, control::Call};
+use crate::{change::Followers, check::SelfChecked, control::Call, tracking::Tracking};
 
 /// Whoever asks for metrics waits this long for the agent's own numbers; then the last ones count.
 const FRESH: Duration = Duration::from_secs(2);
@@ -82,7 +82,7 @@ impl Observing {
         options: &ObserveOptions,
         instance: &Instance,
         node: &str,
-        agent: mpsc::Sender<Call>,
+        numbers: Numbers,
     ) -> Result<Self> {
         let ring = Arc::new(Ring::new(options.records));
         let metrics = Arc::new(Metrics::new());
@@ -91,14 +91,7 @@ impl Observing {
             .context("no thread for the observer")?
             .idle(options.records == 0);
         let observer = Observer::new(ring.clone(), node.to_owned());
-        apart(listen(
-            observer,
-            instance.observer_socket(),
-            options.tcp.clone(),
-        ))
-        .await?;
-        let fresh = Arc::<Fresh>::default();
-        let refresh = move || refresh(agent.clone(), Arc::clone(&fresh));
+        let refresh = move || numbers.clone().refresh();
         if let Some(export) = &options.export {
             export::start(export, ring.clone())
                 .with_context(|| format!("cannot export to {}", export.path.display()))?;
@@ -107,12 +100,19 @@ impl Observing {
             otlp::start(otlp, ring.clone(), metrics.clone(), node, refresh.clone())
                 .context("nothing can be sent to an OpenTelemetry collector")?;
         }
-        if let Some(options) = &options.metrics {
-            let address = http::serve(options, metrics.clone(), refresh)
-                .await
-                .with_context(|| format!("cannot serve metrics on {}", options.address))?;
-            tracing::info!(%address, "metrics are served");
-        }
+        let (socket, tcp) = (instance.observer_socket(), options.tcp.clone());
+        let (told, counted) = (options.metrics.clone(), metrics.clone());
+        apart(async move {
+            listen(observer, socket, tcp).await?;
+            if let Some(options) = told {
+                let address = http::serve(&options, counted, refresh)
+                    .await
+                    .with_context(|| format!("cannot serve metrics on {}", options.address))?;
+                tracing::info!(%address, "metrics are served");
+            }
+            Ok(())
+        })
+        .await?;
         Ok(Self {
             intake,
             metrics,
@@ -139,7 +139,7 @@ async fn listen(observer: Observer, socket: PathBuf, tcp: Option<Tcp>) -> Result
         None => (format!("unix://{}", socket.display()), false),
     };
     let peer = PeerServer::new(OwnPeer::new(observer.node(), address, tls));
-    let routes = serve::routes(observer).await.add_service(peer);
+    let routes = serve::node(observer).await.add_service(peer);
     serve::unix(routes.clone(), &socket).await?;
     if let Some(tcp) = tcp {
         if tcp.tls.is_none() && !tcp.address.ip().is_loopback() {
@@ -176,27 +176,47 @@ async fn apart(begin: impl Future<Output = Result<()>> + Send + 'static) -> Resu
     begun.await.context("the observer has ended")?
 }
 
-/// When the agent's numbers were brought up to date last.
-type Fresh = tokio::sync::Mutex<Option<Instant>>;
+/// The agent's own numbers among the metrics.
+#[derive(Debug, Clone)]
+pub struct Numbers {
+    agent: mpsc::Sender<Call>,
+    tracking: Tracking,
+    /// When they were brought up to date last.
+    fresh: Arc<tokio::sync::Mutex<Option<Instant>>>,
+}
 
-/// Has the agent bring its own numbers up to date; of many who ask at once, for all of them: it
-/// has other things to do than to count.
-async fn refresh(agent: mpsc::Sender<Call>, fresh: Arc<Fresh>) {
-    let Ok(mut last) = timeout(FRESH, fresh.lock()).await else {
-        return;
-    };
-    if last.is_some_and(|last| last.elapsed() < EVERY) {
-        return;
-    }
-    let (sender, done) = oneshot::channel();
-    let asked = async {
-        if agent.send(Call::Metrics(sender)).await.is_ok() {
-            // An agent that ends does not answer: the last numbers are told once more.
-            done.await.ok();
+// === impl Numbers ===
+
+impl Numbers {
+    /// Asked of this agent.
+    pub fn new(agent: mpsc::Sender<Call>, tracking: Tracking) -> Self {
+        Self {
+            agent,
+            tracking,
+            fresh: Arc::default(),
         }
-    };
-    timeout(FRESH, asked).await.ok();
-    *last = Some(Instant::now());
+    }
+
+    /// Has the agent bring its own numbers up to date; of many who ask at once, for all of them: it
+    /// has other things to do than to count.
+    async fn refresh(self) {
+        let Ok(mut last) = timeout(FRESH, self.fresh.lock()).await else {
+            return;
+        };
+        if last.is_some_and(|last| last.elapsed() < EVERY) {
+            return;
+        }
+        let (sender, done) = oneshot::channel();
+        let asked = async {
+            self.tracking.fresh().await;
+            if self.agent.send(Call::Metrics(sender)).await.is_ok() {
+                // An agent that ends does not answer: the last numbers are told once more.
+                done.await.ok();
+            }
+        };
+        timeout(FRESH, asked).await.ok();
+        *last = Some(Instant::now());
+    }
 }
 
 // === impl ObserveOptions ===

@@ -7,7 +7,6 @@ use std::{collections::BTreeMap, os::fd::OwnedFd, time::Duration};
 use weir_link::proxy::{
     AgentEnd, CountersSnapshot, Event, EventKind, Hello, Learned, ProxyId, frame::LinkError,
 };
-use weir_observe::Intake;
 use weir_policy::l7::L7Table;
 
 use crate::change::{self, Kernel};
@@ -31,7 +30,6 @@ pub struct Proxies {
     learnt: Vec<Learned>,
     /// Counters of the active one.
     pub counters: Option<CountersSnapshot>,
-    intake: Intake,
 }
 
 /// A connected proxy.
@@ -45,8 +43,8 @@ struct Proxy {
 }
 
 impl Proxies {
-    /// No proxy yet; what they report of requests goes to `intake`.
-    pub fn new(link: AgentEnd, intake: Intake) -> Self {
+    /// No proxy yet.
+    pub fn new(link: AgentEnd) -> Self {
         Self {
             link,
             connected: BTreeMap::new(),
@@ -55,7 +53,6 @@ impl Proxies {
             unreached: false,
             learnt: Vec::new(),
             counters: None,
-            intake,
         }
     }
 
@@ -129,7 +126,8 @@ impl Proxies {
                 }
                 self.choose(kernel);
             }
-            EventKind::Flows(records) => self.intake.requests(records),
+            // The observer takes them where they come in.
+            EventKind::Flows(_) => {}
             EventKind::Counters(counters) => {
                 if self.active.is_some_and(|(id, _)| id == event.proxy) {
                     self.counters = Some(*counters);

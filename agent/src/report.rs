@@ -94,7 +94,7 @@ impl Reporting {
         let nodes = self.nodes_with_agents(agent);
         let in_force = agent.enforcement.state.failure.is_none();
         let mut report = Report::default();
-        for policy in &agent.policies {
+        for policy in agent.policies.iter() {
             let kind = policy.kind.as_str();
             if let Some(patch) = status_patch(policy, &agent.node, &nodes, in_force, &now) {
                 let key = (kind, policy.namespace.clone(), policy.name.clone());

@@ -31,7 +31,7 @@ use weir_policy::model::{ClusterName, PodName};
 
 pub use kinds::{RESOURCES, Resource};
 pub use progress::{Progress, progress};
-pub use review::review;
+pub use review::{Reviewed, review};
 pub use shallow::Shallow;
 pub use store::{PolicyState, Store};
 

@@ -106,12 +106,9 @@ impl Share {
         let per_peer = match self {
             // Only root and the agent's own user reach them.
             Self::Control | Self::Observer => total,
-            Self::Metrics
-            | Self::Health
-            | Self::ObserverTcp
-            | Self::Link
-            | Self::Ui
-            | Self::Webhook => total / 2,
+            Self::Metrics | Self::Health | Self::ObserverTcp | Self::Link | Self::Ui => total / 2,
+            // API servers are few. Whoever else comes must not take their places.
+            Self::Webhook => total / 8,
         };
         Limits { total, per_peer }
     }

@@ -10,9 +10,10 @@
 //! [`Guarded`] bounds the time in which nothing is said; `http` bounds a request's head and a
 //! connection's life. [`descriptors`] says how many connections there may be at all: the servers
 //! together take less than a third of the descriptors, and the rest is the agent's own. What comes in
-//! by a file or standard input is bounded by [`lines`].
+//! by a file or standard input is bounded by [`lines`], and work that may be dear is done [`apart`].
 #![forbid(unsafe_code)]
 
+pub mod apart;
 pub mod descriptors;
 #[cfg(feature = "http")]
 pub mod http;
@@ -120,7 +121,12 @@ impl Gate {
     /// The gate of a server of this process, with its share of the descriptors. [`counts`] tells
     /// of it.
     pub fn of(share: descriptors::Share) -> Arc<Self> {
-        let gate = Self::new(share.server(), share.limits());
+        Self::told(share.server(), share.limits())
+    }
+
+    /// The gate of something else that one at a time is let into; [`counts`] tells of it, too.
+    pub fn told(server: &'static str, limits: Limits) -> Arc<Self> {
+        let gate = Self::new(server, limits);
         let mut gates = GATES.lock().unwrap_or_else(PoisonError::into_inner);
         gates.retain(|gate| gate.strong_count() > 0);
         gates.push(Arc::downgrade(&gate));

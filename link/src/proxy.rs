@@ -26,11 +26,12 @@ pub mod record;
 pub mod refusal;
 pub mod trust;
 
-pub use agent::{AgentEnd, Event, EventKind, ProxyId};
+pub use agent::{AgentEnd, Event, EventKind, ProxyId, Records};
 pub use counters::{Counters, CountersSnapshot};
 pub use message::{Hello, Learned, ListenerInfo, PROTOCOL};
 pub use record::{
-    Application, Disposition, DnsRecord, HttpRecord, HttpVersion, L7Record, Recorded, cut, is_cut,
+    Application, Disposition, DnsRecord, HttpRecord, HttpVersion, L7Record, Recorded, cut,
+    cut_fields, is_cut,
 };
 pub use refusal::Refusal;
 pub use trust::{Trusted, USER};

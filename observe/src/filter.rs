@@ -1,5 +1,6 @@
 //! Which flows a client wants: the API's filters, compiled once for a request.
 
+mod bounds;
 mod cel;
 mod ends;
 mod labels;
@@ -16,6 +17,8 @@ use crate::{
     service::nanoseconds,
 };
 
+use bounds::Budget;
+pub use bounds::patterns;
 pub use labels::Selector;
 
 /// A filter that means nothing.
@@ -55,9 +58,14 @@ impl Filters {
     /// Compiles the lists of a request.
     ///
     /// # Errors
-    /// [`FilterError`] for the first value that means nothing, such as an address that is none.
+    /// [`FilterError`] for the first value that means nothing, such as an address that is none, and for
+    /// lists that are beyond the bounds of what a request may cost.
     pub fn new(allow: &[FlowFilter], deny: &[FlowFilter]) -> Result<Self, FilterError> {
-        let compiled = |list: &[FlowFilter]| list.iter().map(compile).collect::<Result<_, _>>();
+        let mut budget = Budget::of(allow, deny)?;
+        let mut compiled = |list: &[FlowFilter]| -> Result<Vec<_>, FilterError> {
+            let each = list.iter();
+            each.map(|filter| compile(filter, &mut budget)).collect()
+        };
         Ok(Self {
             allow: compiled(allow)?,
             deny: compiled(deny)?,
@@ -120,8 +128,11 @@ fn ends(wanted: &EventTypeFilter) -> bool {
 }
 
 /// Fields that are set are ANDed.
-fn compile(filter: &FlowFilter) -> Result<Vec<Test>, FilterError> {
-    let mut tests = Tests(Vec::new());
+fn compile(filter: &FlowFilter, budget: &mut Budget) -> Result<Vec<Test>, FilterError> {
+    let mut tests = Tests {
+        all: Vec::new(),
+        budget,
+    };
     ends::compile(filter, &mut tests)?;
     requests::compile(filter, &mut tests)?;
     tests.one_of(&filter.verdict, |flow| Some(flow.verdict));
@@ -168,7 +179,7 @@ fn compile(filter: &FlowFilter) -> Result<Vec<Test>, FilterError> {
         known_protocol(wanted)?;
     }
     tests.any(&filter.protocol, |wanted, flow| speaks(flow, wanted));
-    let nodes = each("node_name", &filter.node_name, node_pattern)?;
+    let nodes = tests.patterns("node_name", &filter.node_name, node_pattern)?;
     tests.any(&nodes, |pattern, flow| {
         pattern.is_match(&full_node_name(&flow.node_name))
     });
@@ -177,13 +188,30 @@ fn compile(filter: &FlowFilter) -> Result<Vec<Test>, FilterError> {
         selector.matches(&flow.node_labels)
     });
     cel::compile(filter, &mut tests)?;
-    Ok(tests.0)
+    let overdrawn = tests.budget.overdrawn();
+    overdrawn.map_err(|reason| wrong("whitelist or blacklist", reason))?;
+    Ok(tests.all)
 }
 
 /// Tests of one filter.
-struct Tests(Vec<Test>);
+struct Tests<'a> {
+    all: Vec<Test>,
+    /// What the filters of the request may still cost.
+    budget: &'a mut Budget,
+}
 
-impl Tests {
+impl Tests<'_> {
+    /// Each value as a pattern, which `written` writes as a regular expression.
+    fn patterns(
+        &mut self,
+        field: &'static str,
+        values: &[String],
+        written: impl Fn(&str) -> Result<String, String>,
+    ) -> Result<Vec<Regex>, FilterError> {
+        let mut compiled = |value: &str| self.budget.pattern(&written(value)?);
+        each(field, values, |value| compiled(value))
+    }
+
     /// One of these values must hold; none is no test.
     fn any<T: Clone + Send + Sync + 'static>(
         &mut self,
@@ -192,7 +220,8 @@ impl Tests {
     ) {
         if !wanted.is_empty() {
             let wanted = wanted.to_vec();
-            self.0.push(Box::new(move |flow| {
+            self.budget.values(wanted.len());
+            self.all.push(Box::new(move |flow| {
                 wanted.iter().any(|one| holds(one, flow))
             }));
         }
@@ -221,7 +250,7 @@ fn wrong(field: &'static str, reason: impl ToString) -> FilterError {
 fn each<T, E: ToString>(
     field: &'static str,
     values: &[String],
-    parse: impl Fn(&str) -> Result<T, E>,
+    mut parse: impl FnMut(&str) -> Result<T, E>,
 ) -> Result<Vec<T>, FilterError> {
     let parsed = values.iter().map(|value| parse(value));
     parsed
@@ -273,7 +302,7 @@ fn full_node_name(name: &str) -> String {
 }
 
 /// `NODE`, `CLUSTER/NODE` or `CLUSTER/`, with `*` for a part of a name.
-fn node_pattern(pattern: &str) -> Result<Regex, String> {
+fn node_pattern(pattern: &str) -> Result<String, String> {
     let (cluster, node) = pattern.split_once('/').unwrap_or(("*", pattern));
     let part = |text: &str| match text.is_empty() {
         true => "[^/]*".to_owned(),
@@ -282,7 +311,7 @@ fn node_pattern(pattern: &str) -> Result<Regex, String> {
     if pattern.is_empty() {
         return Err("is empty".to_owned());
     }
-    Regex::new(&format!("^{}/{}$", part(cluster), part(node))).map_err(|e| e.to_string())
+    Ok(format!("^{}/{}$", part(cluster), part(node)))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod askers;
 pub mod calm;
 pub mod export;
 pub mod filter;

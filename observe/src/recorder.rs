@@ -41,6 +41,8 @@ pub use intake::Intake;
 
 /// Events that wait for the thread at most, and requests.
 const QUEUE: usize = 1 << 16;
+/// Bytes of the requests that wait at most: a client may write them long.
+const QUEUED: u64 = 32 << 20;
 /// How long a request is held: the kernel's events gather for 20 ms, and what they tell of its
 /// connection comes before it then, with the service that was dialled.
 const SETTLE: Duration = Duration::from_millis(40);
@@ -186,7 +188,7 @@ impl Recorder {
     fn settle(&mut self, age: Duration, names: &Arc<Directory>) {
         let due = |(since, _): &mut (Instant, Vec<L7Record>)| since.elapsed() >= age;
         while let Some((_, requests)) = self.held.pop_front_if(due) {
-            let count = requests.len() as u64;
+            let (count, bytes) = (requests.len() as u64, intake::weight(&requests));
             // Where all is logged the records are needed at once.
             let all = self.log.as_ref().is_some_and(FlowLog::logs_all);
             let later = |request: &L7Record| !all && Later::fits(request);
@@ -198,7 +200,7 @@ impl Recorder {
                     false => self.request(&request, names),
                 }
             }
-            self.shared.requests.fetch_sub(count, Relaxed);
+            self.shared.recorded(count, bytes);
         }
     }
 

@@ -6,6 +6,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use prost::Message as _;
 use tokio::sync::watch;
 
 use crate::{
@@ -15,6 +16,12 @@ use crate::{
 
 /// Records that are made at once by [`Ring::settle`].
 const SETTLED: usize = 256;
+/// Bytes that an entry may take on average, about: clients decide how long their requests are.
+const EACH: usize = 4 << 10;
+/// What an entry takes beside its texts.
+const ENTRY: usize = 1024;
+/// How much larger than what the proxy told its two records are, together.
+const MADE: usize = 4;
 
 /// One entry.
 #[derive(Debug, Clone)]
@@ -36,12 +43,17 @@ pub struct Ring {
     /// Number of the entry that comes next.
     head: watch::Sender<u64>,
     capacity: usize,
+    /// Bytes of all entries, about.
+    bytes: usize,
     started: Instant,
 }
 
 #[derive(Debug, Default)]
 struct State {
     items: VecDeque<Item>,
+    /// About how many bytes each takes, and all of them.
+    weights: VecDeque<usize>,
+    weight: usize,
     /// Number of the entry that comes next.
     next: u64,
     /// Records since the start.
@@ -93,6 +105,17 @@ impl Item {
         }
     }
 
+    /// About how many bytes it takes, also once its record is made.
+    fn weight(&self) -> usize {
+        ENTRY
+            + match self {
+                Self::Flow(flow) => 2 * flow.encoded_len(),
+                // Both records of a request hold it.
+                Self::Later(later, _) => MADE * later.request.weight() / 2,
+                Self::Ended(_) | Self::Lost(_) => 0,
+            }
+    }
+
     /// The record, for a reader who asked for ends of flows or not.
     pub fn flow(&self, ends: bool) -> Option<Arc<Flow>> {
         match self {
@@ -106,12 +129,17 @@ impl Item {
 // === impl Ring ===
 
 impl Ring {
-    /// A ring of this many entries, at least one.
+    /// A ring of this many entries, at least one, or of fewer where they are large.
     pub fn new(capacity: usize) -> Self {
+        Self::of(capacity, capacity.saturating_mul(EACH))
+    }
+
+    fn of(capacity: usize, bytes: usize) -> Self {
         Self {
             state: Mutex::default(),
             head: watch::Sender::new(0),
             capacity: capacity.max(1),
+            bytes,
             started: Instant::now(),
         }
     }
@@ -123,15 +151,23 @@ impl Ring {
 
     /// Adds an entry and gives its number. Followers see it after [`publish`](Self::publish).
     pub fn push(&self, item: Item) -> u64 {
+        let weight = item.weight();
         let mut state = self.state();
         if matches!(item, Item::Flow(_) | Item::Later(..)) {
             state.seen += 1;
             state.rate.count();
         }
-        while state.items.len() >= self.capacity {
+        let fits = |state: &State| {
+            state.items.len() < self.capacity && state.weight + weight <= self.bytes
+        };
+        // The newest is kept, however large it is.
+        while !state.items.is_empty() && !fits(&state) {
             state.items.pop_front();
+            state.weight -= state.weights.pop_front().unwrap_or(0);
         }
         state.items.push_back(item);
+        state.weights.push_back(weight);
+        state.weight += weight;
         state.next += 1;
         state.next - 1
     }
@@ -302,6 +338,27 @@ mod tests {
         assert_eq!(ring.range(), (2, 5));
         assert_eq!((ring.fill().held, ring.fill().seen), (3, 5));
         assert!(ring.fill().rate > 0.0);
+    }
+
+    #[test]
+    fn large_entries_take_the_place_of_many() {
+        let ring = Ring::of(100, 64 << 10);
+        for number in 0..100 {
+            ring.push(flow(&number.to_string()));
+        }
+        let held = ring.fill().held;
+        assert!((30..=64).contains(&held), "{held}");
+        let large = "x".repeat(10 << 10);
+        for _ in 0..100 {
+            ring.push(flow(&large));
+        }
+        assert!((1..=6).contains(&ring.fill().held), "{}", ring.fill().held);
+        // One that is larger than all may be is kept alone, and goes with the next.
+        let number = ring.push(flow(&"y".repeat(1 << 20)));
+        assert_eq!(ring.range(), (number, number + 1));
+        ring.push(flow("z"));
+        assert_eq!(names(&ring.read(0, 9)), ["z"]);
+        assert_eq!(ring.state().weights.len(), 1);
     }
 
     #[test]

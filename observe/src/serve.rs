@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,13 +16,20 @@ use tonic::{
 };
 use weir_gate::{Gate, descriptors::Share};
 
-use crate::api::observer::observer_server::{Observer, ObserverServer};
+use crate::{
+    api::observer::observer_server::{Observer, ObserverServer},
+    service::{self, REQUEST},
+};
 
 mod incoming;
 mod refused;
 
 /// A client that does not answer a ping is let go.
 const PING: Duration = Duration::from_secs(20);
+/// A connection takes no new request after so long: who asks again connects again.
+const LIFE: Duration = Duration::from_secs(3600);
+/// Who follows on it may do so for so long yet.
+const REST: Duration = Duration::from_secs(12 * 3600);
 /// Requests at once on one connection.
 const STREAMS: u32 = 64;
 /// A larger head of a request is refused.
@@ -75,8 +83,15 @@ pub async fn routes<S: Observer>(observer: S) -> Routes {
         .set_service_status(HEALTH, tonic_health::ServingStatus::Serving)
         .await;
     reporter.set_serving::<ObserverServer<S>>().await;
-    let routes = Routes::new(health).add_service(ObserverServer::new(observer));
+    let observer = ObserverServer::new(observer).max_decoding_message_size(REQUEST);
+    let routes = Routes::new(health).add_service(observer);
     routes.into_axum_router().merge(refused::router()).into()
+}
+
+/// The same of one node, whose followers share what is encoded.
+pub async fn node(observer: service::Observer) -> Routes {
+    let routes = routes(observer.clone()).await.into_axum_router();
+    routes.merge(service::router(observer)).into()
 }
 
 /// Serves on a Unix socket that only the owner may use, until the process ends.
@@ -84,6 +99,15 @@ pub async fn routes<S: Observer>(observer: S) -> Routes {
 /// # Errors
 /// Where the socket cannot be made.
 pub async fn unix(routes: Routes, path: &Path) -> Result<(), ServeError> {
+    unix_with(routes, path, Gate::of(Share::Observer), server())
+}
+
+fn unix_with(
+    routes: Routes,
+    path: &Path,
+    gate: Arc<Gate>,
+    mut server: Server,
+) -> Result<(), ServeError> {
     let listen = || -> io::Result<UnixListener> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -95,8 +119,7 @@ pub async fn unix(routes: Routes, path: &Path) -> Result<(), ServeError> {
     };
     let what = format!("listen on {}", path.display());
     let listener = listen().map_err(|error| failed(what)(error.into()))?;
-    let router = server().add_routes(routes);
-    let gate = Gate::of(Share::Observer);
+    let router = server.add_routes(routes);
     tokio::spawn(async move {
         let served = router.serve_with_incoming(incoming::unix(listener, gate));
         if let Err(error) = served.await {
@@ -142,6 +165,8 @@ fn server() -> Server {
         .http2_keepalive_timeout(Some(PING))
         .http2_max_header_list_size(LARGEST_HEAD)
         .max_concurrent_streams(STREAMS)
+        .max_connection_age(LIFE)
+        .max_connection_age_grace(REST)
 }
 
 impl Tls {

@@ -2,11 +2,12 @@
 
 mod peer;
 mod reading;
+mod same;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
-use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -19,12 +20,15 @@ use crate::{
         },
         relay::NodeState,
     },
+    askers::{self, Askers},
     names::CLUSTER,
     ring::{Item, Ring},
 };
 
 pub use peer::OwnPeer;
 use reading::Reading;
+pub(crate) use same::router;
+use same::{Answer, Same};
 
 /// Events gather for a moment in kernel and proxy, and requests are held for what the kernel tells of
 /// their connections. Whoever asks what has been seen waits for that: the request that they have
@@ -32,21 +36,50 @@ use reading::Reading;
 const UNDER_WAY: Duration = Duration::from_millis(100);
 /// Entries taken from the ring at once.
 const BATCH: usize = 256;
-/// Answers that wait for a client. Past it nothing more is read for it: it falls behind in the
-/// ring, and is told so.
-const WAITING: usize = 1024;
+/// Answers that wait for a client, of a few KiB at the most each. Past it nothing more is read for it:
+/// it falls behind in the ring, and is told so.
+pub(crate) const WAITING: usize = 64;
+/// The largest request, in bytes: of one byte that is sent a filter makes five hundred.
+pub(crate) const REQUEST: usize = 64 << 10;
 
 /// The service of one node.
 #[derive(Debug, Clone)]
 pub struct Observer {
     ring: Arc<Ring>,
     node: String,
+    askers: Askers,
+    same: Arc<Same>,
 }
 
 impl Observer {
     /// Serves the records of a ring.
     pub fn new(ring: Arc<Ring>, node: String) -> Self {
-        Self { ring, node }
+        Self {
+            ring,
+            node,
+            askers: Askers::default(),
+            same: Arc::default(),
+        }
+    }
+
+    /// Answers to a request for flows.
+    async fn flows(&self, request: Request<GetFlowsRequest>) -> Result<Answers<Answer>, Status> {
+        let peer = askers::peer(&request);
+        let request = request.into_inner();
+        let place = self.askers.enter(peer, &request)?;
+        if !request.follow {
+            tokio::time::sleep(UNDER_WAY).await;
+        }
+        let reading = Reading::new(self, request)?;
+        let (sender, answers) = mpsc::channel(WAITING);
+        tokio::spawn(async move {
+            match reading.to {
+                Some(to) => reading.all(to, sender).await,
+                None => reading.run(sender).await,
+            };
+            drop(place);
+        });
+        Ok(Box::pin(ReceiverStream::new(answers)))
     }
 
     /// The node's name.
@@ -65,17 +98,10 @@ impl observer_server::Observer for Observer {
         &self,
         request: Request<GetFlowsRequest>,
     ) -> Result<Response<Self::GetFlowsStream>, Status> {
-        let request = request.into_inner();
-        if !request.follow {
-            tokio::time::sleep(UNDER_WAY).await;
-        }
-        let reading = Reading::new(&self.ring, &self.node, request)?;
-        let (sender, answers) = mpsc::channel(WAITING);
-        match reading.to {
-            Some(to) => drop(tokio::spawn(reading.all(to, sender))),
-            None => drop(tokio::spawn(reading.run(sender))),
-        }
-        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
+        // Here in the process: over the wire `router` answers.
+        let answers = self.flows(request).await?;
+        let own = answers.map(|answer| answer.map(GetFlowsResponse::from));
+        Ok(Response::new(Box::pin(own)))
     }
 
     async fn get_nodes(

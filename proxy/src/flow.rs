@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::sync::{mpsc, watch};
-use weir_link::proxy::{Application, Disposition, L7Record, Recorded, cut};
+use weir_link::proxy::{Application, Disposition, L7Record, Recorded, cut_fields};
 use weir_policy::{
     l7::RequestFlow,
     model::{Direction, Protocol},
@@ -99,14 +99,8 @@ impl FlowSender {
         let wanted = |name: &str| {
             names.iter().any(|wanted| is(name, wanted)) && !SECRET.iter().any(|s| is(name, s))
         };
-        fields
-            .iter()
-            .filter(|(name, _)| wanted(name))
-            .map(|(name, value)| {
-                let value = cut(&String::from_utf8_lossy(value));
-                ((*name).to_owned(), value)
-            })
-            .collect()
+        let fields = fields.iter().filter(|(name, _)| wanted(name));
+        cut_fields(fields.map(|(name, value)| (*name, String::from_utf8_lossy(value))))
     }
 
     /// Stamps and queues a record, where records are wanted; `false` if it was dropped.

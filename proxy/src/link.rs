@@ -26,6 +26,8 @@ mod tests;
 
 /// Flow records sent with one write.
 const BATCH: usize = 1024;
+/// Bytes of the records in one frame, about: the agent reads a frame as one.
+const FRAME: usize = 1 << 20;
 /// How long flow records gather. A worker that had to wake this thread for each of its requests
 /// would spend more on that than on the request.
 const GATHER: Duration = Duration::from_millis(20);
@@ -199,7 +201,7 @@ async fn report(
             Some(learned) = learned.recv() => bytes = frame::encode(&ToAgent::Learned(learned))?,
             () = &mut gathered, if gathering => gathering = false,
             count = flows.recv_many(&mut batch, BATCH), if !gathering => {
-                bytes = frame::encode_flows(&batch)?;
+                bytes = frames(&batch)?;
                 batch.clear();
                 if count < BATCH {
                     gathered.as_mut().reset(Instant::now() + GATHER);
@@ -222,6 +224,24 @@ async fn report(
             }
         }
         to.write_all(&bytes).await?;
+    }
+}
+
+/// Records as frames, none of which is large, whatever clients have sent.
+fn frames(batch: &[L7Record]) -> Result<Vec<u8>, LinkError> {
+    let (mut bytes, mut rest) = (Vec::new(), batch);
+    loop {
+        let mut weight = 0;
+        let fits = rest.iter().take_while(|record| {
+            weight += record.weight();
+            weight <= FRAME
+        });
+        let (frame, more) = rest.split_at(fits.count().clamp(1.min(rest.len()), rest.len()));
+        bytes.append(&mut frame::encode_flows(frame)?);
+        rest = more;
+        if rest.is_empty() {
+            return Ok(bytes);
+        }
     }
 }
 

@@ -37,5 +37,6 @@ pub use pins::Pins;
 pub use place::{Places, PodInterface, Unmanaged};
 pub use redirector::{Options, Redirector, RedirectorError};
 pub use requests::{Judged, Requests};
+pub use shares::{Tally, Tracked};
 pub use sizes::{MapSize, MapSizes};
 pub use sweep::{SweepError, Sweeper};

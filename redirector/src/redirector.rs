@@ -407,11 +407,6 @@ impl Redirector {
         self.maps.rooms.fill(self.installed.sizes(), tracked)
     }
 
-    /// What is tracked.
-    pub fn tracked(&self) -> Tracked {
-        self.maps.tracked(monotonic())
-    }
-
     /// Endpoints (by index) with the other ends of their tracked TCP connections that have not ended.
     pub fn remotes(&self) -> HashSet<(u16, IpAddr)> {
         self.maps.remotes()
@@ -451,7 +446,7 @@ impl Redirector {
 }
 
 /// The clock of the programs (`bpf_ktime_get_ns`), in ns.
-fn monotonic() -> u64 {
+pub(crate) fn monotonic() -> u64 {
     let now = ClockId::CLOCK_MONOTONIC.now().map(Duration::from);
     now.map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
 }

@@ -1,11 +1,14 @@
 //! Each endpoint's share of the connection table: how large it is, and what becomes of it when the
 //! endpoint goes. See `weir_abi::conntrack`.
 
-use aya::maps::MapError;
-use weir_abi::conntrack::{Share, SlotKey};
+use aya::maps::{HashMap, Map, MapData, MapError};
+use weir_abi::conntrack::{Connection, ConnectionKey, Share, SlotKey};
 
 use crate::{
     maps::Maps,
+    pins::Pins,
+    redirector::monotonic,
+    sweep::SweepError,
     sync::{SyncError, failed, gone},
 };
 
@@ -34,18 +37,57 @@ pub fn share(room: u32, endpoints: usize) -> u32 {
     each.clamp(LEAST, MOST)
 }
 
+/// Counts what the connection table holds, beside whoever changes it: that takes a second for a
+/// million entries.
+pub struct Tally(HashMap<MapData, ConnectionKey, Connection>);
+
+impl std::fmt::Debug for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tally").finish_non_exhaustive()
+    }
+}
+
+// === impl Tally ===
+
+impl Tally {
+    /// Opens what an agent has pinned.
+    ///
+    /// # Errors
+    /// [`SweepError::Map`] where there is no such table.
+    pub fn open(pins: &Pins) -> Result<Self, SweepError> {
+        let failed = |source| SweepError::Map {
+            name: "CONNTRACK",
+            source,
+        };
+        let pinned = MapData::from_pin(pins.maps().join("CONNTRACK")).map_err(failed)?;
+        let table = HashMap::try_from(Map::HashMap(pinned)).map_err(failed)?;
+        Ok(Self(table))
+    }
+
+    /// Counts what is tracked now.
+    pub fn count(&self) -> Tracked {
+        count(&self.0, monotonic())
+    }
+}
+
+/// Counts what a table holds. `now`: monotonic, in ns.
+fn count(table: &HashMap<MapData, ConnectionKey, Connection>, now: u64) -> Tracked {
+    let mut tracked = Tracked::default();
+    for (key, entry) in table.iter().filter_map(Result::ok) {
+        tracked.entries += 1;
+        let idle = now.saturating_sub(entry.last_seen);
+        tracked.flows += u64::from(key.is_flow() && idle <= key.lifetime(&entry));
+    }
+    tracked
+}
+
 // === impl Maps ===
 
 impl Maps {
+    #[cfg(feature = "testing")]
     /// Counts what is tracked. `now`: monotonic, in ns.
     pub fn tracked(&self, now: u64) -> Tracked {
-        let mut tracked = Tracked::default();
-        for (key, entry) in self.conntrack.iter().filter_map(Result::ok) {
-            tracked.entries += 1;
-            let idle = now.saturating_sub(entry.last_seen);
-            tracked.flows += u64::from(key.is_flow() && idle <= key.lifetime(&entry));
-        }
-        tracked
+        count(&self.conntrack, now)
     }
 
     /// Takes from an endpoint what it has beyond `keep` slots; all of it where it is gone.

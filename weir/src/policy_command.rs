@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
-use kube::{Api, core::DynamicObject};
+use kube::{Api, api::ListParams, core::DynamicObject};
 use weir_cluster::kubernetes::{Progress, Resource, progress};
 use weir_link::tools::{ListPolicies, Policies, Policy};
 
@@ -154,11 +154,20 @@ impl Wait {
             false => Api::namespaced_with(client, &self.namespace, &resource.api()),
         };
         let until = Instant::now() + Duration::from_secs(self.timeout);
+        let only = format!("metadata.name={policy}");
         loop {
-            let object = api
-                .get(policy)
-                .await
+            // The agent's own role may list policies, but get none by its name.
+            let listed = api.list(&ListParams::default().fields(&only)).await;
+            let listed = listed
+                .map_err(|error| match error {
+                    kube::Error::Api(status) => anyhow::Error::msg(status.message),
+                    other => other.into(),
+                })
                 .with_context(|| format!("cannot read {kind} {policy}"))?;
+            let mut items = listed.items.into_iter();
+            let object = items
+                .find(|object| object.metadata.name.as_deref() == Some(policy))
+                .with_context(|| format!("there is no {kind} {policy}"))?;
             let generation = object.metadata.generation.unwrap_or(0);
             let status = object
                 .data

@@ -37,6 +37,9 @@ const EXAMPLES: &str = "Examples:
   weir ui --listen 0.0.0.0:12000 --token-file /etc/weir/ui-token
 ";
 
+/// A connection lives for so long: a page that follows connects again by itself.
+const LIFE: Duration = Duration::from_secs(12 * 3600);
+
 /// A live map in the browser: who talks to whom, what was denied and why.
 ///
 /// Serves until it is ended. Nothing can be changed from the page. Off this machine it opens for the
@@ -152,8 +155,7 @@ pub async fn page(
         .with_context(|| format!("cannot serve the map at {address}"))?;
     let url = options.access.url(&authority(listener.local_addr()?)?);
     let router = weir_ui::router(source, options);
-    // Followers stay as long as they listen.
-    let served = weir_gate::http::serve(listener, Gate::of(Share::Ui), router, Duration::MAX);
+    let served = weir_gate::http::serve(listener, Gate::of(Share::Ui), router, LIFE);
     Ok((url, served))
 }
 

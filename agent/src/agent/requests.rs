@@ -1,7 +1,9 @@
 //! Requests of the agent's tools and of its own parts.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
-use weir_link::tools::{Question, Synced, Well};
+use weir_link::tools::{Asks, Question, Synced, Well};
 
 use super::Agent;
 use crate::{
@@ -17,8 +19,8 @@ impl Agent {
         // Who asked may have gone.
         match request {
             Call::Tool(question, back) => self.answer(question, back).await,
-            Call::Failure(back) => {
-                back.send(self.enforcement.state.failure.clone()).ok();
+            Call::Alive(back) => {
+                back.send(()).ok();
             }
             Call::Metrics(back) => {
                 self.refresh_metrics();
@@ -36,9 +38,15 @@ impl Agent {
             Question::Status(asked) => Back::of(&asked, back).answer(Ok(answers::status(self))),
             Question::Alive(asked) => Back::of(&asked, back).answer(Ok(Well {})),
             Question::Endpoints(asked) => {
-                Back::of(&asked, back).answer(Ok(answers::endpoints(&self.enforcement.state)));
+                let state = self.enforcement.state.clone();
+                let back = Back::of(&asked, back);
+                self.apart(back, move || Ok(answers::endpoints(&state)));
             }
-            Question::Policies(asked) => Back::of(&asked, back).answer(Ok(answers::policies(self))),
+            Question::Policies(asked) => {
+                let (state, shown) = (self.enforcement.state.clone(), Arc::clone(&self.policies));
+                let back = Back::of(&asked, back);
+                self.apart(back, move || Ok(answers::policies(&state, &shown)));
+            }
             Question::Attach(asked) => {
                 let back = Back::of(&asked, back);
                 if self.source.cluster().is_none() {
@@ -75,10 +83,30 @@ impl Agent {
                 Back::of(&asked, back).answer(Ok(Well {}));
             }
             Question::Explain(asked) => {
-                let explained = answers::explain(&self.enforcement.state, &asked.0);
-                Back::of(&asked, back).answer(explained);
+                let world = Arc::clone(&self.enforcement.state.world);
+                let back = Back::of(&asked, back);
+                self.apart(back, move || answers::explain(&world, &asked.0));
             }
         }
+    }
+
+    /// Answers from a copy of what is in force, on another thread: of a large cluster that takes longer
+    /// than a change may wait. One such answer is made at a time.
+    fn apart<Q: Asks + 'static>(
+        &self,
+        back: Back<Q>,
+        make: impl FnOnce() -> Result<Q::Answer, String> + Send + 'static,
+    ) {
+        let turn = Arc::clone(&self.turn);
+        tokio::spawn(async move {
+            let turn = turn.acquire_owned().await;
+            tokio::task::spawn_blocking(move || {
+                if !back.is_closed() {
+                    back.answer(make());
+                }
+                drop(turn);
+            });
+        });
     }
 
     /// Reads the objects; the answer comes when they are in force.

@@ -1,14 +1,14 @@
 //! The start: what an earlier agent left is adopted, and the objects are put in force.
 
-use std::{net::SocketAddr, time::SystemTime};
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 use ipnet::IpNet;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use weir_cluster::Reading;
 use weir_link::proxy::{AgentEnd, Trusted};
 use weir_policy::{compile::Compiler, model::HostPolicies};
-use weir_redirector::{Pins, Redirector, Sweeper};
+use weir_redirector::{Pins, Redirector, Sweeper, Tally};
 
 use super::Agent;
 use crate::{
@@ -18,11 +18,12 @@ use crate::{
     control, flows,
     health::Health,
     names::Learnt,
-    observe::{ObserveOptions, Observing},
+    observe::{Numbers, ObserveOptions, Observing},
     pods::Pods,
     proxies::Proxies,
     report::{ReportOptions, Reporting},
     source::{Origin, Source},
+    tracking::Tracking,
     waiting::Waiting,
 };
 
@@ -67,7 +68,7 @@ impl Agent {
         source.synced().await;
         let pods = Pods::load(&instance.run_dir(), source.cluster().is_some())?;
         // Before anything is touched: what cannot be read at all must not be enforced as nothing.
-        let policies = source.policies();
+        let policies = Arc::new(source.policies());
         let mut reading = source.read();
         refuse_fatal(&reading)?;
         pods.put_into(&mut reading);
@@ -76,12 +77,25 @@ impl Agent {
         let compiler = Compiler::after(kernel.last_id(), kernel.revision()?.into());
         let trusted = Trusted::of_instance(instance)
             .context("cannot enter the proxy's network namespaces")?;
-        let recorded = options.observe.recorded();
-        let link = AgentEnd::bind_recording(&instance.proxy_socket(), trusted, &recorded)
-            .with_context(|| format!("cannot listen on {}", instance.proxy_socket().display()))?;
         let (checked, check) = SelfChecked::new();
-        let observing = Observing::start(&options.observe, instance, &node, sender.clone()).await?;
+        let tally = Tally::open(&pins).context("the connection table cannot be counted")?;
+        let tracking = Tracking::start(move || tally.count());
+        let tracking = tracking.context("no thread to count what is tracked")?;
+        let numbers = Numbers::new(sender.clone(), tracking.clone());
+        let observing = Observing::start(&options.observe, instance, &node, numbers).await?;
         let intake = observing.intake.clone();
+        let recorded = options.observe.recorded();
+        let records = Arc::new({
+            let intake = intake.clone();
+            move |records| intake.requests(records)
+        });
+        let link = AgentEnd::bind_recording(
+            &instance.proxy_socket(),
+            trusted,
+            &recorded,
+            Some(records),
+        )
+        .with_context(|| format!("cannot listen on {}", instance.proxy_socket().display()))?;
         tokio::spawn(flows::report(kernel.take_events()?, intake.clone(), check));
         let enforcement = Enforcement::new(&node, compiler, options.host_policies);
         let tables = enforcement.tables.subscribe();
@@ -105,8 +119,10 @@ impl Agent {
             enforcement,
             node,
             kernel,
-            proxies: Proxies::new(link, intake),
+            proxies: Proxies::new(link),
             checked,
+            tracking: tracking.clone(),
+            turn: Arc::new(Semaphore::new(1)),
             observing,
             reporting,
             waiting: Waiting::default(),
@@ -122,7 +138,7 @@ impl Agent {
         {
             bail!("{failure}");
         }
-        control::listen(&instance.agent_socket(), sender)?;
+        control::listen(&instance.agent_socket(), sender, tracking)?;
         agent.health.ready();
         agent.report();
         let state = &agent.enforcement.state;

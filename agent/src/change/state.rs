@@ -10,7 +10,7 @@ use weir_policy::{
 use weir_redirector::{Places, Unmanaged};
 
 /// What is in force.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct State {
     /// The objects, with pods whose object is gone.
     pub world: Arc<World>,

@@ -40,11 +40,20 @@ struct Admission {
     old_object: Shallow,
 }
 
-/// The answer to a review.
+/// A review with its answer, which may be given; mistakes in the policy are looked for later.
+#[derive(Debug)]
+pub struct Reviewed {
+    uid: String,
+    response: Value,
+    /// A policy that is allowed and not looked at for mistakes yet.
+    open: Option<Value>,
+}
+
+/// Judges a review.
 ///
 /// # Errors
 /// It is no AdmissionReview of version v1; the API server then does what `failurePolicy` says.
-pub fn review(body: &[u8]) -> Result<Value, String> {
+pub fn review(body: &[u8]) -> Result<Reviewed, String> {
     let review: Review =
         serde_json::from_slice(body).map_err(|error| format!("not an AdmissionReview: {error}"))?;
     if (review.api_version.as_str(), review.kind.as_str()) != (VERSION, "AdmissionReview") {
@@ -53,48 +62,81 @@ pub fn review(body: &[u8]) -> Result<Value, String> {
             review.api_version, review.kind
         ));
     }
-    let mut response = judge(&review.request)?;
-    response["uid"] = json!(review.request.uid);
-    Ok(json!({"apiVersion": VERSION, "kind": "AdmissionReview", "response": response}))
+    let uid = review.request.uid.clone();
+    let (response, open) = judge(review.request)?;
+    Ok(Reviewed {
+        uid,
+        response,
+        open,
+    })
 }
 
-fn judge(request: &Admission) -> Result<Value, String> {
+// === impl Reviewed ===
+
+impl Reviewed {
+    /// The answer without warnings of the linter; `None`: there are none to come, so that the other one
+    /// costs no more.
+    pub fn first(&self) -> Option<Value> {
+        self.open.as_ref()?;
+        let none = allowed(&[
+            "not looked at for mistakes: that takes too much time or memory; `weir lint` looks"
+                .to_owned(),
+        ]);
+        Some(self.answer(none))
+    }
+
+    /// The whole answer.
+    pub fn whole(&self) -> Value {
+        let looked_at = self.open.as_ref().map(|object| allowed(&findings(object)));
+        self.answer(looked_at.unwrap_or_else(|| self.response.clone()))
+    }
+
+    fn answer(&self, mut response: Value) -> Value {
+        response["uid"] = json!(self.uid);
+        json!({"apiVersion": VERSION, "kind": "AdmissionReview", "response": response})
+    }
+}
+
+/// The answer, and the policy that is still to be looked at for mistakes.
+fn judge(mut request: Admission) -> Result<(Value, Option<Value>), String> {
     if !matches!(request.operation.as_str(), "CREATE" | "UPDATE") {
-        return Ok(json!({"allowed": true}));
+        return Ok((json!({"allowed": true}), None));
     }
     if !request.object.0.is_object() {
         return Err(format!("{} without `request.object`", request.operation));
     }
+    let same = says_the_same(&request);
+    request.old_object = Shallow::default();
     let object = named(request);
     let Some(kind) = kind_of(&object) else {
-        return Ok(json!({"allowed": true}));
+        return Ok((json!({"allowed": true}), None));
     };
     let problems = match parse(kind, &object) {
         Ok(parsed) => parsed.problems,
         Err(refused) => refused.problems,
     };
     if problems.is_empty() {
-        return Ok(allowed(&findings(&object)));
-    }
-    if says_the_same(request) {
-        // Finalizers and labels of a policy that is there already must not be held up by it.
-        let told: Vec<String> = problems.iter().map(line).collect();
-        return Ok(allowed(&told));
+        return Ok((json!({"allowed": true}), Some(object)));
     }
     let lines: Vec<String> = problems.iter().map(line).collect();
+    if same {
+        // Finalizers and labels of a policy that is there already must not be held up by it.
+        return Ok((allowed(&lines), None));
+    }
     tracing::info!(
         object = problems[0].object,
         problems = lines.len(),
         "refused"
     );
-    Ok(json!({
+    let refused = json!({
         "allowed": false,
         "status": {
             "code": 422,
             "reason": "Invalid",
             "message": format!("not in force as written: {}", lines.join("; ")),
         },
-    }))
+    });
+    Ok((refused, None))
 }
 
 fn allowed(warnings: &[String]) -> Value {
@@ -111,8 +153,8 @@ fn allowed(warnings: &[String]) -> Value {
 
 /// The object with the name and the namespace that it will have: before it is stored one may be
 /// generated, and the other only in the request.
-fn named(request: &Admission) -> Value {
-    let mut object = request.object.0.clone();
+fn named(request: Admission) -> Value {
+    let mut object = request.object.0;
     let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
         return object;
     };

@@ -33,6 +33,8 @@ pub struct Faults {
     pub no_streaming_lists: bool,
     /// Kinds, in the plural, that are not installed: 404.
     pub not_installed: Vec<String>,
+    /// Nothing is given by its name: 403, as for a role without `get`.
+    pub no_get: bool,
     /// Opening a watch at a version that is too old is answered with HTTP 410, not with an event.
     pub gone_at_once: bool,
     /// Bookmarks are sent after every event, not only where they must be.

@@ -210,6 +210,11 @@ fn list(objects: &Objects, target: &Target, params: &Params) -> Response {
                 .get("labelSelector")
                 .is_none_or(|of| selected(item, of))
         })
+        .filter(|item| {
+            let of = params.get("fieldSelector");
+            let name = of.and_then(|of| of.strip_prefix("metadata.name="));
+            name.is_none_or(|name| item["metadata"]["name"] == name)
+        })
         .collect();
     let begin = number("continue").unwrap_or(0);
     let page = objects
@@ -259,6 +264,9 @@ fn one(
     let name = target.name.clone().unwrap_or_default();
     let held = objects.get(plural, &namespace, &name);
     let given = match (method.as_str(), serde_yaml_ng::from_slice::<Value>(body)) {
+        ("GET", _) if objects.faults.no_get => {
+            return answers::failure(403, "Forbidden", "this role has no verb get");
+        }
         ("GET", _) => {
             return held.map_or_else(|| answers::not_found(&name), |o| Json(o).into_response());
         }

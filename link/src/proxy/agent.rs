@@ -32,6 +32,9 @@ const CALM: Duration = Duration::from_secs(1);
 /// How long a connected process may take to say Hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Takes records of requests; never waits.
+pub type Records = Arc<dyn Fn(Vec<L7Record>) + Send + Sync>;
+
 /// Tells links of proxies apart. A later one has a greater number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProxyId(u64);
@@ -77,7 +80,7 @@ pub enum EventKind {
         /// The snapshot's revision.
         revision: u64,
     },
-    /// It served, denied or refused requests.
+    /// It served, denied or refused requests, and nobody else takes the records.
     Flows(Vec<L7Record>),
     /// What a name resolves to; answer with [`AgentEnd::enforced`].
     Learned(Learned),
@@ -108,10 +111,12 @@ impl AgentEnd {
     /// # Errors
     /// Whatever making the folder or the socket says.
     pub fn bind(path: &Path, trusted: Trusted) -> Result<Self, LinkError> {
-        Self::bind_recording(path, trusted, &Recorded::default())
+        Self::bind_recording(path, trusted, &Recorded::default(), None)
     }
 
-    /// The same, with proxies that tell of requests what is wanted.
+    /// The same, with proxies that tell of requests what is wanted. Their records go to `records`, where
+    /// there is one, and are no events then: who takes events may be busy, and must not have to keep
+    /// them.
     ///
     /// # Errors
     /// See [`bind`](Self::bind).
@@ -119,6 +124,7 @@ impl AgentEnd {
         path: &Path,
         trusted: Trusted,
         recorded: &Recorded,
+        records: Option<Records>,
     ) -> Result<Self, LinkError> {
         let record: Arc<[u8]> = frame::encode(&ToProxyRef::Record(recorded))?.into();
         if let Some(folder) = path.parent() {
@@ -137,6 +143,7 @@ impl AgentEnd {
         let shared = Shared {
             trusted,
             record,
+            records,
             snapshots,
             events: sender,
         };
@@ -186,10 +193,11 @@ impl Drop for AgentEnd {
 }
 
 /// What every link has.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Shared {
     trusted: Trusted,
     record: Arc<[u8]>,
+    records: Option<Records>,
     snapshots: watch::Receiver<Option<Arc<Vec<u8>>>>,
     events: mpsc::Sender<Event>,
 }
@@ -250,6 +258,7 @@ async fn serve(
     let Shared {
         trusted,
         record,
+        records,
         snapshots,
         events,
     } = shared;
@@ -273,7 +282,13 @@ async fn serve(
     let receive = async {
         loop {
             let kind = match frame::read_from_proxy(&mut from).await? {
-                FromProxy::Flows(flows) => EventKind::Flows(flows),
+                FromProxy::Flows(flows) => match &records {
+                    Some(take) => {
+                        take(flows);
+                        continue;
+                    }
+                    None => EventKind::Flows(flows),
+                },
                 FromProxy::Message(ToAgent::Ack { revision }) => EventKind::Ack { revision },
                 FromProxy::Message(ToAgent::Counters(counters)) => EventKind::Counters(counters),
                 FromProxy::Message(ToAgent::Learned(learned)) => EventKind::Learned(learned),

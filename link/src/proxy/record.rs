@@ -1,6 +1,7 @@
 //! What the proxy tells of all that it judged: one type, from there to the observer.
 
 use std::{
+    borrow::Cow,
     fmt,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     net::{IpAddr, SocketAddr},
@@ -125,6 +126,12 @@ pub struct DnsRecord {
 
 /// The most bytes of a text of the client's in a record.
 const TEXT: usize = 1024;
+/// The most bytes of all header fields in a record: a client may send a name many times.
+const FIELDS: usize = 4096;
+/// The most addresses of an answer in a record.
+const ADDRESSES: usize = 64;
+/// The most types of an answer's records.
+const TYPES: usize = 16;
 /// What stands where it was cut.
 const CUT: &str = "… (";
 
@@ -139,20 +146,71 @@ pub fn cut(text: &str) -> String {
     if text.len() <= TEXT {
         return text.to_owned();
     }
+    let start = text.get(..text.floor_char_boundary(TEXT));
+    format!("{}{}", start.unwrap_or_default(), mark(text))
+}
+
+/// What stands for a text, or for the rest of it.
+fn mark(text: &str) -> String {
     let mut hash = DefaultHasher::new();
     text.hash(&mut hash);
-    let start = text.get(..text.floor_char_boundary(TEXT));
-    format!(
-        "{}{CUT}{} bytes, {:016x})",
-        start.unwrap_or_default(),
-        text.len(),
-        hash.finish()
-    )
+    format!("{CUT}{} bytes, {:016x})", text.len(), hash.finish())
+}
+
+/// The header fields of a record, each value cut. Once they are more than 4 KiB together, values are told
+/// by their length and hash alone.
+pub fn cut_fields<'a>(
+    fields: impl Iterator<Item = (&'a str, Cow<'a, str>)>,
+) -> Vec<(String, String)> {
+    let mut left = FIELDS;
+    let told = |(name, value): (&str, Cow<'_, str>)| {
+        let value = cut(&value);
+        let fits = left.checked_sub(name.len() + value.len());
+        left = fits.unwrap_or(0);
+        let value = if fits.is_some() { value } else { mark(&value) };
+        (name.to_owned(), value)
+    };
+    fields.map(told).collect()
+}
+
+/// What the allocator adds to each text, about.
+const EACH: usize = 16;
+
+fn weight<'a>(texts: impl IntoIterator<Item = &'a String>) -> usize {
+    let of = |text: &String| text.len() + size_of::<String>() + EACH;
+    texts.into_iter().map(of).sum()
 }
 
 // === impl L7Record ===
 
 impl L7Record {
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        let own = match &self.application {
+            Application::Http(http) => {
+                let fields = http.headers.iter().flat_map(|(name, value)| [name, value]);
+                weight(
+                    [&http.method, &http.path, &http.host]
+                        .into_iter()
+                        .chain(fields),
+                )
+            }
+            Application::Dns(dns) => {
+                let lists = [&dns.query_types, &dns.aliases, &dns.answer_types];
+                let texts = lists.into_iter().flatten().chain([&dns.name]);
+                size_of::<DnsRecord>() + weight(texts) + size_of_val(dns.addresses.as_slice())
+            }
+            Application::Tls { name } => weight([name]),
+            Application::Other { .. } => 0,
+        };
+        let said = self
+            .policies
+            .iter()
+            .chain([&self.reason])
+            .chain(&self.nearest);
+        size_of::<Self>() + own + weight(said)
+    }
+
     /// The record of what was allowed, but of which nothing came.
     pub fn failed(self, fault: &dyn std::error::Error) -> Self {
         Self {
@@ -201,6 +259,30 @@ impl L7Record {
     /// From the end of the request's head to the end of the response, in nanoseconds.
     pub fn latency_ns(&self) -> u64 {
         self.latency_us.saturating_mul(1000)
+    }
+}
+
+// === impl DnsRecord ===
+
+impl DnsRecord {
+    /// Takes what a name leads to, and the types of the answer's records; one answer may have thousands
+    /// of both. Gives what is left out, for the record's sentence.
+    pub fn lead_to(
+        &mut self,
+        mut addresses: Vec<IpAddr>,
+        mut types: Vec<String>,
+    ) -> Option<String> {
+        let all = (addresses.len(), types.len());
+        addresses.truncate(ADDRESSES);
+        types.truncate(TYPES);
+        (self.addresses, self.answer_types) = (addresses, types);
+        let more = all.0 > ADDRESSES || all.1 > TYPES;
+        more.then(|| {
+            format!(
+                "of the answer's {} addresses and {} types of records not all are told",
+                all.0, all.1
+            )
+        })
     }
 }
 
@@ -279,7 +361,7 @@ impl Default for Recorded {
 
 #[cfg(test)]
 mod tests {
-    use super::cut;
+    use super::*;
 
     #[test]
     fn long_texts_are_cut_and_told_apart() {
@@ -288,5 +370,60 @@ mod tests {
         assert!(one.starts_with("/éé") && one.len() < 1100, "{one}");
         assert!(one.contains("… (4002 bytes, "), "{one}");
         assert_ne!(one, other);
+    }
+
+    #[test]
+    fn a_record_stays_small_whatever_client_and_server_send() {
+        let value = "é".repeat(1000);
+        let fields = (0..100).map(|_| ("x-id", Cow::Borrowed(value.as_str())));
+        let fields = cut_fields(fields);
+        assert_eq!(fields.len(), 100);
+        let told: Vec<&str> = fields.iter().map(|(_, value)| value.as_str()).collect();
+        assert!(told[0].starts_with("éé") && told[0].contains("… (2000 bytes, "));
+        assert!(
+            told[99].starts_with("… (") && told[99].len() < 40,
+            "{}",
+            told[99]
+        );
+        let mut dns = DnsRecord::default();
+        let address = IpAddr::from([192, 0, 2, 1]);
+        assert_eq!(dns.lead_to(vec![address; 64], vec!["A".into()]), None);
+        let types = (0..4000).map(|number| format!("TYPE{number}"));
+        let left_out = dns.lead_to(vec![address; 4000], types.collect());
+        let said = left_out.expect("not all are told");
+        assert!(said.contains("4000 addresses and 4000 types"), "{said}");
+        assert_eq!((dns.addresses.len(), dns.answer_types.len()), (64, 16));
+        let record = |application| L7Record {
+            time_us: 0,
+            endpoint: None,
+            direction: Direction::Ingress,
+            client: ([192, 0, 2, 1], 1).into(),
+            server: ([192, 0, 2, 2], 2).into(),
+            application,
+            verdict: Disposition::Denied,
+            policies: Vec::new(),
+            reason: String::new(),
+            nearest: None,
+            latency_us: 0,
+        };
+        let http = |headers| {
+            Application::Http(HttpRecord {
+                method: "GET".into(),
+                path: cut(&"/a".repeat(30_000)),
+                host: "a".repeat(253),
+                version: HttpVersion::Http11,
+                headers,
+                status: None,
+                grpc_status: None,
+            })
+        };
+        let (large, small) = (record(http(fields)), record(http(Vec::new())));
+        assert!(
+            (10_000..20_000).contains(&large.weight()),
+            "{}",
+            large.weight()
+        );
+        assert!(small.weight() < 2048, "{}", small.weight());
+        assert!(record(Application::Dns(Box::new(dns))).weight() < 4096);
     }
 }

@@ -31,14 +31,12 @@ const FLOW: &str = "_flow";
 const LONGEST: usize = 2048;
 /// The deepest nesting of brackets, signs and conditions.
 const DEEPEST: u16 = 32;
-/// Expressions in one filter.
-const MOST: usize = 16;
 /// The largest program of a pattern in `matches`, in bytes.
 const PATTERN: usize = 64 << 10;
 /// Patterns that are kept; an expression may make them of what is in flows.
 const PATTERNS: usize = 16;
 
-pub fn compile(filter: &FlowFilter, tests: &mut Tests) -> Result<(), FilterError> {
+pub fn compile(filter: &FlowFilter, tests: &mut Tests<'_>) -> Result<(), FilterError> {
     let wrong = |reason: String| wrong("experimental.cel_expression", reason);
     let texts = filter
         .experimental
@@ -46,9 +44,7 @@ pub fn compile(filter: &FlowFilter, tests: &mut Tests) -> Result<(), FilterError
         .flat_map(|more| &more.cel_expression);
     let mut expressions = Vec::new();
     for text in texts {
-        if expressions.len() == MOST {
-            return Err(wrong(format!("more than {MOST} expressions")));
-        }
+        tests.budget.expression().map_err(wrong)?;
         expressions.push(Arc::new(Expression::new(text).map_err(wrong)?));
     }
     // One of them must hold, as of the values of every other field.
@@ -129,8 +125,9 @@ impl Patterns {
             known.clear();
         }
         let regex = known.entry(pattern.to_owned()).or_insert_with(|| {
-            let builder = RegexBuilder::new(pattern).size_limit(PATTERN).build();
-            builder.ok()
+            let mut builder = RegexBuilder::new(pattern);
+            builder.size_limit(PATTERN).dfa_size_limit(PATTERN);
+            builder.build().ok()
         });
         let regex = regex.as_ref().map(|regex| regex.is_match(text));
         regex.ok_or_else(|| ExecutionError::function_error("matches", "no pattern, or too large"))

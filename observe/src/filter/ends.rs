@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use regex::Regex;
 
 use super::{FilterError, Selector, Tests, each, protocol};
 use crate::api::flow::{Endpoint, Flow, FlowFilter, Service, Workload, layer4::Protocol};
@@ -26,7 +25,7 @@ struct Side<'a> {
     clusters: &'a [String],
 }
 
-pub(super) fn compile(filter: &FlowFilter, tests: &mut Tests) -> Result<(), FilterError> {
+pub(super) fn compile(filter: &FlowFilter, tests: &mut Tests<'_>) -> Result<(), FilterError> {
     let source = Side {
         ips: ("source_ip", &filter.source_ip),
         address: |flow| Some(&flow.ip.as_ref()?.source),
@@ -72,7 +71,7 @@ pub(super) fn compile(filter: &FlowFilter, tests: &mut Tests) -> Result<(), Filt
 // === impl Side ===
 
 impl Side<'_> {
-    fn compile(self, tests: &mut Tests) -> Result<(), FilterError> {
+    fn compile(self, tests: &mut Tests<'_>) -> Result<(), FilterError> {
         let Self {
             end,
             service,
@@ -99,7 +98,7 @@ impl Side<'_> {
                 is(namespace, &service.namespace) && service.name.starts_with(prefix)
             })
         });
-        let fqdns = each(self.fqdns.0, self.fqdns.1, name_pattern)?;
+        let fqdns = tests.patterns(self.fqdns.0, self.fqdns.1, name_pattern)?;
         tests.any(&fqdns, move |pattern, flow| {
             let found = names(flow).iter();
             found
@@ -167,11 +166,11 @@ fn is(wanted: &str, namespace: &str) -> bool {
 }
 
 /// A DNS name with `*` for any part of it.
-fn name_pattern(text: &str) -> Result<Regex, String> {
+fn name_pattern(text: &str) -> Result<String, String> {
     let name = text.trim_end_matches('.');
     if name.is_empty() {
         return Err("is empty".to_owned());
     }
     let pattern = regex::escape(name).replace("\\*", "[-a-zA-Z0-9_.]*");
-    Regex::new(&format!("(?i)^{pattern}$")).map_err(|error| error.to_string())
+    Ok(format!("(?i)^{pattern}$"))
 }

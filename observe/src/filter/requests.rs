@@ -1,24 +1,22 @@
 //! Filters on requests and queries.
 
-use regex::Regex;
-
 use super::{FilterError, Tests, each, wrong};
 use crate::api::flow::{Dns, Flow, FlowFilter, Http, layer7::Record};
 
-pub(super) fn compile(filter: &FlowFilter, tests: &mut Tests) -> Result<(), FilterError> {
+pub(super) fn compile(filter: &FlowFilter, tests: &mut Tests<'_>) -> Result<(), FilterError> {
     let codes = each("http_status_code", &filter.http_status_code, status)?;
-    tests.any(&codes, |pattern, flow| {
+    tests.any(&codes, |code, flow| {
         // A request has none yet.
-        http(flow).is_some_and(|http| http.code > 0 && pattern.is_match(&http.code.to_string()))
+        http(flow).is_some_and(|http| http.code > 0 && code.is(http.code))
     });
     tests.any(&filter.http_method, |method, flow| {
         http(flow).is_some_and(|http| http.method.eq_ignore_ascii_case(method))
     });
-    let paths = each("http_path", &filter.http_path, Regex::new)?;
+    let paths = tests.patterns("http_path", &filter.http_path, as_it_is)?;
     tests.any(&paths, |pattern, flow| {
         http(flow).is_some_and(|http| pattern.is_match(path(&http.url)))
     });
-    let urls = each("http_url", &filter.http_url, Regex::new)?;
+    let urls = tests.patterns("http_url", &filter.http_url, as_it_is)?;
     tests.any(&urls, |pattern, flow| {
         http(flow).is_some_and(|http| pattern.is_match(&http.url))
     });
@@ -38,7 +36,7 @@ pub(super) fn compile(filter: &FlowFilter, tests: &mut Tests) -> Result<(), Filt
                 .any(|h| same(&h.key) && h.value == wanted.value)
         })
     });
-    let queries = each("dns_query", &filter.dns_query, Regex::new)?;
+    let queries = tests.patterns("dns_query", &filter.dns_query, as_it_is)?;
     tests.any(&queries, |pattern, flow| {
         dns(flow).is_some_and(|dns| pattern.is_match(&dns.query))
     });
@@ -67,18 +65,43 @@ fn path(url: &str) -> &str {
     }
 }
 
+/// A regular expression.
+fn as_it_is(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
+/// A status, or the beginning of some.
+#[derive(Debug, Clone)]
+struct Status {
+    digits: String,
+    open: bool,
+}
+
+impl Status {
+    fn is(&self, code: u32) -> bool {
+        let code = code.to_string();
+        match self.open {
+            true => code.starts_with(&self.digits),
+            false => code == self.digits,
+        }
+    }
+}
+
 /// `404`, or `4+` for all that begin so.
-fn status(text: &str) -> Result<Regex, String> {
+fn status(text: &str) -> Result<Status, String> {
     let (digits, open) = match text.strip_suffix('+') {
-        Some(digits) => (digits, ""),
-        None => (text, "$"),
+        Some(digits) => (digits, true),
+        None => (text, false),
     };
     let fits = digits.len() <= 3
         && digits.starts_with(|first: char| ('1'..='5').contains(&first))
         && digits.bytes().all(|byte| byte.is_ascii_digit())
-        && (digits.len() == 3 || open.is_empty());
+        && (digits.len() == 3 || open);
     match fits {
-        true => Regex::new(&format!("^{digits}{open}")).map_err(|error| error.to_string()),
+        true => Ok(Status {
+            digits: digits.to_owned(),
+            open,
+        }),
         false => Err(format!(
             "{text:?} is no status: write `404`, or `4+` for a class"
         )),

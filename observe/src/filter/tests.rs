@@ -307,3 +307,38 @@ fn values_that_mean_nothing_are_refused_with_their_field() {
         assert!(error.to_string().contains(field), "{error}");
     }
 }
+
+#[test]
+fn what_a_request_may_cost_is_bounded_and_the_bound_is_named() {
+    let path = |number: usize, pattern: &str| json!({"http_path": vec![pattern; number]});
+    let labels: Vec<String> = (0..1025).map(|n| format!("app=a{n}")).collect();
+    for (filter, said) in [
+        (path(33, "^/a"), "filter `http_path`: more than 32 patterns"),
+        (path(1, &"a".repeat(1025)), "1025 bytes, more than 1024"),
+        // Twelve bytes, and 100 MB if they were compiled.
+        (
+            path(1, "(\\w{100}){20}"),
+            "more than 262144 bytes when it is compiled",
+        ),
+        (path(64, &"a".repeat(1024)), "bytes, more than 65536"),
+        (json!({"source_label": labels}), "more than 1024 values"),
+        (
+            json!({"experimental": {"cel_expression": vec!["true"; 17]}}),
+            "more than 16 expressions",
+        ),
+    ] {
+        let error = filters(filter).expect_err(said).to_string();
+        assert!(error.contains(said), "{error}");
+    }
+    let none = vec![FlowFilter::default(); 257];
+    let error = Filters::new(&none, &[]).expect_err("too many").to_string();
+    assert_eq!(error, "filter `whitelist`: 257 filters, more than 256");
+    // The bounds are of the request, not of each filter in it.
+    let each: Vec<FlowFilter> = (0..33)
+        .map(|_| from_value(path(1, "^/a")).expect("a filter"))
+        .collect();
+    assert!(Filters::new(&each[..16], &each[16..]).is_err());
+    assert!(Filters::new(&each[..16], &each[16..32]).is_ok());
+    let wide = path(1, "^/\\w+/\\w+/\\d+$");
+    assert!(filters(wide).is_ok(), "what people write is within them");
+}

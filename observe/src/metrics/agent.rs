@@ -112,7 +112,7 @@ impl AgentMetrics {
             orphans: all.gauge("weir_orphaned_endpoints", "Pods under policy whose object is gone while their interface is there."),
             unowned: all.gauge("weir_unowned_interfaces", "Interfaces that deny everything because no pod is known at them any more."),
             lookups_failed: all.counter("weir_lookup_failures_total", "Times that interfaces could not be looked up; what was in force stayed."),
-            clients: all.gauges("weir_server_connections", "Connections of the agent's own servers.", &["server"]),
+            clients: all.gauges("weir_server_connections", "Connections of the agent's own servers; of observer-flows, requests for flows.", &["server"]),
             clients_refused: all.counters("weir_server_connections_refused_total", "Connections that the agent's own servers did not take: too many in all (full) or from one address or user (peer).", &["server", "reason"]),
             policies: all.gauge("weir_policies", "Policies in force."),
             refused: all.gauge("weir_policies_refused", "Objects, or parts of them, that are not honoured as written."),

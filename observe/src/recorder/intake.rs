@@ -9,7 +9,7 @@ use std::sync::{
 use weir_abi::event::{Ended, Event};
 use weir_link::proxy::L7Record;
 
-use super::QUEUE;
+use super::{QUEUE, QUEUED};
 use crate::names::Directory;
 
 /// Where events go in. Giving never waits: what does not fit is counted.
@@ -26,6 +26,8 @@ pub(super) struct Shared {
     pub lost: AtomicU64,
     /// Requests that are on their way and not recorded yet.
     pub requests: AtomicU64,
+    /// Bytes that they take.
+    pub bytes: AtomicU64,
     pub lost_in_kernel: AtomicU64,
 }
 
@@ -38,6 +40,22 @@ pub(super) enum Input {
     Flush(tokio::sync::oneshot::Sender<()>),
     /// New names, or something was lost: look.
     Look,
+}
+
+/// About how many bytes requests take.
+pub(super) fn weight(requests: &[L7Record]) -> u64 {
+    let all: usize = requests.iter().map(L7Record::weight).sum();
+    all as u64
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// So many requests, of so many bytes, wait no more.
+    pub(super) fn recorded(&self, count: u64, bytes: u64) {
+        self.requests.fetch_sub(count, Relaxed);
+        self.bytes.fetch_sub(bytes, Relaxed);
+    }
 }
 
 // === impl Intake ===
@@ -69,10 +87,12 @@ impl Intake {
         if self.idle || count == 0 {
             return;
         }
+        let bytes = weight(&requests);
         let waiting = self.shared.requests.fetch_add(count, Relaxed);
-        let full = waiting + count > QUEUE as u64;
+        let held = self.shared.bytes.fetch_add(bytes, Relaxed);
+        let full = waiting + count > QUEUE as u64 || held + bytes > QUEUED;
         if full || self.queue.try_send(Input::Requests(requests)).is_err() {
-            self.shared.requests.fetch_sub(count, Relaxed);
+            self.shared.recorded(count, bytes);
             self.shared.lost.fetch_add(count, Relaxed);
         }
     }

@@ -5,7 +5,7 @@ use weir_abi::policy::verdict;
 use super::*;
 use crate::{
     api::flow::Verdict,
-    testing::{ALLOW, DENY, policy, syn},
+    testing::{ALLOW, DENY, passed, policy, syn},
 };
 
 struct Watched {
@@ -176,6 +176,27 @@ async fn a_flood_is_survived_and_its_losses_counted() {
         kept = it.ring.fill().seen / 2 + it.intake.shared.lost.load(Relaxed);
         tokio::task::yield_now().await;
     }
+}
+
+#[test]
+fn requests_that_wait_are_bounded_in_bytes() {
+    let (queue, inputs) = sync_channel(QUEUE);
+    let shared = Arc::new(Shared::default());
+    let intake = Intake {
+        queue,
+        shared: Arc::clone(&shared),
+        idle: false,
+    };
+    let mut large = passed(Some(200));
+    large.reason = "x".repeat(1 << 20);
+    for _ in 0..64 {
+        intake.requests(vec![large.clone()]);
+    }
+    let held = shared.requests.load(Relaxed);
+    assert!((30..=32).contains(&held), "{held}");
+    assert_eq!(held + shared.lost.load(Relaxed), 64);
+    assert!(shared.bytes.load(Relaxed) <= QUEUED);
+    drop(inputs);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Instant};
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
+use weir_gate::Peer as From;
 
 use super::{
     Address, Client, Peers, live, past,
@@ -20,13 +21,12 @@ use crate::{
         },
         relay::NodeState,
     },
+    askers::{self, Askers},
     filter::Filters,
     mask::Mask,
-    service::version,
+    service::{WAITING, version},
 };
 
-/// Answers that wait for a client.
-const WAITING: usize = 1024;
 /// Names of observers that are away in one status; the API says that there may be more.
 const NAMED: usize = 10;
 /// The last flows are kept until all observers have answered: so many at most.
@@ -37,6 +37,7 @@ const LAST: u64 = 100_000;
 pub struct Relay {
     peers: Arc<Peers>,
     started: Instant,
+    askers: Askers,
 }
 
 /// The way to one client.
@@ -82,17 +83,27 @@ impl Relay {
         Self {
             peers,
             started: Instant::now(),
+            askers: Askers::default(),
         }
     }
 
     /// Answers to a request for flows, as [`observer_server::Observer::get_flows`] gives them.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` where the request means nothing.
+    /// `INVALID_ARGUMENT` where the request means nothing, `RESOURCE_EXHAUSTED` where too many ask.
     pub fn flows(
         &self,
+        request: GetFlowsRequest,
+    ) -> Result<mpsc::Receiver<Result<GetFlowsResponse, Status>>, Status> {
+        self.flows_for(From::Anybody, request)
+    }
+
+    fn flows_for(
+        &self,
+        from: From,
         mut request: GetFlowsRequest,
     ) -> Result<mpsc::Receiver<Result<GetFlowsResponse, Status>>, Status> {
+        let place = self.askers.enter(from, &request)?;
         let invalid = |text: String| Status::invalid_argument(text);
         Filters::new(&request.whitelist, &request.blacklist)
             .map_err(|error| invalid(error.to_string()))?;
@@ -111,11 +122,21 @@ impl Relay {
         let (answers, receiver) = mpsc::channel(WAITING);
         let out = Out { answers, mask };
         let peers = Arc::clone(&self.peers);
-        if request.follow {
-            tokio::spawn(live::follow(peers, request, out));
-        } else {
-            tokio::spawn(whole(peers, request, out));
-        }
+        let gone = out.answers.clone();
+        tokio::spawn(async move {
+            let answer = async {
+                match request.follow {
+                    true => live::follow(peers, request, out).await,
+                    false => whole(peers, request, out).await,
+                }
+            };
+            // Whatever observers are waited for, and whether or not anything passes the filters.
+            tokio::select! {
+                _ = answer => {}
+                () = gone.closed() => {}
+            }
+            drop(place);
+        });
         Ok(receiver)
     }
 
@@ -192,7 +213,8 @@ impl observer_server::Observer for Relay {
         &self,
         request: Request<GetFlowsRequest>,
     ) -> Result<Response<Self::GetFlowsStream>, Status> {
-        let answers = self.flows(request.into_inner())?;
+        let from = askers::peer(&request);
+        let answers = self.flows_for(from, request.into_inner())?;
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
 

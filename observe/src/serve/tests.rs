@@ -1,6 +1,6 @@
 //! TCP with certificates of both sides.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tonic::{
@@ -144,4 +144,31 @@ async fn a_relay_and_its_observers_know_each_other_by_certificates() {
         Some(0),
         "another's name"
     );
+}
+
+#[tokio::test]
+async fn a_connection_that_only_answers_pings_ends() {
+    const LONG: Duration = Duration::from_secs(30);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("hubble.sock");
+    let observer = Observer::new(Arc::new(Ring::new(1)), "node".into());
+    let limits = weir_gate::Limits {
+        total: 2,
+        per_peer: 2,
+    };
+    let gate = Gate::new("test", limits);
+    let short = server().max_connection_age(Duration::from_millis(100));
+    unix_with(routes(observer).await, &path, Arc::clone(&gate), short).expect("a socket");
+    let endpoint = Endpoint::from_shared(format!("unix://{}", path.display())).expect("a URI");
+    let channel = endpoint.connect().await.expect("a connection");
+    let left = async {
+        while gate.count().open > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(LONG, left).await.expect("it ends");
+    // Who asks again is connected again.
+    let mut client = ObserverClient::new(channel);
+    let status = client.server_status(ServerStatusRequest {}).await;
+    assert!(status.is_ok(), "{status:?}");
 }

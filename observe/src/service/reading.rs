@@ -5,7 +5,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use super::{BATCH, nanoseconds, response};
+use super::{
+    BATCH, Observer, nanoseconds, response,
+    same::{Answer, Same},
+};
 use crate::{
     api::{
         flow::{Flow, LostEvent, LostEventSource},
@@ -19,6 +22,7 @@ use crate::{
 /// One request for flows.
 pub struct Reading {
     ring: Arc<Ring>,
+    same: Arc<Same>,
     node: String,
     wanted: Wanted,
     mask: Option<Mask>,
@@ -28,6 +32,17 @@ pub struct Reading {
     pub to: Option<u64>,
     /// How many flows at most; of those that were there, where it follows.
     most: u64,
+    /// The last ones before this are asked for.
+    last: Option<u64>,
+}
+
+/// The way to a client.
+type Answers = mpsc::Sender<Result<Answer, Status>>;
+
+/// Lets others have the thread. `None`: the client has gone.
+async fn others(answers: &Answers) -> Option<()> {
+    tokio::task::yield_now().await;
+    (!answers.is_closed()).then_some(())
 }
 
 impl Reading {
@@ -35,7 +50,7 @@ impl Reading {
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` where the request means nothing.
-    pub fn new(ring: &Arc<Ring>, node: &str, request: GetFlowsRequest) -> Result<Self, Status> {
+    pub fn new(observer: &Observer, request: GetFlowsRequest) -> Result<Self, Status> {
         let wanted =
             Wanted::of(&request).map_err(|error| Status::invalid_argument(error.to_string()))?;
         let mask = Mask::new(request.field_mask.as_ref())
@@ -45,10 +60,11 @@ impl Reading {
                 "`first` and `follow` exclude each other",
             ));
         }
-        let (first, next) = ring.range();
+        let (first, next) = observer.ring.range();
         let mut reading = Self {
-            ring: Arc::clone(ring),
-            node: node.to_owned(),
+            ring: Arc::clone(&observer.ring),
+            same: Arc::clone(&observer.same),
+            node: observer.node.clone(),
             wanted,
             mask,
             from: first,
@@ -57,41 +73,52 @@ impl Reading {
                 0 => u64::MAX,
                 number => number,
             },
+            last: (!request.first && request.number > 0 && request.since.is_none()).then_some(next),
         };
         if request.follow && request.number == 0 && request.since.is_none() {
             reading.from = next;
-        } else if !request.first && request.number > 0 && request.since.is_none() {
-            reading.from = reading.last(first, next);
         }
         Ok(reading)
     }
 
-    /// Where the last `most` flows begin.
-    fn last(&self, first: u64, next: u64) -> u64 {
-        let (mut at, mut found) = (next, 0);
-        while at > first {
+    /// Where it begins, of what was there when it was asked for. `None`: the client has gone.
+    async fn begin(&self, answers: &Answers) -> Option<u64> {
+        let Some(mut at) = self.last else {
+            return Some(self.from);
+        };
+        let mut found = 0;
+        loop {
+            others(answers).await?;
+            // The ring turns over meanwhile.
+            let (first, _) = self.ring.range();
+            if at <= first {
+                return Some(first);
+            }
             let start = at.saturating_sub(BATCH as u64).max(first);
             let length = usize::try_from(at - start).unwrap_or(BATCH);
-            let items = self.ring.read(start, length).items;
-            for (index, item) in items.iter().enumerate().rev() {
+            let read = self.ring.read(start, length);
+            let start = read.next - read.items.len() as u64;
+            // No entry twice, should the piece have turned over between the two.
+            let fresh = usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
+            for (index, item) in read.items.iter().enumerate().take(fresh).rev() {
                 let flow = item.flow(self.wanted.ends());
                 if flow.is_some_and(|flow| self.wanted.flow(&flow)) {
                     found += 1;
                     if found == self.most {
-                        return start + index as u64;
+                        return Some(start + index as u64);
                     }
                 }
             }
-            at = start;
+            at = start.min(at - 1);
         }
-        first
     }
 
     /// What is there, in the order of time: the proxy's records come sooner than the kernel's.
-    pub async fn all(self, to: u64, answers: mpsc::Sender<Result<GetFlowsResponse, Status>>) {
-        let (mut at, mut lost) = (self.from, Vec::new());
+    pub async fn all(self, to: u64, answers: Answers) -> Option<()> {
+        let (mut at, mut lost) = (self.begin(&answers).await?, Vec::new());
         let mut flows: Vec<Arc<Flow>> = Vec::new();
         while at < to && (flows.len() as u64) < self.most {
+            others(&answers).await?;
             let left = usize::try_from(to - at).unwrap_or(BATCH);
             let read = self.ring.read(at, left.min(BATCH));
             if read.items.is_empty() {
@@ -111,45 +138,44 @@ impl Reading {
         let lost = lost.into_iter().map(|event| self.lost(event));
         let flows = flows.iter().map(|flow| self.response(flow));
         for answer in lost.chain(flows) {
-            if answers.send(Ok(answer)).await.is_err() {
-                return;
-            }
+            answers.send(Ok(answer.into())).await.ok()?;
         }
+        Some(())
     }
 
     /// What comes, as it comes.
-    pub async fn run(mut self, answers: mpsc::Sender<Result<GetFlowsResponse, Status>>) {
+    pub async fn run(mut self, answers: Answers) -> Option<()> {
+        self.from = self.begin(&answers).await?;
         let mut more = self.ring.follow();
         loop {
+            // Also where nothing passes the filters: a client that has gone is noticed then, too.
+            others(&answers).await?;
             more.mark_unchanged();
             let read = self.ring.read(self.from, BATCH);
             if read.missed > 0 {
                 let lost = lost(LostEventSource::HubbleRingBuffer, read.missed);
-                if answers.send(Ok(self.lost(lost))).await.is_err() {
-                    return;
-                }
+                answers.send(Ok(self.lost(lost).into())).await.ok()?;
             }
-            for item in &read.items {
+            let start = read.next - read.items.len() as u64;
+            for (item, number) in read.items.iter().zip(start..) {
                 let flow = item.flow(self.wanted.ends());
                 let answer = match (item, flow) {
-                    (Item::Lost(lost), _) => self.lost(*lost),
-                    (_, Some(flow)) if self.wanted.flow(&flow) => self.response(&flow),
+                    (Item::Lost(lost), _) => self.lost(*lost).into(),
+                    (_, Some(flow)) if self.wanted.flow(&flow) => match self.mask {
+                        None => self.same.of(number, &flow),
+                        Some(_) => self.response(&flow).into(),
+                    },
                     _ => continue,
                 };
-                if answers.send(Ok(answer)).await.is_err() {
-                    return;
-                }
+                answers.send(Ok(answer)).await.ok()?;
             }
             self.from = read.next;
             if !read.items.is_empty() {
                 continue;
             }
-            let changed = tokio::select! {
-                changed = more.changed() => changed.is_ok(),
-                () = answers.closed() => false,
-            };
-            if !changed {
-                return;
+            tokio::select! {
+                changed = more.changed() => changed.ok()?,
+                () = answers.closed() => return None,
             }
         }
     }

@@ -14,6 +14,8 @@ struct Served {
     ring: Arc<Ring>,
     client: ObserverClient<tonic::transport::Channel>,
     channel: tonic::transport::Channel,
+    askers: Askers,
+    same: Arc<Same>,
     _folder: tempfile::TempDir,
 }
 
@@ -22,7 +24,8 @@ async fn served(capacity: usize) -> Served {
     let path = folder.path().join("hubble.sock");
     let ring = Arc::new(Ring::new(capacity));
     let observer = Observer::new(ring.clone(), "node".into());
-    serve::unix(serve::routes(observer).await, &path)
+    let (askers, same) = (observer.askers.clone(), Arc::clone(&observer.same));
+    serve::unix(serve::node(observer).await, &path)
         .await
         .expect("a socket");
     let endpoint = Endpoint::from_shared(format!("unix://{}", path.display())).expect("a URI");
@@ -31,6 +34,8 @@ async fn served(capacity: usize) -> Served {
         ring,
         client: ObserverClient::new(channel.clone()),
         channel,
+        askers,
+        same,
         _folder: folder,
     }
 }
@@ -366,4 +371,108 @@ async fn expressions_in_cel_choose_flows() {
         status.message().contains("Flow has no field \"nothing\""),
         "{status:?}"
     );
+}
+
+/// Waits until so many requests for flows are answered.
+async fn answering(served: &Served, number: usize) {
+    let until = async {
+        while served.askers.answering() != number {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(30), until).await;
+    waited.unwrap_or_else(|_| panic!("{} are answered", served.askers.answering()));
+}
+
+#[tokio::test]
+async fn what_is_done_for_a_client_ends_with_it() {
+    let mut it = served(1 << 16).await;
+    for seconds in 0..1 << 16 {
+        put(&it.ring, seconds);
+    }
+    let nothing = FlowFilter {
+        http_path: vec!["^/nobody".into()],
+        ..FlowFilter::default()
+    };
+    for follow in [false, true] {
+        let request = GetFlowsRequest {
+            follow,
+            number: 1,
+            whitelist: vec![nothing.clone()],
+            ..GetFlowsRequest::default()
+        };
+        let mut client = it.client.clone();
+        let asking = tokio::spawn(async move { client.get_flows(request).await.map(drop) });
+        answering(&it, 1).await;
+        asking.abort();
+        // Flows go on coming: whoever follows has something to read at all times.
+        let ring = Arc::clone(&it.ring);
+        let coming = tokio::spawn(async move {
+            for seconds in 0.. {
+                put(&ring, seconds);
+                tokio::task::yield_now().await;
+            }
+        });
+        answering(&it, 0).await;
+        coming.abort();
+    }
+    // And others are answered all the time.
+    assert!(
+        it.client
+            .server_status(ServerStatusRequest {})
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_large_is_not_read() {
+    let mut it = served(4).await;
+    let request = GetFlowsRequest {
+        whitelist: vec![FlowFilter::default(); REQUEST],
+        ..GetFlowsRequest::default()
+    };
+    let status = it.client.get_flows(request).await.expect_err("too large");
+    assert_eq!(status.code(), tonic::Code::OutOfRange);
+    assert!(status.message().contains("65536"), "{status:?}");
+}
+
+#[tokio::test]
+async fn followers_get_the_same_bytes() {
+    let it = served(1024).await;
+    let mut followers = Vec::new();
+    for masked in [false, false, true] {
+        let mask = masked.then(|| prost_types::FieldMask {
+            paths: vec!["uuid".into()],
+        });
+        let request = GetFlowsRequest {
+            follow: true,
+            field_mask: mask,
+            ..GetFlowsRequest::default()
+        };
+        let mut client = it.client.clone();
+        followers.push(
+            client
+                .get_flows(request)
+                .await
+                .expect("answers")
+                .into_inner(),
+        );
+    }
+    put(&it.ring, 1);
+    put(&it.ring, 2);
+    for (follower, masked) in followers.iter_mut().zip([false, false, true]) {
+        for uuid in ["1", "2"] {
+            let answer = follower.message().await.expect("an answer").expect("more");
+            assert_eq!(
+                (shown(&answer).as_str(), answer.node_name.as_str()),
+                (uuid, "node")
+            );
+            let Some(ResponseTypes::Flow(flow)) = answer.response_types else {
+                panic!("no flow")
+            };
+            assert_eq!(flow.source.is_none(), masked);
+        }
+    }
+    assert_eq!(it.same.encoded(), 2);
 }

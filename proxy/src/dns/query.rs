@@ -96,13 +96,11 @@ impl Judged {
                 .map(|(_, ttl)| *ttl)
                 .min()
                 .unwrap_or_default();
-            dns.addresses = answer
-                .addresses
-                .into_iter()
-                .map(|(address, _)| address)
-                .collect();
             dns.aliases = answer.aliases;
-            dns.answer_types = answer.types;
+            let addresses = answer.addresses.iter().map(|(address, _)| *address);
+            if let Some(left_out) = dns.lead_to(addresses.collect(), answer.types) {
+                self.record.reason = format!("{}; {left_out}", self.record.reason);
+            }
         }
         context.record(self.record, self.since);
     }

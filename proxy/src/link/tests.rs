@@ -20,8 +20,10 @@ use weir_link::proxy::{
 };
 use weir_policy::{l7::L7Table, model::Direction};
 
+use super::{BATCH, FRAME, frames};
 use crate::{
     context::Limits,
+    flow::FlowKey,
     process::{ProxyConfig, ProxyError, run_until},
     worker::Place,
 };
@@ -130,7 +132,8 @@ async fn a_proxy_serves_once_it_has_a_snapshot_and_reports() {
         requests: true,
         headers: vec!["x-id".to_owned(), "authorization".to_owned()],
     };
-    let mut agent = AgentEnd::bind_recording(&socket, Trusted::here().unwrap(), &asked).unwrap();
+    let mut agent =
+        AgentEnd::bind_recording(&socket, Trusted::here().unwrap(), &asked, None).unwrap();
     let proxy = Running::start(&socket, server.local_addr().unwrap());
 
     let hello = connected(&mut agent).await;
@@ -323,4 +326,34 @@ async fn frames_are_bounded_and_survive_any_split() {
         Ok(ToAgent::Ack { revision: 9 })
     ));
     writer.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn no_frame_of_records_is_large_whatever_clients_send() {
+    let key = FlowKey {
+        endpoint: 1,
+        direction: Direction::Ingress,
+        client: ([127, 0, 0, 1], 1).into(),
+        server: ([127, 0, 0, 1], 2).into(),
+        protocol: weir_policy::model::Protocol::Tcp,
+        mark: 0,
+    };
+    let large = key.record(Disposition::Denied, "x".repeat(80_000));
+    let larger = key.record(Disposition::Denied, "y".repeat(2 * FRAME));
+    let mut batch = vec![large; BATCH - 1];
+    batch.insert(500, larger);
+    let bytes = frames(&batch).unwrap();
+    let (mut rest, mut told) = (bytes.as_slice(), Vec::new());
+    while !rest.is_empty() {
+        let before = rest.len();
+        match frame::read_from_proxy(&mut rest).await.unwrap() {
+            frame::FromProxy::Flows(flows) => {
+                let size = before - rest.len();
+                assert!(size <= FRAME || flows.len() == 1, "{size} bytes");
+                told.extend(flows);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(told, batch);
 }

@@ -40,6 +40,10 @@ pub fn certify(folder: &Path) -> PathBuf {
 
 impl Webhook {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         certify(folder.path());
         let mut process = Command::new(env!("CARGO_BIN_EXE_weir"))
@@ -47,6 +51,7 @@ impl Webhook {
             .arg(folder.path().join("tls.crt"))
             .arg("--key")
             .arg(folder.path().join("tls.key"))
+            .args(flags)
             .env("WEIR_LOG", "info")
             .stderr(Stdio::piped())
             .spawn()
@@ -280,6 +285,50 @@ fn what_is_no_review_is_told_so() {
     ] {
         let (code, _) = webhook.ask(&authority, path, None).expect("an answer");
         assert_eq!(code, expected, "{path}");
+    }
+}
+
+/// Reviews that would take minutes, or hundreds of MiB.
+#[test]
+fn a_review_has_so_much_time_and_memory_and_holds_up_no_other() {
+    let webhook = Webhook::start_with(&["--review-time", "1"]);
+    let asked = |object: &Value| {
+        let request = request("CREATE", object, &Value::Null);
+        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
+    };
+    let slow = |number: usize| {
+        let rule = |n| json!({"path": format!("/\\w+/\\d+/{n}/[^/]+/\\w+")});
+        let mut object = policy(json!({}));
+        object["spec"]["ingress"][0]["toPorts"][0]["rules"]["http"] =
+            (0..number).map(rule).collect();
+        asked(&object).to_string()
+    };
+    let (code, said) = webhook.post(slow(20_000).as_bytes());
+    assert_eq!(code, 503, "{said}");
+    assert!(said.contains("more than 1s"), "{said}");
+    let mut wide = policy(json!({}));
+    wide["spec"]["extra"] = json!("EXTRA");
+    let lists = format!("[{}[]]", "[],".repeat(2 << 20));
+    let wide = asked(&wide).to_string().replace("\"EXTRA\"", &lists);
+    let (code, said) = webhook.post(wide.as_bytes());
+    assert_eq!(code, 503, "{said}");
+    assert!(said.contains("41943040 bytes of memory"), "{said}");
+    let good = policy(json!({"method": "GET", "path": "/a"}));
+    let answer = webhook.response(request("CREATE", &good, &Value::Null));
+    assert_eq!(answer["allowed"], true);
+    // Nobody is left behind.
+    let tasks = format!("/proc/{}/task", webhook.process.id());
+    let children = || -> String {
+        let tasks = fs::read_dir(&tasks).expect("a process").flatten();
+        let of = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).ok();
+        tasks.filter_map(of).collect()
+    };
+    let until = Instant::now() + LIMIT;
+    while !children().is_empty() {
+        assert!(
+            Instant::now() < until,
+            "reviews go on that nobody waits for"
+        );
     }
 }
 

@@ -59,6 +59,11 @@ fn policies_tell_whether_they_are_in_force() {
                 .output()
                 .unwrap()
         };
+        // As in the agent's container.
+        node_.server.faults(|faults| faults.no_get = true);
+        let waited = wait("nothing");
+        let sentence = "there is no CiliumNetworkPolicy nothing";
+        assert!(said(&waited).contains(sentence), "{waited:?}");
         let waited = wait("get-headers");
         assert!(
             said(&waited).contains("generation 1 is in force on 1 node\n"),

@@ -14,7 +14,7 @@
     - {{ . | quote }}
     {{- end }}
     - --metrics
-    - 0.0.0.0:{{ .Values.metrics.port }}
+    - {{ printf "%s:%v" .Values.metrics.address .Values.metrics.port | quote }}
     {{- if .Values.metrics.tokenSecret }}
     - --metrics-token-file
     - /etc/weir/metrics/token
