@@ -141,7 +141,7 @@ pub fn help(lint: &Lint) -> &'static str {
              Give the group with the \
              policy, or correct the name."
         }
-        "W027" => {
+        "W029" => {
             "A call of gRPC is a request `POST /package.Service/Method`, without a query string. A rule with \
              another method, with a dot in place of the last slash, or with a query matches no call.\n\n\
              Write `method: POST` and `path: /package.Service/Method`, or `/package.Service/.*` for the \

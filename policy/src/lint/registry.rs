@@ -96,7 +96,7 @@ lints! {
         "A key looks like the label of a namespace's name and is not.";
     NO_CIDR_GROUP "W026" "no-cidr-group" Warning
         "A CIDR group that a rule names is not among those of the manifests.";
-    GRPC_CALL "W027" "grpc-call" Warning
+    GRPC_CALL "W029" "grpc-call" Warning
         "A rule about a call of gRPC has a path or a method that no call has.";
 }
 

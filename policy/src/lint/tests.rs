@@ -326,7 +326,7 @@ fn cases() -> Vec<(&'static str, &'static str, Value, Value)> {
             group("vpn"),
         ),
         (
-            "W027",
+            "W029",
             "spec.ingress[0].toPorts[0].rules.http[0].path",
             headers_policy(json!([{"method": "POST", "path": "/echo.Echo.Unary"}])),
             headers_policy(json!([{"method": "POST", "path": "/echo.Echo/Unary"}])),
@@ -465,9 +465,9 @@ fn calls_of_grpc_are_posts_without_a_query() {
     let found = |rule: Value| found(workshop(), &headers_policy(json!([rule])));
     let place = "spec.ingress[0].toPorts[0].rules.http[0]";
     let get = found(json!({"method": "GET|HEAD", "path": "/echo.Echo/Unary"}));
-    assert_eq!(get, [("W027", format!("{place}.method"))]);
+    assert_eq!(get, [("W029", format!("{place}.method"))]);
     let query = found(json!({"method": "POST", "path": "/echo.Echo/Unary\\?x=1"}));
-    assert_eq!(query, [("W027", format!("{place}.path"))]);
+    assert_eq!(query, [("W029", format!("{place}.path"))]);
     // Nor is one told to let a query pass.
     assert_eq!(
         found(json!({"method": "POST", "path": "/echo.Echo/Unary"})),
