@@ -30,7 +30,8 @@ fmt: ## Format the code
 	@cargo fmt --all && cargo fmt --manifest-path fuzz/Cargo.toml && cd ebpf && cargo fmt
 	@bash -c '. scripts/env.sh && npm --prefix ui/web run --silent fmt'
 
-demo: setup ## Watch a policy workshop happen on this machine; needs root
+demo: ## Watch a policy workshop happen on this machine; needs root
+	@scripts/setup.sh demo
 	@cargo build --locked -p weir
 	@target/debug/weir lab demo
 

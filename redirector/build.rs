@@ -85,8 +85,19 @@ fn linker() -> PathBuf {
     let cache = env::var("WEIR_CACHE")
         .map(PathBuf::from)
         .or_else(|_| env::var("HOME").map(|home| Path::new(&home).join(".cache/weir")));
-    match cache.map(|cache| cache.join("tools/bin/bpf-linker")) {
-        Ok(linker) if linker.exists() => linker,
-        _ => "bpf-linker".into(),
+    let Ok(tools) = cache.map(|cache| cache.join("tools")) else {
+        return "bpf-linker".into();
+    };
+    let linker = tools.join("bin/bpf-linker");
+    // `scripts/setup.sh` may be building it just now.
+    if !linker.exists()
+        && let Ok(building) = std::fs::File::open(tools.join("bpf-linker.lock"))
+    {
+        println!("cargo:warning=waiting for bpf-linker, which is built beside this");
+        building.lock().ok();
+    }
+    match linker.exists() {
+        true => linker,
+        false => "bpf-linker".into(),
     }
 }

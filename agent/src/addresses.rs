@@ -1,5 +1,5 @@
-//! What this node takes for its own addresses, and which addresses are pods': kept up to date, and
-//! put into the world beside what objects tell.
+//! What this node takes for its own addresses, by which devices it is reached, and which addresses
+//! are pods': kept up to date, and put into the world beside what objects tell.
 
 use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
 
@@ -10,7 +10,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 use weir_policy::model::{Node, World};
-use weir_redirector::network::addresses::{self, Changes};
+use weir_redirector::network::{
+    addresses::{self, Changes},
+    devices::{self, Device},
+};
 
 /// Local routes change without a word, and a message may be lost: so often all is read anew.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -22,6 +25,7 @@ const TOGETHER: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Known {
     prefixes: BTreeSet<IpNet>,
+    devices: BTreeSet<Device>,
     /// Why it could not be read since.
     pub fault: Option<Arc<str>>,
 }
@@ -40,11 +44,12 @@ impl Addresses {
     /// # Errors
     /// Where they cannot be read: without them a policy that denies the node denies nothing.
     pub async fn start(pod_ranges: Vec<IpNet>) -> Result<Self> {
-        let prefixes = addresses::read()
+        let (prefixes, devices) = read()
             .await
             .context("this node's addresses cannot be read")?;
         let (sender, known) = watch::channel(Known {
             prefixes,
+            devices,
             fault: None,
         });
         tokio::spawn(keep(sender));
@@ -67,6 +72,11 @@ impl Addresses {
             // Only where the runtime ends.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// The devices by which the node is reached.
+    pub fn devices(&self) -> BTreeSet<Device> {
+        self.known.borrow().devices.clone()
     }
 
     /// Why what is known is not what the node has now.
@@ -99,7 +109,7 @@ async fn keep(sender: watch::Sender<Known>) {
                 .inspect_err(|error| tracing::warn!(%error, "changes of this node's addresses are not told: they are read every few seconds"))
                 .ok();
         }
-        take(&sender, addresses::read().await);
+        take(&sender, read().await);
         sleep(TOGETHER).await;
         if wait(&mut changes).await.is_none() {
             changes = None;
@@ -117,13 +127,20 @@ async fn wait(changes: &mut Option<Changes>) -> Option<()> {
     timeout(AGAIN, changes.changed()).await.unwrap_or(Some(()))
 }
 
-fn take(sender: &watch::Sender<Known>, read: io::Result<BTreeSet<IpNet>>) {
+type Read = (BTreeSet<IpNet>, BTreeSet<Device>);
+
+async fn read() -> io::Result<Read> {
+    Ok((addresses::read().await?, devices::read().await?))
+}
+
+fn take(sender: &watch::Sender<Known>, read: io::Result<Read>) {
     sender.send_if_modified(|known| {
         let before = known.clone();
         match read {
-            Ok(prefixes) => {
+            Ok((prefixes, devices)) => {
                 *known = Known {
                     prefixes,
+                    devices,
                     fault: None,
                 }
             }
@@ -147,12 +164,12 @@ mod tests {
     #[test]
     fn what_cannot_be_read_stays_as_it_was() {
         let (sender, known) = watch::channel(Known::default());
-        take(&sender, Ok(prefixes(&["172.18.0.2/32"])));
+        take(&sender, Ok((prefixes(&["172.18.0.2/32"]), BTreeSet::new())));
         take(&sender, Err(io::ErrorKind::OutOfMemory.into()));
         let failed = known.borrow().clone();
         assert_eq!(failed.prefixes, prefixes(&["172.18.0.2/32"]));
         assert!(failed.fault.is_some());
-        take(&sender, Ok(prefixes(&["172.18.0.3/32"])));
+        take(&sender, Ok((prefixes(&["172.18.0.3/32"]), BTreeSet::new())));
         assert_eq!(known.borrow().prefixes, prefixes(&["172.18.0.3/32"]));
         assert!(known.borrow().fault.is_none());
     }
@@ -166,7 +183,7 @@ mod tests {
         };
         let mut world = World::default();
         for own in ["169.254.1.1/32", "10.244.0.1/32"] {
-            take(&sender, Ok(prefixes(&[own])));
+            take(&sender, Ok((prefixes(&[own]), BTreeSet::new())));
             addresses.put_into(&mut world, "n");
             assert_eq!(world.nodes.len(), 1);
             assert_eq!(world.nodes[0].prefixes, [own.parse().unwrap()]);

@@ -169,7 +169,7 @@ pub fn policies(agent: &Agent) -> Policies {
             kind: of.kind.as_str().to_owned(),
             namespace: of.namespace.clone(),
             name: of.name.clone(),
-            audit: policy.audit,
+            audit: state.world.only_reports(policy),
             generation: shown.map(|shown| shown.generation),
             problems,
         }

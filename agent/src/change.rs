@@ -21,7 +21,7 @@ use weir_link::proxy::frame::LinkError;
 use weir_policy::{
     compile::{Compiler, Local, Snapshot},
     l7::L7Table,
-    model::{Pod, PodName, World},
+    model::{HostPolicies, Pod, PodName, World},
 };
 use weir_redirector::Places;
 
@@ -84,6 +84,7 @@ pub enum Changed {
 pub struct Enforcement {
     node: String,
     compiler: Compiler,
+    host_policies: HostPolicies,
     /// What is in force.
     pub state: State,
     /// What the proxies were sent last, which tells whose answers count.
@@ -96,10 +97,11 @@ pub struct Enforcement {
 
 impl Enforcement {
     /// For a node on which a compiler's ids go on where an earlier agent's ended.
-    pub fn new(node: &str, compiler: Compiler) -> Self {
+    pub fn new(node: &str, compiler: Compiler, host_policies: HostPolicies) -> Self {
         Self {
             node: node.to_owned(),
             compiler,
+            host_policies,
             state: State::default(),
             table: Arc::default(),
             tables: watch::channel(Arc::default()).0,
@@ -119,6 +121,8 @@ impl Enforcement {
         loop {
             reading.world.names = sources.names.world();
             sources.addresses.put_into(&mut reading.world, &self.node);
+            reading.world.host_policies = self.host_policies;
+            self.state.unjudged = kernel.unjudged_devices();
             self.state.told(reading);
             match self.once(reading, sources, kernel, proxies).await {
                 Ok(false) => {}
@@ -171,6 +175,7 @@ impl Enforcement {
         let applied = kernel.apply(&snapshot, &reading.world.services, &places);
         let unattached = applied.map_err(|error| error.to_string())?;
 
+        self.state.unjudged = kernel.unjudged_devices();
         self.state.unattached = !unattached.is_empty();
         unmanaged.extend(unattached);
         tracing::info!(

@@ -4,7 +4,7 @@ use core::intrinsics::{AtomicOrdering, atomic_xadd, atomic_xchg};
 
 use aya_ebpf::programs::TcContext;
 use weir_abi::{
-    conntrack::{Connection, ConnectionKey, DENIED, SlotKey},
+    conntrack::{Connection, ConnectionKey, DENIED, FORWARDED, SlotKey},
     counter,
     event::{Ended, SWEPT, Sweep},
     policy::direction::{EGRESS, INGRESS},
@@ -44,7 +44,7 @@ pub fn bytes(ctx: &TcContext) -> u64 {
 /// Tells of a flow's end, once.
 #[inline(never)]
 pub fn tell(key: &ConnectionKey, entry: &mut Connection) {
-    if !key.is_flow() {
+    if !key.is_flow() || entry.flags & FORWARDED != 0 {
         return;
     }
     // SAFETY: a field of a map value.

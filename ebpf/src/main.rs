@@ -9,7 +9,8 @@
 //! ```
 //!
 //! `from_pod` and `to_pod` sit on the node's side of every managed pod's veth; the link programs
-//! and the steering on the private link of each direction. What cannot be judged is dropped.
+//! and the steering on the private link of each direction. `to_host` and `from_host` sit on every
+//! device of the node while a host policy selects it. What cannot be judged is dropped.
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics, asm_experimental_arch)]
@@ -19,6 +20,7 @@
 )]
 
 mod ended;
+mod host;
 mod http;
 mod learnt;
 mod link;
@@ -49,6 +51,18 @@ pub fn from_pod(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn to_pod(ctx: TcContext) -> i32 {
     pod::handle::<false>(&ctx)
+}
+
+/// tcx ingress of the node's devices, behind `from_pod`: what reaches the node.
+#[classifier]
+pub fn to_host(ctx: TcContext) -> i32 {
+    host::handle::<false>(&ctx)
+}
+
+/// tcx egress of the node's devices, before `to_pod`: what the node sends.
+#[classifier]
+pub fn from_host(ctx: TcContext) -> i32 {
+    host::handle::<true>(&ctx)
 }
 
 /// Called by `to_pod`: what the client of a judged connection sends.

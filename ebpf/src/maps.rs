@@ -131,6 +131,10 @@ pub static SERVICES: HashMap<ServiceKey, Service> = HashMap::pinned(65_536, BPF_
 #[map]
 pub static BACKENDS: HashMap<BackendKey, Backend> = HashMap::pinned(262_144, BPF_F_NO_PREALLOC);
 
+/// Ports of the node that are not judged by host policies alone: see [`weir_abi::host::port`].
+#[map]
+pub static HOST_PORTS: HashMap<ServiceKey, u8> = HashMap::pinned(16_384, BPF_F_NO_PREALLOC);
+
 /// The proxy's listeners: see [`weir_abi::listener`].
 #[map]
 pub static LISTENERS: SockMap = SockMap::pinned(listener::COUNT, 0);

@@ -3,7 +3,7 @@
 
 mod fresh;
 mod refuse;
-mod related;
+pub mod related;
 mod tracked;
 
 pub use refuse::Refusal;
@@ -221,7 +221,7 @@ fn send_back(ctx: &TcContext, interface: u32) -> i32 {
 /// What rules compare with their ports: the port of the side that did not open the flow, or the
 /// message type.
 #[inline(always)]
-fn judged_port(key: &ConnectionKey, direction: u8) -> u16 {
+pub fn judged_port(key: &ConnectionKey, direction: u8) -> u16 {
     if key.protocol == protocol::ICMP || key.protocol == protocol::ICMPV6 {
         key.kind as u16
     } else if direction == INGRESS {

@@ -55,6 +55,7 @@ impl Part {
 /// Starts the agent or the proxy in a node's netns unless it runs.
 pub fn start(layout: &Layout, state: &mut State, index: usize, part: Part) -> Result<()> {
     let (l7_kernel, deny_icmp) = (state.l7_kernel, state.deny_icmp);
+    let host_policies = state.host_policies.clone();
     let place = &mut state.nodes[index];
     let node = place.node;
     if part.process(place).is_some_and(Process::is_alive) {
@@ -75,6 +76,9 @@ pub fn start(layout: &Layout, state: &mut State, index: usize, part: Part) -> Re
         }
         if deny_icmp {
             arguments.extend(["--policy-deny-response".into(), "icmp".into()]);
+        }
+        if !host_policies.is_empty() {
+            arguments.extend(["--host-policies".into(), host_policies.into()]);
         }
         // Each node's netns has a loopback of its own.
         arguments.extend(["--metrics".into(), METRICS.into()]);

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use nix::fcntl::{Flock, FlockArg};
 
 use weir_link::tools::Synced;
-use weir_policy::{explain::Explanation, verdict::Flow};
+use weir_policy::{explain::Explanation, model::HostPolicies, verdict::Flow};
 
 use crate::agent::{self, Part};
 use crate::converge::{self, Plan, start};
@@ -54,6 +54,8 @@ pub struct UpOptions {
     pub l7_kernel: bool,
     /// Tell pods by ICMP that egress rules deny a packet.
     pub deny_icmp: bool,
+    /// What becomes of policies that select nodes.
+    pub host_policies: HostPolicies,
 }
 
 /// A lab that is up. Dropping it takes it down unless it was opened or kept.
@@ -94,6 +96,7 @@ impl Default for UpOptions {
             program: None,
             l7_kernel: false,
             deny_icmp: false,
+            host_policies: HostPolicies::Audit,
         }
     }
 }
@@ -119,6 +122,7 @@ impl Lab {
         );
         state.l7_kernel = options.l7_kernel;
         state.deny_icmp = options.deny_icmp;
+        state.host_policies = options.host_policies.word().to_owned();
         let mut objects = read::text(include_str!("system.yaml"), "the lab itself", "default")?;
         objects.extend(read::paths(&options.manifests, &options.namespace)?);
         for (index, yaml) in options.yaml.iter().enumerate() {

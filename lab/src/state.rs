@@ -37,6 +37,9 @@ pub struct State {
     /// Whether pods are told by ICMP that egress rules deny a packet.
     #[serde(default)]
     pub deny_icmp: bool,
+    /// What becomes of policies that select nodes, as the agent's option says it; empty: its default.
+    #[serde(default)]
+    pub host_policies: String,
     /// Whether the agent and the proxy belong to this lab.
     pub weir: bool,
     /// The binary that plays workloads, agent and proxy.
@@ -118,6 +121,7 @@ impl State {
             topology,
             l7_kernel: false,
             deny_icmp: false,
+            host_policies: String::new(),
             weir,
             program,
             objects: Vec::new(),

@@ -88,6 +88,11 @@ impl Directory {
                 names.ends.insert(*address, end.clone());
             }
         }
+        if let Some(host) = snapshot.host()
+            && let Some(place) = index(&host.pod)
+        {
+            names.endpoints.insert(place, host.pod.clone());
+        }
         for service in &world.services {
             for address in service.fronts() {
                 let named = flow::Service {

@@ -96,10 +96,10 @@ pub struct AddressEntry {
     pub owner: Owner,
 }
 
-/// A pod that policies can select on this node.
+/// A pod that policies can select on this node, or the node itself where host policies do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The pod.
+    /// The pod; without a namespace the node.
     pub pod: PodName,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
@@ -114,6 +114,8 @@ pub struct Snapshot {
     pub revision: u64,
     /// The endpoints, in order of their pods.
     pub endpoints: Vec<Endpoint>,
+    /// Ports of the node that lead to pods on it.
+    pub host_ports: BTreeSet<(Protocol, u16)>,
     /// Addresses by longest prefix; both default routes are always there.
     pub addresses: BTreeMap<IpNet, AddressEntry>,
     /// Addresses that more than one claim, which are nobody's, with those who claim them
@@ -191,6 +193,11 @@ impl Compiler {
                 place.insert((key, group));
             }
         }
+        let host = world.host(local.node()).and_then(|host| {
+            let key = sets.host_key(world, &host)?;
+            let group = self.groups.of(key.parts());
+            Some((host, key, group))
+        });
         let of_groups = keys.values().map(|(key, group)| (key, *group));
         let mut atoms: BTreeMap<AtomId, Atom> = BTreeMap::new();
         for atom in sets.atoms(world).into_iter().chain(sets.names(of_groups)) {
@@ -228,6 +235,17 @@ impl Compiler {
                 set: id,
             });
         }
+        if let Some((host, key, group)) = host {
+            let id = self.sets.id(&key);
+            let built = sets.build(&key, group, &mut self.atoms);
+            snapshot.sets.insert(id, Arc::new(built));
+            snapshot.endpoints.push(Endpoint {
+                pod: host.id(),
+                addresses: host.addresses,
+                set: id,
+            });
+        }
+        snapshot.host_ports = local.host_ports(world);
         snapshot.endpoints.sort_by(|a, b| a.pod.cmp(&b.pod));
         snapshot.policies = policies
             .iter()
@@ -265,10 +283,28 @@ impl Local<'_> {
             }
     }
 
+    /// The host ports of its node's pods.
+    fn host_ports(self, world: &World) -> BTreeSet<(Protocol, u16)> {
+        let node = self.node();
+        let pods = world.pods.iter();
+        let here = pods.filter(|pod| !pod.host_network && pod.node == node);
+        here.flat_map(|pod| pod.host_ports.iter().copied())
+            .collect()
+    }
+
     fn node(&self) -> &str {
         match self {
             Self::Node(node) | Self::Everywhere { node } => node,
         }
+    }
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// Whether it is the node and no pod.
+    pub fn is_host(&self) -> bool {
+        self.pod.namespace.is_empty()
     }
 }
 
@@ -301,6 +337,12 @@ impl Snapshot {
         })
     }
 
+    /// The node, where host policies select it.
+    pub fn host(&self) -> Option<&Endpoint> {
+        // Sorted: without a namespace it is the first.
+        self.endpoints.first().filter(|of| of.is_host())
+    }
+
     /// The endpoint of this pod.
     pub fn endpoint(&self, pod: &PodName) -> Option<&Endpoint> {
         let place = self.endpoints.binary_search_by(|of| of.pod.cmp(pod));
@@ -327,6 +369,7 @@ pub(crate) fn subject<'a>(world: &'a World, pod: &'a Pod, no_labels: &'a Labels)
         labels: &pod.labels,
         service_account: &pod.service_account,
         cluster: world.cluster.as_str(),
+        is_node: pod.is_node(),
     }
 }
 

@@ -124,7 +124,8 @@ impl L7Table {
         let mut lists: HashMap<Vec<OwnedRule>, usize> = HashMap::new();
         // Many classes share the rules of a set: those are copied and compared once.
         let mut list_of: HashMap<RuleChoice, (usize, Vec<String>)> = HashMap::new();
-        for endpoint in &snapshot.endpoints {
+        // Nothing looks into what the node says.
+        for endpoint in snapshot.endpoints.iter().filter(|of| !of.is_host()) {
             let Some(set) = snapshot.sets.get(&endpoint.set) else {
                 continue;
             };

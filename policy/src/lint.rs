@@ -8,6 +8,7 @@ mod context;
 mod dns;
 mod grpc;
 mod help;
+mod host;
 mod http;
 mod ignore;
 mod isolation;
@@ -106,6 +107,7 @@ pub fn lint(input: &Input<'_>) -> Vec<Finding> {
             };
             structure::check(&context, &mut report);
             isolation::check(&context, &mut report);
+            host::check(&context, &mut report);
             peers::check(&context, &mut report);
             ports::check(&context, &mut report);
             services::check(&context, &mut report);

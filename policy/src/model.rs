@@ -6,6 +6,7 @@
 pub mod address;
 pub mod cluster;
 pub mod group;
+pub mod host;
 pub mod l7;
 pub mod peer;
 pub mod place;
@@ -17,6 +18,7 @@ pub mod world;
 
 pub use cluster::{ClusterName, NotAClusterName};
 pub use group::{CidrGroup, CidrGroups, WhichGroups};
+pub use host::{HostFlow, HostPolicies};
 pub use l7::{HeaderMatch, HeaderRule, HttpRule, L7, Mismatch};
 pub use peer::{Entity, Peer, Peers, ServiceSelector, WhichServices};
 pub use place::Place;
@@ -25,6 +27,8 @@ pub use policy::{
     Action, Direction, ObjectRef, Policy, PolicyKind, PolicySpec, Port, PortMatch, Problem,
     Protocol, Rule, Section, Tier,
 };
-pub use selector::{Key, Labels, NamespaceScope, Operator, PodSelector, Requirement, Selector};
+pub use selector::{
+    Key, Labels, NamespaceScope, Operator, PodSelector, Requirement, Selector, Subjects,
+};
 pub use visibility::{UnknownVisibility, VISIBILITY, Visibility};
 pub use world::{Answers, Namespace, Node, Service, ServicePort, World};

@@ -36,6 +36,10 @@ pub enum Reason {
     NoEndpoint,
     /// The end is a pod of the host's network.
     HostNetwork,
+    /// Both ends are one node.
+    SameNode,
+    /// Host policies would deny it, and never deny this.
+    NeverCut(&'static str),
     /// The other end is the node that the pod runs on.
     OwnNode,
     /// What is not known, so that nothing can be allowed.
@@ -173,6 +177,10 @@ impl fmt::Display for Reason {
             Self::NoEndpoint => f.write_str("not an endpoint: no policy can select it"),
             Self::HostNetwork => {
                 f.write_str("a host-network pod is not an endpoint: no policy can select it")
+            }
+            Self::SameNode => f.write_str("a node always reaches itself"),
+            Self::NeverCut(what) => {
+                write!(f, "host policies would deny it, and never cut {what}")
             }
             Self::OwnNode => f.write_str("the node's own traffic is always allowed"),
             Self::Unknown(what) => write!(f, "{what} is not known"),

@@ -9,10 +9,13 @@ use std::net::IpAddr;
 
 use crate::model::{Direction, Protocol};
 
+/// The node that a snapshot is for, in place of a pod.
+pub const HOST: usize = usize::MAX;
+
 /// A flow as one endpoint sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SideFlow {
-    /// The endpoint, by its place in [`crate::model::World::pods`].
+    /// The endpoint, by its place in [`crate::model::World::pods`], or [`HOST`].
     pub pod: usize,
     /// Its view.
     pub direction: Direction,

@@ -8,6 +8,7 @@ mod side;
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ pub(crate) use side::{judge_request, judged_port, slot};
 
 use crate::{
     compile::{Compiler, Local, Snapshot},
-    model::{Direction, Pod, PodName, Protocol, World, address},
+    model::{Direction, HostFlow, Pod, PodName, Protocol, World, address},
     nearest::{NearestMiss, View},
     reason::{Reason, RuleRef, sentence},
 };
@@ -167,6 +168,8 @@ pub struct Simulator<'a> {
     world: &'a World,
     pods: HashMap<PodName, usize>,
     owners: HashMap<IpAddr, usize>,
+    /// Nodes as endpoints, by name.
+    hosts: HashMap<String, Arc<Pod>>,
     /// One snapshot for each node that counts as an endpoint's own.
     snapshots: HashMap<String, OfNode>,
     /// Whether connections that a default denies are told their nearest miss.
@@ -208,10 +211,15 @@ impl<'a> Simulator<'a> {
                 owners.insert(*address, index);
             }
         }
+        let hosts = world.nodes.iter().filter_map(|node| {
+            let host = world.host(&node.name)?;
+            Some((node.name.clone(), Arc::new(host)))
+        });
         Self {
             world,
             pods,
             owners,
+            hosts: hosts.collect(),
             snapshots: HashMap::new(),
             nearest: true,
         }
@@ -293,8 +301,14 @@ impl<'a> Simulator<'a> {
             (Some(from), Some(to)) => std::ptr::eq(from, to),
             _ => false,
         };
-        if itself {
-            let own = SideVerdict::new(Outcome::Allow, &Reason::Itself);
+        let nodes = [from, to].map(|end| self.node_of(end));
+        let one_node = nodes[0].is_some_and(|node| !node.is_empty()) && nodes[0] == nodes[1];
+        if itself || one_node {
+            let reason = match itself {
+                true => Reason::Itself,
+                false => Reason::SameNode,
+            };
+            let own = SideVerdict::new(Outcome::Allow, &reason);
             return Ok(FlowVerdict {
                 verdict: Outcome::Allow,
                 egress: own.clone(),
@@ -325,12 +339,13 @@ impl<'a> Simulator<'a> {
         port: u16,
     ) -> SideVerdict {
         let open = |reason| SideVerdict::new(Outcome::Allow, &reason);
+        if let Some(node) = self.node_of(own) {
+            let node = node.to_owned();
+            return self.host_side(flow, direction, own, peer, port, &node);
+        }
         let Some(pod) = own.pod else {
             return open(Reason::NoEndpoint);
         };
-        if pod.host_network {
-            return open(Reason::HostNetwork);
-        }
         let world = self.world;
         if direction == Direction::Ingress && is_own_node(world, pod, peer.address) {
             return open(Reason::OwnNode);
@@ -339,6 +354,60 @@ impl<'a> Simulator<'a> {
         let nearest = self.nearest;
         let OfNode { snapshot, lists } = self.of_node(&pod.node);
         side::judge(snapshot, lists, flow, &view, nearest)
+    }
+
+    /// The verdict of host policies, where some select the node.
+    fn host_side(
+        &mut self,
+        flow: &Flow,
+        direction: Direction,
+        own: End<'a>,
+        peer: End<'a>,
+        port: u16,
+        node: &str,
+    ) -> SideVerdict {
+        let Some(host) = self.host(own) else {
+            let reason = match own.pod {
+                Some(_) => Reason::HostNetwork,
+                None => Reason::NoEndpoint,
+            };
+            return SideVerdict::new(Outcome::Allow, &reason);
+        };
+        let world = self.world;
+        let nearest = self.nearest;
+        let view = View::new(world, flow, direction, (&host, own.address), peer, port);
+        let OfNode { snapshot, lists } = self.of_node(node);
+        let verdict = side::judge(snapshot, lists, flow, &view, nearest);
+        if verdict.verdict == Outcome::Allow && !verdict.audit {
+            return verdict;
+        }
+        let asked = HostFlow {
+            direction,
+            own: own.address,
+            peer: peer.address,
+            protocol: flow.protocol,
+            port,
+        };
+        match world.never_cut(node, asked) {
+            Some(what) => SideVerdict::new(Outcome::Allow, &Reason::NeverCut(what)),
+            None => verdict,
+        }
+    }
+
+    /// The node as an endpoint, where an end's traffic is a node's that host policies select.
+    pub(crate) fn host(&mut self, own: End<'a>) -> Option<Arc<Pod>> {
+        let node = self.node_of(own)?;
+        let host = self.hosts.get(node).cloned()?;
+        let selected = self.of_node(node).snapshot.host().is_some();
+        selected.then_some(host)
+    }
+
+    /// The node whose traffic an end's is.
+    fn node_of(&self, end: End<'a>) -> Option<&'a str> {
+        match end.pod {
+            Some(pod) => pod.host_network.then_some(pod.node.as_str()),
+            None => self.world.node_of(end.address),
+        }
     }
 
     pub(crate) fn snapshot(&mut self, node: &str) -> &Snapshot {

@@ -23,14 +23,15 @@ pub enum Check {
     Agrees,
     /// They do not; what the rules say.
     Differs(Verdict),
-    /// It cannot be said: the event is of another revision, its endpoint is gone, or no rule was
-    /// asked because the node itself sent the packet.
+    /// It cannot be said: the event is of another revision, its endpoint is gone, or what rules say
+    /// did not count, because the node itself sent the packet, or cannot live without it.
     Unknown,
 }
 
 /// Checks one event of a pod's.
 pub fn check(event: &Event, snapshot: &Snapshot, pod: &PodName) -> Check {
-    if event.revision != snapshot.revision as u32 || event.reason == counter::PASS_NODE {
+    let uncounted = matches!(event.reason, counter::PASS_NODE | counter::PASS_GUARDED);
+    if event.revision != snapshot.revision as u32 || uncounted {
         return Check::Unknown;
     }
     let Some(endpoint) = snapshot.endpoint(pod) else {

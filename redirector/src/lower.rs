@@ -1,8 +1,10 @@
 //! A snapshot as map entries. Pure, so that it can be compared with the engine packet by packet.
 
+mod host_ports;
+
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
 };
 
@@ -10,9 +12,9 @@ use ipnet::IpNet;
 use weir_abi::{
     Address,
     policy::{
-        AUDITED_EGRESS, AUDITED_INGRESS, AddressValue, Endpoint, ISOLATED_EGRESS, ISOLATED_INGRESS,
-        NODE, NODE_LOCAL, PREFIX_ANY, PREFIX_PORT, PREFIX_PROTOCOL, PolicyKey, PolicyValue,
-        direction, verdict,
+        AUDITED_EGRESS, AUDITED_INGRESS, AddressValue, CLUSTER, Endpoint, ISOLATED_EGRESS,
+        ISOLATED_INGRESS, LOCAL_POD, NODE, NODE_LOCAL, PREFIX_ANY, PREFIX_PORT, PREFIX_PROTOCOL,
+        PolicyKey, PolicyValue, direction, verdict,
     },
     protocol,
     service::{ANY_NODE_V4, ANY_NODE_V6, Backend, BackendKey, CLIENT_AFFINITY, ServiceKey},
@@ -27,7 +29,7 @@ use weir_policy::{
 pub struct Placement {
     /// Index of the endpoint, 1 to 65535.
     pub index: u16,
-    /// Interface index of the host side of its veth.
+    /// Interface index of the host side of its veth; [`weir_abi::host::HOST`] of the node.
     pub interface: u32,
 }
 
@@ -47,6 +49,8 @@ pub struct Desired {
     pub endpoints: BTreeMap<u32, Endpoint>,
     /// Services: key, flags, backends.
     pub services: BTreeMap<ServiceKey, ServiceEntry>,
+    /// `HOST_PORTS`.
+    pub host_ports: BTreeMap<ServiceKey, u8>,
 }
 
 /// A service port and its backends.
@@ -79,7 +83,10 @@ pub fn lower(
         let Some(set) = snapshot.sets.get(&endpoint.set) else {
             continue;
         };
-        for address in &endpoint.addresses {
+        // What is the node's its addresses themselves tell.
+        let own = endpoint.addresses.iter().filter(|_| !endpoint.is_host());
+        let own: Vec<IpAddr> = own.copied().collect();
+        for address in &own {
             owners.insert(*address, placement.index);
         }
         let mut flags = 0;
@@ -99,8 +106,8 @@ pub fn lower(
                 index: placement.index,
                 flags,
                 set: endpoint.set,
-                v4: own_v4(&endpoint.addresses),
-                v6: own_v6(&endpoint.addresses),
+                v4: own_v4(&own),
+                v6: own_v6(&own),
                 ..Endpoint::default()
             },
         );
@@ -121,6 +128,11 @@ pub fn lower(
         };
         policy_entries(on.side, &on.segments, base, table, &mut desired.policy);
     }
+    let pods = snapshot.endpoints.iter().filter(|of| !of.is_host());
+    let local: BTreeSet<IpAddr> = pods.flat_map(|of| of.addresses.iter().copied()).collect();
+    let api: BTreeSet<IpAddr> = host_ports::api(services)
+        .map(|(address, _)| address)
+        .collect();
     for (prefix, entry) in &snapshot.addresses {
         // One that two have is nobody's: else a pod that claims it would be taken for its owner, and
         // what goes there for what a pod sends to itself.
@@ -134,14 +146,21 @@ pub fn lower(
                 class: entry.class,
                 endpoint: if whole { endpoint } else { 0 },
                 flags: match entry.owner {
-                    Owner::Node { local: true } => NODE | NODE_LOCAL,
-                    Owner::Node { local: false } => NODE,
-                    Owner::Outside | Owner::Unknown | Owner::Pod(_) => 0,
+                    Owner::Node { local: true } => NODE | NODE_LOCAL | CLUSTER,
+                    Owner::Node { local: false } => NODE | CLUSTER,
+                    Owner::Pod(_) if contested => 0,
+                    Owner::Pod(_) if local.contains(&prefix.addr()) => CLUSTER | LOCAL_POD,
+                    Owner::Pod(_) => CLUSTER,
+                    Owner::Outside if whole && api.contains(&prefix.addr()) => CLUSTER,
+                    Owner::Outside | Owner::Unknown => 0,
                 },
             },
         );
     }
     lower_services(services, &mut desired.services);
+    if snapshot.host().is_some() {
+        desired.host_ports = host_ports::lower(services, &snapshot.host_ports);
+    }
     desired
 }
 

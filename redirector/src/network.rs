@@ -12,6 +12,7 @@
 
 pub mod addresses;
 mod configure;
+pub mod devices;
 pub mod interface;
 pub mod netns;
 pub mod veth;

@@ -157,6 +157,16 @@ pub(crate) fn pod_pins(interface: u32) -> [String; 2] {
     ]
 }
 
+/// Names of the pins of the two programs at a device of the node.
+pub(crate) fn device_pins(device: u32) -> [String; 2] {
+    [format!("host-{device}-to"), format!("host-{device}-from")]
+}
+
+/// The device of a pin that [`device_pins`] named.
+pub(crate) fn device_of_pin(pin: &str) -> Option<u32> {
+    pin.strip_prefix("host-")?.split('-').next()?.parse().ok()
+}
+
 /// The interface of a pin that [`pod_pins`] named.
 fn pod_of_pin(pin: &str) -> Option<u32> {
     pin.strip_prefix("pod-")?.split('-').next()?.parse().ok()
@@ -211,6 +221,17 @@ fn mount_bpffs() -> Result<(), PinsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pin_tells_its_device() {
+        for pin in device_pins(4711) {
+            assert_eq!(device_of_pin(&pin), Some(4711));
+            assert_eq!(pod_of_pin(&pin), None);
+        }
+        for other in ["ingress-to-proxy", "pod-7-to", "host-x-to"] {
+            assert_eq!(device_of_pin(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn a_pin_tells_its_interface() {

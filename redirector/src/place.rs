@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use weir_abi::host::HOST;
 use weir_policy::model::PodName;
 
 use crate::{lower::Placement, network::interface::Interfaces};
@@ -32,11 +33,20 @@ pub struct Unmanaged {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Places {
     of: BTreeMap<PodName, (Placement, String)>,
+    /// Index of the node's endpoint.
+    pub(crate) host: Option<u16>,
 }
 
 impl Places {
-    /// The place of a pod.
+    /// The place of a pod, or of the node, whose name has no namespace.
     pub fn get(&self, pod: &PodName) -> Option<Placement> {
+        if pod.namespace.is_empty() {
+            let place = |index| Placement {
+                index,
+                interface: HOST,
+            };
+            return self.host.map(place);
+        }
         self.of.get(pod).map(|(placement, _)| *placement)
     }
 
@@ -78,7 +88,10 @@ impl FromIterator<(PodName, Placement, String)> for Places {
     fn from_iter<I: IntoIterator<Item = (PodName, Placement, String)>>(pods: I) -> Self {
         let of = pods.into_iter();
         let of = of.map(|(pod, place, interface)| (pod, (place, interface)));
-        Self { of: of.collect() }
+        Self {
+            of: of.collect(),
+            host: None,
+        }
     }
 }
 

@@ -26,9 +26,11 @@ use crate::{pins::Pins, sweep};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weir-ebpf.o"));
 
-const CLASSIFIERS: [&str; 5] = [
+const CLASSIFIERS: [&str; 7] = [
     "from_pod",
     "to_pod",
+    "to_host",
+    "from_host",
     "to_proxy",
     "leave_proxy",
     "from_proxy",
@@ -118,6 +120,15 @@ pub enum Hook {
     Egress,
 }
 
+/// Where among the programs of a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Before those that are there.
+    First,
+    /// Behind them.
+    Last,
+}
+
 // === impl Programs ===
 
 impl Programs {
@@ -201,6 +212,18 @@ impl Programs {
         hook: Hook,
         pin: &str,
     ) -> Result<(), ProgramsError> {
+        self.attach_at(name, interface, hook, Place::Last, pin)
+    }
+
+    /// As [`Self::attach`], at a place of its own.
+    pub fn attach_at(
+        &mut self,
+        name: &str,
+        interface: &str,
+        hook: Hook,
+        place: Place,
+        pin: &str,
+    ) -> Result<(), ProgramsError> {
         let path = self.links.join(pin);
         let failed = |reason: String| ProgramsError::Attach {
             program: name.into(),
@@ -223,7 +246,10 @@ impl Programs {
             Hook::Ingress => TcAttachType::Ingress,
             Hook::Egress => TcAttachType::Egress,
         };
-        let options = TcAttachOptions::TcxOrder(LinkOrder::default());
+        let options = TcAttachOptions::TcxOrder(match place {
+            Place::First => LinkOrder::first(),
+            Place::Last => LinkOrder::default(),
+        });
         let id = program
             .attach_with_options(interface, hook, options)
             .map_err(|error| failed(with_causes(&error)))?;

@@ -1,6 +1,7 @@
 //! The whole kernel side of one node: programs attached, private networks up, maps in step.
 
 mod error;
+mod host;
 mod indices;
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
 };
 
 use nix::time::ClockId;
-use weir_abi::policy::Config;
+use weir_abi::{host::HOST, policy::Config};
 use weir_policy::{
     compile::Snapshot,
     model::{Direction, Service},
@@ -42,6 +43,7 @@ use crate::{
 
 pub use error::RedirectorError;
 use error::unusable;
+use host::Devices;
 use indices::Indices;
 
 /// MTU of the private links where no pod says otherwise.
@@ -80,6 +82,7 @@ pub struct Redirector {
     answers: bool,
     /// Up to which monotonic time in ns connections may be older than the programs.
     met_until: u64,
+    devices: Devices,
 }
 
 // === impl Redirector ===
@@ -138,7 +141,8 @@ impl Redirector {
         let guarded = Guarded::new(
             pinned
                 .into_iter()
-                .chain(installed.endpoints().keys().copied()),
+                .chain(installed.endpoints().keys().copied())
+                .filter(|interface| *interface != HOST),
         );
         let mut redirector = Self {
             programs,
@@ -155,6 +159,7 @@ impl Redirector {
             tables,
             answers: options.answers,
             met_until,
+            devices: Devices::default(),
         };
         redirector.release_gone()?;
         Ok(redirector)
@@ -176,9 +181,10 @@ impl Redirector {
         &mut self,
         pods: &[PodInterface],
     ) -> Result<(Places, Vec<Unmanaged>), RedirectorError> {
-        let (places, unmanaged) = place(pods, &self.interfaces, |interface| {
+        let (mut places, unmanaged) = place(pods, &self.interfaces, |interface| {
             self.indices.of(interface)
         })?;
+        places.host = Some(self.indices.of(HOST)?);
         let unknown = unmanaged.iter().filter(|pod| pod.unknown);
         self.unanswered += unknown.count() as u64;
         Ok((places, unmanaged))
@@ -256,7 +262,9 @@ impl Redirector {
             None => 0,
         };
         let mut desired = lower(snapshot, services, |pod| places.get(pod), table);
-        self.guarded.add(desired.endpoints.keys().copied());
+        let interfaces = desired.endpoints.keys().copied();
+        self.guarded
+            .add(interfaces.filter(|interface| *interface != HOST));
         let indices = &mut self.indices;
         let denying = self.guarded.deny_unowned(
             &mut desired.endpoints,
@@ -273,11 +281,25 @@ impl Redirector {
             answers: u32::from(self.answers),
             reserved: 0,
         };
-        // What is not desired was released above, or denies: nothing is stale.
+        if desired.endpoints.contains_key(&HOST) {
+            // Until there is an endpoint they let everything pass.
+            self.judge_devices();
+        }
+        // What is not desired was released above, or denies: only the node may be stale.
         let stale = self
             .installed
             .apply(&mut self.maps, &desired, config, self.met_until)?;
-        debug_assert!(stale.is_empty(), "an endpoint without its interface");
+        debug_assert!(
+            stale.iter().all(|at| *at == HOST),
+            "an endpoint without its interface"
+        );
+        for interface in &stale {
+            self.end_flows(*interface);
+        }
+        self.installed.forget_endpoints(&mut self.maps, &stale)?;
+        if !desired.endpoints.contains_key(&HOST) {
+            self.leave_host();
+        }
         if let Some(tables) = &mut self.tables {
             tables.keep(self.installed.policy(), Instant::now());
         }

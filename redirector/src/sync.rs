@@ -31,6 +31,7 @@ pub struct Installed {
     policy: BTreeMap<PolicyPrefix, PolicyValue>,
     endpoints: BTreeMap<u32, Endpoint>,
     services: BTreeMap<ServiceKey, Service>,
+    host_ports: BTreeMap<ServiceKey, u8>,
     /// Backends of each service id.
     backends: HashMap<u32, Vec<weir_abi::service::Backend>>,
     last_service: u32,
@@ -91,6 +92,10 @@ impl Installed {
             installed.last_service = installed.last_service.max(service.id);
             installed.services.insert(key, service);
         }
+        for entry in maps.host_ports.iter() {
+            let (key, value) = entry?;
+            installed.host_ports.insert(key, value);
+        }
         let mut slots: BTreeMap<(u32, u32), weir_abi::service::Backend> = BTreeMap::new();
         for entry in maps.backends.iter() {
             let (key, backend) = entry?;
@@ -149,6 +154,14 @@ impl Installed {
         }
         for (key, entry) in &desired.services {
             self.apply_service(maps, *key, entry)?;
+        }
+        for (key, value) in &desired.host_ports {
+            if self.host_ports.get(key) != Some(value) {
+                maps.host_ports
+                    .insert(key, value, 0)
+                    .map_err(failed("HOST_PORTS", "new entry"))?;
+                self.host_ports.insert(*key, *value);
+            }
         }
         for (interface, endpoint) in &desired.endpoints {
             let before = self.endpoints.get(interface);
@@ -268,6 +281,16 @@ impl Installed {
         for key in services {
             gone(maps.services.remove(&key)).map_err(failed("SERVICES", "removal"))?;
             self.services.remove(&key);
+        }
+        let ports: Vec<ServiceKey> = self
+            .host_ports
+            .keys()
+            .filter(|key| !desired.host_ports.contains_key(key))
+            .copied()
+            .collect();
+        for key in ports {
+            gone(maps.host_ports.remove(&key)).map_err(failed("HOST_PORTS", "removal"))?;
+            self.host_ports.remove(&key);
         }
         let live: BTreeSet<u32> = self.services.values().map(|service| service.id).collect();
         let backends: Vec<u32> = self

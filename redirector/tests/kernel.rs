@@ -18,6 +18,8 @@ mod errors;
 mod fragments;
 #[path = "kernel/frames.rs"]
 mod frames;
+#[path = "kernel/host.rs"]
+mod host;
 #[path = "kernel/middle.rs"]
 mod middle;
 #[path = "kernel/neighbours.rs"]

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use tokio::signal::unix::{SignalKind, signal};
 use weir_agent::{Agent, Options, Origin, alone, cni::Chain};
 use weir_link::Instance;
+use weir_policy::model::HostPolicies;
 use weir_redirector::{MapSize, MapSizes, Pins, Redirector};
 
 use crate::{kubernetes, manifests::Named};
@@ -101,6 +102,15 @@ pub struct AgentCommand {
         env = "WEIR_POLICY_DENY_RESPONSE"
     )]
     policy_deny_response: DenyResponse,
+    /// What becomes of policies that select nodes (`nodeSelector`): they are enforced, or only report
+    /// what they would deny, or nothing
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = HostPoliciesMode::Audit,
+        env = "WEIR_HOST_POLICIES"
+    )]
+    host_policies: HostPoliciesMode,
     #[command(flatten)]
     cluster_name: Named,
     #[command(flatten)]
@@ -114,6 +124,27 @@ pub struct AgentCommand {
 enum Switch {
     On,
     Off,
+}
+
+/// What becomes of policies that select nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum HostPoliciesMode {
+    /// Nothing
+    Off,
+    /// What they would deny passes and is reported
+    Audit,
+    /// They are enforced
+    Enforce,
+}
+
+impl From<HostPoliciesMode> for HostPolicies {
+    fn from(mode: HostPoliciesMode) -> Self {
+        match mode {
+            HostPoliciesMode::Off => Self::Off,
+            HostPoliciesMode::Audit => Self::Audit,
+            HostPoliciesMode::Enforce => Self::Enforce,
+        }
+    }
 }
 
 /// What a denied pod is told.
@@ -183,6 +214,7 @@ impl AgentCommand {
                 node,
                 pod_ranges: self.pod_cidr,
                 report: self.reporting.into(),
+                host_policies: self.host_policies.into(),
                 kernel: weir_redirector::Options {
                     judges: self.l7_kernel == Switch::On,
                     answers: self.policy_deny_response == DenyResponse::Icmp,

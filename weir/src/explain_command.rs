@@ -27,8 +27,8 @@ const EXAMPLES: &str = "Examples:
   weir explain --instance weir --from default/sleep --to default/httpbin --port 80   # a running agent
   weir explain --context production --from shop/web --to svc/db.shop --port postgres  # a cluster's
 
-An end is NAMESPACE/POD, NAMESPACE/WORKLOAD, pod/NAME, deploy/NAME, svc/NAME or its DNS name NAME.NAMESPACE.svc
-(destination only), or an address;
+An end is NAMESPACE/POD, NAMESPACE/WORKLOAD, pod/NAME, deploy/NAME, node/NAME, svc/NAME or its DNS name
+NAME.NAMESPACE.svc (destination only), or an address;
 the namespace is `default` where none is written, whatever --namespace says of the manifests.
 ";
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::agent_command::DenyResponse;
+use crate::agent_command::{DenyResponse, HostPoliciesMode};
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use weir_lab::kubectl::{Kubectl, Named, Shell, Verb, print_problems};
@@ -89,6 +89,9 @@ struct Up {
     /// What a pod is told whose packet its egress rules deny
     #[arg(long, value_enum, default_value_t = DenyResponse::None)]
     policy_deny_response: DenyResponse,
+    /// What becomes of policies that select nodes
+    #[arg(long, value_enum, default_value_t = HostPoliciesMode::Audit)]
+    host_policies: HostPoliciesMode,
     /// A plain node, without agent and proxy
     #[arg(long, hide = true)]
     no_agent: bool,
@@ -196,6 +199,7 @@ impl Up {
             nodes: self.nodes,
             l7_kernel: self.l7_kernel,
             deny_icmp: self.policy_deny_response == DenyResponse::Icmp,
+            host_policies: self.host_policies.into(),
             ..UpOptions::default()
         })?;
         print_problems(&report);

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use tokio::sync::mpsc;
 use weir_cluster::Reading;
 use weir_link::proxy::{AgentEnd, Trusted};
-use weir_policy::compile::Compiler;
+use weir_policy::{compile::Compiler, model::HostPolicies};
 use weir_redirector::{Pins, Redirector, Sweeper};
 
 use super::Agent;
@@ -40,6 +40,8 @@ pub struct Options {
     pub observe: ObserveOptions,
     /// What the API of a cluster is told.
     pub report: ReportOptions,
+    /// What becomes of policies that select nodes.
+    pub host_policies: HostPolicies,
     /// What the kernel's programs may do beside enforcing.
     pub kernel: weir_redirector::Options,
     /// Where probes are answered.
@@ -70,6 +72,7 @@ impl Agent {
         refuse_fatal(&reading)?;
         pods.put_into(&mut reading);
         let mut kernel = tokio::task::block_in_place(|| Redirector::open(&pins, options.kernel))?;
+        kernel.set_devices(addresses.devices());
         let compiler = Compiler::after(kernel.last_id(), kernel.revision()?.into());
         let trusted = Trusted::of_instance(instance)
             .context("cannot enter the proxy's network namespaces")?;
@@ -80,7 +83,7 @@ impl Agent {
         let observing = Observing::start(&options.observe, instance, &node, sender.clone()).await?;
         let intake = observing.intake.clone();
         tokio::spawn(flows::report(kernel.take_events()?, intake.clone(), check));
-        let enforcement = Enforcement::new(&node, compiler);
+        let enforcement = Enforcement::new(&node, compiler, options.host_policies);
         let tables = enforcement.tables.subscribe();
         let sweeper =
             Sweeper::open(&pins).context("the connection table cannot be looked through")?;

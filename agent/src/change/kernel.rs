@@ -1,6 +1,6 @@
 //! The kernel side as a change needs it.
 
-use std::{io, os::fd::OwnedFd};
+use std::{collections::BTreeMap, io, os::fd::OwnedFd};
 
 use tokio::task::block_in_place;
 use weir_link::proxy::ListenerInfo;
@@ -29,6 +29,9 @@ pub trait Kernel {
         services: &[Service],
         places: &Places,
     ) -> Result<Vec<Unmanaged>, RedirectorError>;
+
+    /// Devices by name that host policies are not enforced on, and why.
+    fn unjudged_devices(&self) -> BTreeMap<String, String>;
 
     /// Puts a proxy's listener in charge of new connections.
     fn listen(&mut self, info: &ListenerInfo, listener: &OwnedFd) -> Result<(), RedirectorError>;
@@ -66,6 +69,10 @@ impl Kernel for Redirector {
         places: &Places,
     ) -> Result<Vec<Unmanaged>, RedirectorError> {
         block_in_place(|| Redirector::apply(self, snapshot, services, places))
+    }
+
+    fn unjudged_devices(&self) -> BTreeMap<String, String> {
+        Redirector::unjudged_devices(self).clone()
     }
 
     fn listen(&mut self, info: &ListenerInfo, listener: &OwnedFd) -> Result<(), RedirectorError> {

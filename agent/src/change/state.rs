@@ -1,11 +1,11 @@
 //! What is in force, and what is wrong with it.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use weir_cluster::{Reading, SourceProblem};
 use weir_policy::{
     compile::Snapshot,
-    model::{PodName, World},
+    model::{HostPolicies, PodName, Policy, World},
 };
 use weir_redirector::{Places, Unmanaged};
 
@@ -24,6 +24,8 @@ pub struct State {
     pub unmanaged: Vec<Unmanaged>,
     /// Pods whose object is gone.
     pub orphans: Vec<PodName>,
+    /// Devices that host policies are not enforced on, and why.
+    pub unjudged: BTreeMap<String, String>,
     /// Some interface could not be looked up: it is tried again soon.
     pub unknown: bool,
     /// Some interface took no program: the next reading tries again.
@@ -49,10 +51,38 @@ impl State {
     pub fn told(&mut self, reading: &Reading) {
         let mut problems = reading.problems.clone();
         problems.extend(self.snapshot.contested.iter().map(contested));
+        problems.extend(self.unjudged.iter().map(unjudged));
+        if reading.world.host_policies == HostPolicies::Off {
+            problems.extend(reading.world.host_policies().map(switched_off));
+        }
         for problem in problems.iter().filter(|p| !self.problems.contains(p)) {
             tracing::warn!(%problem, "not in force as written");
         }
         self.problems = problems;
+    }
+}
+
+/// A device that takes no program.
+fn unjudged((device, reason): (&String, &String)) -> SourceProblem {
+    SourceProblem {
+        place: String::new(),
+        object: format!("Device/{device}"),
+        field: String::new(),
+        reason: format!("host policies are not enforced on it: {reason}"),
+        fatal: false,
+    }
+}
+
+/// A policy that selects nodes where no such policy counts.
+fn switched_off(policy: &Policy) -> SourceProblem {
+    SourceProblem {
+        place: String::new(),
+        object: policy.object.to_string(),
+        field: "spec.nodeSelector".to_owned(),
+        reason: "host policies are off on this node (--host-policies): nothing of this part is in \
+                 force"
+            .to_owned(),
+        fatal: false,
     }
 }
 

@@ -1,10 +1,13 @@
-use std::{cell::RefCell, fs, io, net::IpAddr, os::fd::OwnedFd, rc::Rc, time::SystemTime};
+use std::{
+    cell::RefCell, collections::BTreeMap, fs, io, net::IpAddr, os::fd::OwnedFd, rc::Rc,
+    time::SystemTime,
+};
 
 use weir_cluster::{FolderSource, index::Options};
 use weir_link::proxy::{Learned, ListenerInfo};
 use weir_policy::{
     l7::RequestFlow,
-    model::{Direction, PodName, Protocol, Service},
+    model::{Direction, HostPolicies, PodName, Protocol, Service},
 };
 use weir_redirector::{Placement, PodInterface, RedirectorError, Unmanaged};
 
@@ -65,6 +68,10 @@ impl FakeKernel {
 impl Kernel for FakeKernel {
     fn release_gone(&mut self) -> Result<usize, RedirectorError> {
         self.step("release").map(|()| 0)
+    }
+
+    fn unjudged_devices(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
     }
 
     fn is_there(&self, _: u32) -> io::Result<bool> {
@@ -156,7 +163,7 @@ impl Node {
         let folder = tempfile::tempdir().unwrap();
         let log = Log::default();
         let node = Self {
-            enforcement: Enforcement::new("n", Compiler::after(0, 0)),
+            enforcement: Enforcement::new("n", Compiler::after(0, 0), HostPolicies::Enforce),
             kernel: FakeKernel {
                 log: log.clone(),
                 fails: None,

@@ -1,7 +1,7 @@
 //! Pods: what policy sees of them, and where they sit on this node.
 
 use serde::Deserialize;
-use weir_policy::model::{ContainerPort, Pod, PodName};
+use weir_policy::model::{ContainerPort, Pod, PodName, Protocol};
 
 use super::{Fault, Object, ObjectKey, Raw, address, or_default, protocol};
 
@@ -94,6 +94,8 @@ struct RawPort {
     #[serde(default)]
     protocol: Option<String>,
     container_port: u16,
+    #[serde(default)]
+    host_port: Option<u16>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -178,6 +180,7 @@ pub(super) fn pod(key: &ObjectKey, raw: Raw<RawSpec, RawStatus>) -> Result<Objec
         addresses: addresses("status.podIP", &status.pod_ip, &status.pod_ips)?,
         host_addresses: addresses("status.hostIP", &status.host_ip, &status.host_ips)?,
         ports: ports(&spec)?,
+        host_ports: host_ports(&spec)?,
         node: spec.node_name,
         host_network: spec.host_network,
         visibility: None,
@@ -203,6 +206,7 @@ pub(super) fn of_template(
             labels,
             service_account: account(spec),
             ports: ports(spec)?,
+            host_ports: host_ports(spec)?,
             node: spec.node_name.clone(),
             host_network: spec.host_network,
             ..Pod::default()
@@ -239,8 +243,36 @@ fn addresses(field: &str, one: &str, list: &[RawAddress]) -> Result<Vec<std::net
     Ok(found)
 }
 
+/// Ports of the node that lead to the pod's.
+fn host_ports(spec: &RawSpec) -> Result<Vec<(Protocol, u16)>, Fault> {
+    let given = each_port(spec).filter_map(|(field, port)| Some((field, port, port.host_port?)));
+    given
+        .filter(|(.., number)| *number != 0)
+        .map(|(field, port, number)| {
+            let protocol = protocol(port.protocol.as_deref(), || field("protocol"))?;
+            Ok((protocol, number))
+        })
+        .collect()
+}
+
 /// Ports of the containers, and of init containers that stay.
 fn ports(spec: &RawSpec) -> Result<Vec<ContainerPort>, Fault> {
+    each_port(spec)
+        .map(|(field, port)| {
+            if port.container_port == 0 {
+                return Err((field("containerPort"), "`0` is not a port".to_owned()));
+            }
+            Ok(ContainerPort {
+                name: port.name.clone(),
+                protocol: protocol(port.protocol.as_deref(), || field("protocol"))?,
+                port: port.container_port,
+            })
+        })
+        .collect()
+}
+
+/// Each port, with how the path of a field of it is written.
+fn each_port(spec: &RawSpec) -> impl Iterator<Item = (impl Fn(&str) -> String, &RawPort)> {
     let staying = spec
         .init_containers
         .iter()
@@ -252,21 +284,15 @@ fn ports(spec: &RawSpec) -> Result<Vec<ContainerPort>, Fault> {
         .iter()
         .enumerate()
         .map(|(index, container)| ("containers", index, container));
-    let mut found = Vec::new();
-    for (list, index, container) in containers.chain(staying) {
-        for (at, port) in container.ports.iter().enumerate() {
-            let field = |name: &str| format!("spec.{list}[{index}].ports[{at}].{name}");
-            if port.container_port == 0 {
-                return Err((field("containerPort"), "`0` is not a port".to_owned()));
-            }
-            found.push(ContainerPort {
-                name: port.name.clone(),
-                protocol: protocol(port.protocol.as_deref(), || field("protocol"))?,
-                port: port.container_port,
-            });
-        }
-    }
-    Ok(found)
+    containers
+        .chain(staying)
+        .flat_map(|(list, index, container)| {
+            let ports = container.ports.iter().enumerate();
+            ports.map(move |(at, port)| {
+                let field = move |name: &str| format!("spec.{list}[{index}].ports[{at}].{name}");
+                (field, port)
+            })
+        })
 }
 
 fn interface(name: &str) -> Result<String, Fault> {

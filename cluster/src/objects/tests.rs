@@ -28,7 +28,8 @@ fn a_pod_with_everything() {
             "ownerReferences": [{"kind": "ReplicaSet", "name": "x"}]},
         "spec": {"nodeName": "n1", "serviceAccountName": "robot", "hostNetwork": false,
             "containers": [{"name": "c", "ports": [
-                {"name": "http", "containerPort": 8080}, {"containerPort": 53, "protocol": "UDP"}]}],
+                {"name": "http", "containerPort": 8080, "hostPort": 80},
+                {"containerPort": 53, "protocol": "UDP"}]}],
             "initContainers": [
                 {"restartPolicy": "Always", "ports": [{"name": "side", "containerPort": 9}]},
                 {"ports": [{"name": "gone", "containerPort": 10}]}]},
@@ -61,6 +62,7 @@ fn a_pod_with_everything() {
                 port("", Protocol::Udp, 53),
                 port("side", Protocol::Tcp, 9),
             ],
+            host_ports: vec![(Protocol::Tcp, 80)],
             visibility: None,
         }
     );

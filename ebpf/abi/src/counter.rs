@@ -17,7 +17,7 @@ pub const fn is_failure(counter: u8) -> bool {
 }
 
 /// Number of slots.
-pub const COUNT: u32 = 44;
+pub const COUNT: u32 = 45;
 
 counters! {
     /// A packet of a tracked flow passed.
@@ -111,4 +111,6 @@ counters! {
     LOST_REQUEST = 42, "lost_request";
     /// A pod was told by an ICMP error that its packet was denied.
     REFUSED = 43, "refused";
+    /// A flow passed that host policies would deny and that is never denied.
+    PASS_GUARDED = 44, "pass_guarded";
 }

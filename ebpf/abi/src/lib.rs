@@ -19,6 +19,7 @@
 pub mod conntrack;
 pub mod counter;
 pub mod event;
+pub mod host;
 pub mod http;
 pub mod label;
 pub mod listener;
@@ -29,7 +30,7 @@ pub mod service;
 /// Version of everything in this crate that is pinned. It names the pin folder
 /// (`/sys/fs/bpf/weir/<instance>/v<ABI_VERSION>`), because pinned maps are reused by name
 /// without a look at their layout. Raise it with every change of a map's key, value or meaning.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// An IPv6 address, or an IPv4 one mapped into `::ffff:0:0/96`.
 pub type Address = [u8; 16];

@@ -47,7 +47,8 @@ pub struct Config {
     pub reserved: u32,
 }
 
-/// A managed pod interface; key of the `ENDPOINTS` map is the interface index (`u32`).
+/// A managed pod interface; key of the `ENDPOINTS` map is the interface index (`u32`), or
+/// [`crate::host::HOST`].
 #[repr(C)]
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -103,7 +104,7 @@ pub struct AddressValue {
     pub class: u32,
     /// Index of the endpoint on this node that owns the address; 0: none.
     pub endpoint: u16,
-    /// [`NODE`] and [`NODE_LOCAL`].
+    /// [`NODE`], [`NODE_LOCAL`], [`CLUSTER`] and [`LOCAL_POD`].
     pub flags: u16,
 }
 
@@ -111,6 +112,10 @@ pub struct AddressValue {
 pub const NODE_LOCAL: u16 = 1;
 /// The address is a node's, this one's or another's.
 pub const NODE: u16 = 2;
+/// The address is a pod's or a node's, or the Kubernetes API is behind it.
+pub const CLUSTER: u16 = 4;
+/// The address is that of a pod on this node.
+pub const LOCAL_POD: u16 = 8;
 
 /// Key of the `POLICY` trie, most significant first; all big endian so that port prefixes work.
 #[repr(C)]

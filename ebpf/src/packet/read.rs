@@ -45,15 +45,33 @@ pub fn parse(
     datagram: &mut ConnectionKey,
     header: &mut [u8; 40],
 ) -> Kind {
-    words::clear(packet);
-    // SAFETY: the context is valid for the run of the program.
-    let (ethertype, vlan) = unsafe {
-        let skb = ctx.skb.skb;
-        (u16::from_be((*skb).protocol as u16), (*skb).vlan_present)
-    };
-    if vlan != 0 {
+    if tag(ctx).is_some() {
+        words::clear(packet);
         return Kind::NotIp;
     }
+    parse_untagged(ctx, endpoint, packet, datagram, header)
+}
+
+/// The VLAN of a frame that has a tag.
+#[inline(always)]
+pub fn tag(ctx: &TcContext) -> Option<u16> {
+    // SAFETY: the context is valid for the run of the program.
+    let (present, tag) = unsafe { ((*ctx.skb.skb).vlan_present, (*ctx.skb.skb).vlan_tci) };
+    (present != 0).then_some(tag as u16 & 0x0fff)
+}
+
+/// As [`parse`], whatever tag the frame has.
+#[inline(always)]
+pub fn parse_untagged(
+    ctx: &TcContext,
+    endpoint: u16,
+    packet: &mut Packet,
+    datagram: &mut ConnectionKey,
+    header: &mut [u8; 40],
+) -> Kind {
+    words::clear(packet);
+    // SAFETY: the context is valid for the run of the program.
+    let ethertype = u16::from_be(unsafe { (*ctx.skb.skb).protocol } as u16);
     match ethertype {
         ETH_P_IP => parse_v4(ctx, endpoint, packet, datagram, header),
         ETH_P_IPV6 => parse_v6(ctx, endpoint, packet, datagram, header),

@@ -81,6 +81,7 @@ impl Identity {
             labels: &self.labels,
             service_account: &self.service_account,
             cluster: around.cluster.as_str(),
+            is_node: false,
         };
         match atom {
             Atom::Peer(Peer::Pods(selector)) => selector.matches(subject),

@@ -112,7 +112,7 @@ mod tests {
         model::{
             Action, Direction, L7, NamespaceScope, ObjectRef, Peer, Peers, Pod, PodName,
             PodSelector, Policy, PolicyKind, PolicySpec, Port, PortMatch, Protocol, Requirement,
-            Rule, Section, Selector, Tier, World, selector::Key, selector::Operator,
+            Rule, Section, Selector, Subjects, Tier, World, selector::Key, selector::Operator,
         },
         names::NamePattern,
     };
@@ -150,10 +150,10 @@ mod tests {
             audit: false,
             specs: vec![PolicySpec {
                 tier: Tier::Normal,
-                subject: PodSelector {
+                subject: Subjects::Pods(PodSelector {
                     namespaces: NamespaceScope::All,
                     pods: Selector::new([app]),
-                },
+                }),
                 ingress: Section::default(),
                 egress: Section {
                     isolates: true,
@@ -282,11 +282,7 @@ mod tests {
         // A policy more for the twin, and it is none any more: what it asks is its own.
         let mut more = policy("a");
         more.object.name = "more".into();
-        more.specs[0].subject.pods = Selector::new([Requirement {
-            key: Key::Label("app".into()),
-            operator: Operator::In,
-            values: ["twin".to_owned()].into(),
-        }]);
+        more.specs[0].subject = policy("twin").specs.remove(0).subject;
         world.policies.push(more);
         world.pods[1].labels = [("app".to_owned(), "twin".to_owned())].into();
         compiler.compile(&world, everywhere);

@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::model::{
-    Action, ContainerPort, Direction, Entity, L7, Peer, Peers, Pod, Policy, Port, Protocol, Rule,
-    Tier, Visibility, World, selector::Labels,
+    Action, ContainerPort, Direction, Entity, HostPolicies, L7, Peer, Peers, Pod, Policy, Port,
+    Protocol, Rule, Tier, Visibility, World, selector::Labels,
 };
 
 use super::{Atom, AtomId, GroupId, PolicyId, UNKNOWN, intern::Interner, seen, subject};
@@ -19,6 +19,8 @@ pub struct SetKey {
     parts: Parts,
     named: Vec<(String, Protocol, u16)>,
     visibility: Visibility,
+    /// Its policies only report, whatever they say themselves.
+    audit: bool,
 }
 
 /// The parts of policies that select a pod: number of the policy, place of the spec.
@@ -220,7 +222,20 @@ impl<'a> Builder<'a> {
             parts,
             named: named_ports.into_iter().collect(),
             visibility: world.visibility(pod),
+            audit: false,
         }
+    }
+
+    /// What selects a node, as [`World::host`] makes it; `None`: no host policy does.
+    pub(super) fn host_key(&self, world: &World, host: &Pod) -> Option<SetKey> {
+        if world.host_policies == HostPolicies::Off {
+            return None;
+        }
+        let key = SetKey {
+            audit: world.host_policies == HostPolicies::Audit,
+            ..self.key(world, host)
+        };
+        (!key.parts.is_empty()).then_some(key)
     }
 
     pub(super) fn build(
@@ -237,13 +252,14 @@ impl<'a> Builder<'a> {
             let Some(spec) = policy.specs.get(*index) else {
                 continue;
             };
+            let audit = policy.audit || key.audit;
             for direction in Direction::BOTH {
                 let section = spec.section(direction);
                 let side = match direction {
                     Direction::Ingress => &mut set.ingress,
                     Direction::Egress => &mut set.egress,
                 };
-                let isolating = if policy.audit {
+                let isolating = if audit {
                     &mut side.auditing
                 } else {
                     &mut side.isolating
@@ -258,8 +274,8 @@ impl<'a> Builder<'a> {
                         place: rule.place.clone(),
                         action: rule.action,
                         tier: spec.tier,
-                        audit: policy.audit,
-                        watches: match section.isolates || policy.audit {
+                        audit,
+                        watches: match section.isolates || audit {
                             true => Watches::Never,
                             false => Watches::Too,
                         },

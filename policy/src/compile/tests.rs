@@ -10,7 +10,7 @@ use crate::{
     l7::{Judge, L7Table, RequestFlow},
     model::Direction,
     testing::{
-        SideFlow,
+        HOST, SideFlow,
         generate::{FRONTS, NODE, address, contested_world, flow, world, world_and_flows},
         naive,
     },
@@ -25,8 +25,13 @@ fn side(set: &PolicySet, direction: Direction) -> &DirectionSet {
 
 /// The verdict of a policy set of one snapshot on an address as another snapshot classes it.
 fn decide(sets: &Snapshot, classes: &Snapshot, world: &World, flow: SideFlow) -> Verdict {
-    let pod = &world.pods[flow.pod];
-    let endpoint = sets.endpoint(&pod.id()).expect("an endpoint");
+    let endpoint = match flow.pod {
+        HOST => match sets.host() {
+            Some(host) => host,
+            None => return Verdict::Allow,
+        },
+        pod => (sets.endpoint(&world.pods[pod].id())).expect("an endpoint"),
+    };
     let side = side(&sets.sets[&endpoint.set], flow.direction);
     if !side.enforced() {
         return Verdict::Allow;
@@ -61,6 +66,17 @@ proptest! {
     fn the_engine_agrees_with_the_naive_evaluator((world, flows) in world_and_flows(100)) {
         let snapshot = Compiler::new().compile(&world, everywhere());
         for flow in flows {
+            let (expected, _) = naive::judge(&world, NODE, flow);
+            prop_assert_eq!(decide(&snapshot, &snapshot, &world, flow), expected, "{:?}", flow);
+        }
+    }
+
+    /// The same of the node itself, where some policy selects it.
+    #[test]
+    fn the_engine_agrees_about_the_node((world, flows) in world_and_flows(100)) {
+        let snapshot = Compiler::new().compile(&world, everywhere());
+        for flow in flows {
+            let flow = SideFlow { pod: HOST, ..flow };
             let (expected, _) = naive::judge(&world, NODE, flow);
             prop_assert_eq!(decide(&snapshot, &snapshot, &world, flow), expected, "{:?}", flow);
         }

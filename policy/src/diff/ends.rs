@@ -8,7 +8,7 @@ use std::{
 use ipnet::IpNet;
 
 use crate::{
-    model::{Direction, Labels, Peer, Peers, World},
+    model::{Direction, Labels, Peer, Peers, Subjects, World},
     record::lasting,
 };
 
@@ -67,6 +67,7 @@ pub(super) fn ends(old: &World, new: &World) -> Ends {
             }),
         }
     }
+    ends.both.extend(nodes(old, new));
     for address in addresses(old, new) {
         let text = address.to_string();
         ends.both.push(End {
@@ -108,6 +109,43 @@ fn shown((namespace, labels, ..): &Key, pod: Option<&String>) -> String {
     format!("{namespace}/{}", labels.join(","))
 }
 
+/// Where there are host policies, one node of those that no host policy tells apart.
+fn nodes(old: &World, new: &World) -> Vec<End> {
+    if !has_host_policies(old, new) {
+        return Vec::new();
+    }
+    let mut groups: BTreeMap<Vec<bool>, End> = BTreeMap::new();
+    for node in &old.nodes {
+        let same = new.nodes.iter().find(|of| of.name == node.name);
+        let addresses = (node.addresses.first()).zip(same.and_then(|of| of.addresses.first()));
+        let Some(((before, after), same)) = addresses.zip(same) else {
+            continue;
+        };
+        let selected = [(old, node), (new, same)].map(|(world, node)| {
+            let specs = world.policies.iter().flat_map(|policy| &policy.specs);
+            let selected = specs.map(|spec| match &spec.subject {
+                Subjects::Nodes(nodes) => nodes.matches_labels(&node.labels),
+                Subjects::Pods(_) => false,
+            });
+            selected.collect::<Vec<_>>()
+        });
+        groups.entry(selected.concat()).or_insert_with(|| End {
+            name: format!("node/{}", node.name),
+            outside: false,
+            old: vec![before.to_string()],
+            new: vec![after.to_string()],
+        });
+    }
+    groups.into_values().collect()
+}
+
+fn has_host_policies(old: &World, new: &World) -> bool {
+    old.host_policies()
+        .chain(new.host_policies())
+        .next()
+        .is_some()
+}
+
 /// One address in each prefix that policies mention, one in each part that is left out, one in
 /// none of them, and the nodes' first.
 fn addresses(old: &World, new: &World) -> BTreeSet<IpAddr> {
@@ -140,6 +178,8 @@ fn addresses(old: &World, new: &World) -> BTreeSet<IpAddr> {
     };
     found.extend(none.into_iter().find(plain));
     let nodes = worlds.into_iter().flat_map(|world| &world.nodes);
+    // Else they are ends of their own.
+    let nodes = nodes.filter(|_| !has_host_policies(old, new));
     found.extend(nodes.filter_map(|node| node.addresses.first()).take(2));
     found
 }

@@ -70,13 +70,13 @@ impl<'a> Rules<'a> {
     }
 }
 
-/// The policies that select a pod, by name; none select an address.
+/// The policies that select a pod, by name, or a node, by address; none select another address.
 fn selecting<'a>(world: &'a World, name: &str, direction: Direction) -> Vec<&'a Policy> {
     let no_labels = Labels::new();
-    let Some(pod) = world.pods.iter().find(|pod| pod.id() == *name) else {
+    let Some(pod) = world.endpoint(name) else {
         return Vec::new();
     };
-    let subject = subject(world, pod, &no_labels);
+    let subject = subject(world, &pod, &no_labels);
     let selects = |policy: &&Policy| {
         policy.specs.iter().any(|spec| {
             let section = spec.section(direction);

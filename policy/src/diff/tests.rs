@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
+    model::Node,
     record,
     testing::{
         generate::world,
@@ -35,6 +36,32 @@ fn shown(diff: &Diff) -> Vec<String> {
             })
         })
         .collect()
+}
+
+#[test]
+fn a_host_policy_is_asked_about_the_nodes() {
+    let mut sample = Sample::workshop();
+    sample.world.nodes.push(Node {
+        name: "n".into(),
+        addresses: vec!["172.18.0.2".parse().unwrap()],
+        ..Node::default()
+    });
+    let old = sample.world.clone();
+    let sample = sample.policy(&json!({
+        "apiVersion": "cilium.io/v2", "kind": "CiliumClusterwideNetworkPolicy",
+        "metadata": {"name": "host"},
+        "spec": {"nodeSelector": {}, "ingress": [
+            {"fromEntities": ["world"], "toPorts": [{"ports": [{"port": "22", "protocol": "TCP"}]}]}]},
+    }));
+    let found = diff(&old, &sample.world);
+    assert_eq!(found.not_asked, [""; 0]);
+    let lines = shown(&found);
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("-> node/n: allow -> deny")),
+        "{lines:#?}"
+    );
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! What differs and could not be asked about, because no pod of both worlds is concerned: policies
 //! that select none, and rules whose peers are none.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use super::ends::End;
 use crate::{
     compile::subject,
-    model::{Direction, Labels, Peer, Peers, Pod, PodSelector, Policy, Rule, World},
+    model::{Direction, Labels, Peer, Peers, Pod, Policy, Rule, Subjects, World},
 };
 
 /// What could not be asked about, each sorted.
@@ -22,15 +22,15 @@ pub(super) struct Unasked {
 struct Side<'a> {
     world: &'a World,
     other: &'a World,
-    pods: Vec<&'a Pod>,
+    pods: Vec<Cow<'a, Pod>>,
 }
 
 pub(super) fn unasked(old: &World, new: &World, ends: &[End]) -> Unasked {
     let groups = ends.iter().filter(|end| !end.outside);
-    let (olds, news): (Vec<&Pod>, Vec<&Pod>) = groups
+    let (olds, news): (Vec<Cow<'_, Pod>>, Vec<Cow<'_, Pod>>) = groups
         .filter_map(|end| {
             let (before, after) = end.first();
-            Some((pod(old, before)?, pod(new, after)?))
+            Some((old.endpoint(before)?, new.endpoint(after)?))
         })
         .unzip();
     let sides = [
@@ -60,10 +60,6 @@ pub(super) fn unasked(old: &World, new: &World, ends: &[End]) -> Unasked {
     }
 }
 
-fn pod<'a>(world: &'a World, name: &str) -> Option<&'a Pod> {
-    world.pods.iter().find(|pod| pod.id() == *name)
-}
-
 // === impl Side ===
 
 impl<'a> Side<'a> {
@@ -74,10 +70,10 @@ impl<'a> Side<'a> {
         policies.filter(|policy| !other.policies.contains(policy))
     }
 
-    fn has(&self, selector: &PodSelector) -> bool {
+    fn has(&self, subjects: &Subjects) -> bool {
         let no_labels = Labels::new();
         let mut pods = self.pods.iter();
-        pods.any(|pod| selector.matches(subject(self.world, pod, &no_labels)))
+        pods.any(|pod| subjects.matches(subject(self.world, pod, &no_labels)))
     }
 
     fn asks_about(&self, object: &str) -> bool {
@@ -100,7 +96,7 @@ impl<'a> Side<'a> {
             let lone = new.filter(|rule| match &rule.peers {
                 Peers::Any => false,
                 Peers::OneOf(peers) => peers.iter().any(|peer| match peer {
-                    Peer::Pods(selector) => !self.has(selector),
+                    Peer::Pods(pods) => !self.has(&Subjects::Pods(pods.clone())),
                     _ => false,
                 }),
             });

@@ -16,8 +16,11 @@ pub(super) fn selected_by<'a>(
     own: End<'a>,
     peer: End<'a>,
 ) -> Vec<SelectingPolicy> {
-    let Some(pod) = own.pod.filter(|pod| !pod.host_network) else {
-        return Vec::new();
+    let host = simulator.host(own);
+    let pod = match (&host, own.pod) {
+        (Some(host), _) => &**host,
+        (None, Some(pod)) if !pod.host_network => pod,
+        (None, _) => return Vec::new(),
     };
     let port = flow.port.unwrap_or(0);
     let view = View::new(world, flow, direction, (pod, own.address), peer, port);

@@ -93,7 +93,7 @@ pub(super) struct Via {
 }
 
 /// What a name stands for: an address, `[NAMESPACE/]POD`, `[NAMESPACE/]pod/POD`, a workload's name in
-/// place of its pod's, `[NAMESPACE/]deploy/NAME`, `[NAMESPACE/]svc/NAME`, `svc/NAME.NAMESPACE`, and a
+/// place of its pod's, `node/NAME`, `[NAMESPACE/]deploy/NAME`, `[NAMESPACE/]svc/NAME`, `svc/NAME.NAMESPACE`, and a
 /// service's DNS name: `NAME.NAMESPACE.svc`, with the cluster's domain or without.
 ///
 /// # Errors
@@ -113,6 +113,7 @@ pub fn resolve<'a>(
             service(world, field, namespace, name)
         }
         [namespace, "svc" | "service", name] => service(world, field, namespace, name),
+        ["node" | "nodes" | "no", name] => node(world, field, name, text),
         ["pod" | "pods" | "po", name] => pod(world, field, "default", name, text),
         [namespace, "pod" | "pods" | "po", name] => pod(world, field, namespace, name, text),
         [name] if dns_name(name).is_some() => {
@@ -322,6 +323,27 @@ fn pod<'a>(
                 .iter()
                 .filter(|pod| pod.namespace == namespace || pod.name.starts_with(name))
                 .map(|pod| pod.id().to_string())
+                .take(5)
+                .collect(),
+        })
+}
+
+/// A node, by the first of its addresses.
+fn node<'a>(
+    world: &'a World,
+    field: &'static str,
+    name: &str,
+    text: &str,
+) -> Result<Target<'a>, TargetError> {
+    let found = world.nodes.iter().find(|node| node.name == name);
+    let address = found.and_then(|node| node.addresses.first());
+    address
+        .map(|address| Target::End(address.to_string()))
+        .ok_or_else(|| TargetError::NoPod {
+            field,
+            name: text.to_owned(),
+            candidates: (world.nodes.iter())
+                .map(|node| format!("node/{}", node.name))
                 .take(5)
                 .collect(),
         })

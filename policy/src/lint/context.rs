@@ -121,10 +121,10 @@ impl<'a> Context<'a> {
 
     /// Whether something denies by default in a direction, for pods that a part selects.
     pub fn denies_by_default(&self, spec: &PolicySpec, direction: Direction) -> bool {
-        let pods = self.selected(&spec.subject);
+        let pods = self.subjects(spec);
         let selects = |other: &PolicySpec| {
             let mut pods = pods.iter();
-            pods.any(|pod| matches(self.world(), &other.subject, pod))
+            pods.any(|pod| selects(self.world(), other, pod))
         };
         let isolates = |spec: &PolicySpec| spec.section(direction).isolates;
         isolates(spec) || self.specs().any(|other| isolates(other) && selects(other))
@@ -133,6 +133,13 @@ impl<'a> Context<'a> {
     /// Pods that policies can select.
     pub fn pods(&self) -> impl Iterator<Item = &'a Pod> {
         self.world().pods.iter().filter(|pod| !pod.host_network)
+    }
+
+    /// The pods that a part is about.
+    pub fn subjects(&self, spec: &PolicySpec) -> Vec<&'a Pod> {
+        self.pods()
+            .filter(|pod| selects(self.world(), spec, pod))
+            .collect()
     }
 
     pub fn selected(&self, selector: &PodSelector) -> Vec<&'a Pod> {
@@ -159,6 +166,12 @@ impl<'a> Context<'a> {
 pub(super) fn matches(world: &World, selector: &PodSelector, pod: &Pod) -> bool {
     let no_labels = Labels::new();
     selector.matches(subject(world, pod, &no_labels))
+}
+
+/// Whether a part is about a pod.
+pub(super) fn selects(world: &World, spec: &PolicySpec, pod: &Pod) -> bool {
+    let no_labels = Labels::new();
+    spec.subject.matches(subject(world, pod, &no_labels))
 }
 
 /// The value at a path like `spec.ingress[0].from`.

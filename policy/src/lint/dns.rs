@@ -4,7 +4,7 @@ mod servers;
 
 use super::{
     Report,
-    context::{Context, matches},
+    context::{Context, selects},
     registry::NO_DNS,
 };
 use crate::model::{Action, L7, Pod, Policy, PolicySpec, Port, Protocol, Rule};
@@ -15,10 +15,12 @@ pub(super) fn check(context: &Context<'_>, report: &mut Report) {
     for spec in &context.policy.specs {
         // Who allows nothing at all means it so.
         let allows = spec.egress.rules.iter().any(|r| r.action == Action::Allow);
-        if !spec.egress.isolates || !allows {
+        // A node asks whom its administrator chose.
+        let nodes = spec.subject.pods().is_none();
+        if !spec.egress.isolates || !allows || nodes {
             continue;
         }
-        let pods = context.selected(&spec.subject);
+        let pods = context.subjects(spec);
         let lacking = match pods.is_empty() {
             true => (!section_allows(context, spec)).then(|| "its pods".to_owned()),
             false => pods
@@ -59,7 +61,7 @@ fn pod_allows(context: &Context<'_>, pod: &Pod) -> bool {
         policy
             .specs
             .iter()
-            .filter(|spec| matches(world, &spec.subject, pod))
+            .filter(|spec| selects(world, spec, pod))
             .any(|spec| section_allows(context, spec))
     };
     world.policies.iter().chain(own).any(selecting)

@@ -141,6 +141,18 @@ pub fn help(lint: &Lint) -> &'static str {
              Give the group with the \
              policy, or correct the name."
         }
+        "W027" => {
+            "A node that cannot reach the Kubernetes API is told nothing any more, and one whose kubelet is \
+             not reached has no logs and no `exec`. So no host policy denies these, nor DHCP, neighbour \
+             discovery and the kubelet's probes; what passes against a policy is counted (`pass_guarded`).\n\n\
+             Write a rule for them: then the policy says what holds."
+        }
+        "W028" => {
+            "With an overlay (VXLAN, GENEVE) a pod's packet to another node travels inside one of the node's, \
+             and that one is judged by host policies.\n\n\
+             Allow `fromEntities: [remote-node]` at the overlay's port. Where pods are routed without an \
+             overlay nothing is cut: ignore the lint by `weir.dev/lint-ignore`."
+        }
         "W029" => {
             "A call of gRPC is a request `POST /package.Service/Method`, without a query string. A rule with \
              another method, with a dot in place of the last slash, or with a query matches no call.\n\n\

@@ -2,7 +2,7 @@
 
 use super::{
     Report,
-    context::{Context, matches},
+    context::{Context, selects},
     registry::DENY_ALONE,
 };
 use crate::model::{Action, Direction, Pod, PolicySpec, Tier};
@@ -25,12 +25,12 @@ fn one(context: &Context<'_>, spec: &PolicySpec, direction: Direction, report: &
     }
     let lonely = |pod: &&Pod| {
         let mut others = context.specs();
-        !others
-            .any(|other| allows(other, direction) && matches(context.world(), &other.subject, pod))
+        !others.any(|other| allows(other, direction) && selects(context.world(), other, pod))
     };
-    let pods = context.selected(&spec.subject);
+    let pods = context.subjects(spec);
     let of = match pods.iter().copied().find(lonely) {
         Some(pod) => pod.id().to_string(),
+        None if spec.subject.pods().is_none() => "its nodes".to_owned(),
         None if pods.is_empty() => "its pods".to_owned(),
         None => return,
     };

@@ -3,7 +3,7 @@
 
 use super::{
     Report,
-    context::{Context, matches},
+    context::{Context, selects},
     registry::NEVER_LEARNT,
 };
 use crate::{
@@ -53,10 +53,10 @@ pub(super) fn check(context: &Context<'_>, report: &mut Report) {
 /// Names of DNS rules, of the policies that select the same pods; where the manifests have no pods,
 /// of all.
 fn asked<'a>(context: &Context<'a>, spec: &PolicySpec) -> Vec<&'a NamePattern> {
-    let pods = context.selected(&spec.subject);
+    let pods = context.subjects(spec);
     let selects = |other: &PolicySpec| {
         let mut pods = pods.iter();
-        pods.any(|pod| matches(context.world(), &other.subject, pod))
+        pods.any(|pod| selects(context.world(), other, pod))
     };
     context
         .specs()

@@ -16,17 +16,20 @@ use crate::model::{Key, NamespaceScope, Peer, Pod, PodSelector, PolicyKind, Sele
 pub(super) fn check(context: &Context<'_>, report: &mut Report) {
     for (index, spec) in context.policy.specs.iter().enumerate() {
         let field = subject_field(context, index);
-        if namespaces::check(context, &field, &spec.subject, report) {
+        let Some(subject) = spec.subject.pods() else {
+            continue;
+        };
+        if namespaces::check(context, &field, subject, report) {
             continue;
         }
-        if host_network(context, &spec.subject) {
+        if host_network(context, subject) {
             report.add(
                 &HOST_NETWORK,
                 field,
                 "matches host-network pods only, which no policy selects: they are not isolated",
                 "limit them where they run: a policy sees the node's traffic, not theirs",
             );
-        } else if context.knows(&spec.subject) && context.selected(&spec.subject).is_empty() {
+        } else if context.knows(subject) && context.selected(subject).is_empty() {
             report.add(
                 &MATCHES_NOTHING,
                 field,

@@ -27,7 +27,11 @@ pub(super) fn check(context: &Context<'_>, report: &mut Report) {
 /// The pods that a rule's ports are of; `None` where they may be no pods of the manifests.
 fn destinations<'a>(context: &Context<'a>, rule: RuleIn<'_>) -> Option<Vec<&'a Pod>> {
     if rule.direction == Direction::Ingress {
-        return Some(context.selected(&rule.spec.subject));
+        return rule
+            .spec
+            .subject
+            .pods()
+            .map(|_| context.subjects(rule.spec));
     }
     let Peers::OneOf(peers) = &rule.rule.peers else {
         return None;

@@ -96,6 +96,10 @@ lints! {
         "A key looks like the label of a namespace's name and is not.";
     NO_CIDR_GROUP "W026" "no-cidr-group" Warning
         "A CIDR group that a rule names is not among those of the manifests.";
+    HOST_GUARD "W027" "host-guard" Note
+        "A host policy does not allow what is never denied: it passes all the same.";
+    HOST_OVERLAY "W028" "host-overlay" Warning
+        "A host policy lets no node send by an overlay, on which pods of different nodes may depend.";
     GRPC_CALL "W029" "grpc-call" Warning
         "A rule about a call of gRPC has a path or a method that no call has.";
 }

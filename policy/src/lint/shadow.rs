@@ -13,7 +13,7 @@ pub(super) fn check(context: &Context<'_>, report: &mut Report) {
     let snapshot = context.snapshot();
     let own = context.policy.object.to_string();
     for spec in &context.policy.specs {
-        let Some(pod) = context.selected(&spec.subject).into_iter().next() else {
+        let Some(pod) = context.subjects(spec).into_iter().next() else {
             continue;
         };
         let set = snapshot

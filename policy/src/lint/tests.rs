@@ -1,6 +1,7 @@
 //! One policy with each mistake and one without it, and the registry against both.
 
 mod dns;
+mod host;
 mod isolation;
 mod names;
 
@@ -326,12 +327,33 @@ fn cases() -> Vec<(&'static str, &'static str, Value, Value)> {
             group("vpn"),
         ),
         (
+            "W027",
+            "spec.ingress",
+            host_policy(json!({"nodeSelector": {}, "ingress": [{}]})),
+            host_policy(json!({"nodeSelector": {}, "ingress": [{"fromEntities": ["cluster"]}]})),
+        ),
+        (
+            "W028",
+            "spec.ingress",
+            host_policy(json!({"nodeSelector": {}, "ingress": [{"fromEntities": ["world"]}]})),
+            host_policy(json!({"nodeSelector": {}, "ingress": [{"fromNodes": [{}]}]})),
+        ),
+        (
             "W029",
             "spec.ingress[0].toPorts[0].rules.http[0].path",
             headers_policy(json!([{"method": "POST", "path": "/echo.Echo.Unary"}])),
             headers_policy(json!([{"method": "POST", "path": "/echo.Echo/Unary"}])),
         ),
     ]
+}
+
+fn host_policy(spec: Value) -> Value {
+    json!({
+        "apiVersion": "cilium.io/v2",
+        "kind": "CiliumClusterwideNetworkPolicy",
+        "metadata": {"name": "host"},
+        "spec": spec,
+    })
 }
 
 /// A policy that names a CIDR group.

@@ -42,6 +42,9 @@ pub struct Pod {
     pub host_network: bool,
     /// Named container ports.
     pub ports: Vec<ContainerPort>,
+    /// Ports of its node that lead to it (`hostPort`).
+    #[serde(default)]
+    pub host_ports: Vec<(Protocol, u16)>,
     /// What is to be seen of its traffic; `None`: what its namespace asks for.
     #[serde(default)]
     pub visibility: Option<Visibility>,
@@ -142,6 +145,12 @@ impl Pod {
     /// What it is called.
     pub fn id(&self) -> PodName {
         PodName::new(&self.namespace, &self.name)
+    }
+
+    /// Whether it stands for a node, as [`World::host`](super::World::host) makes it: a node is in
+    /// no namespace, and every pod is.
+    pub fn is_node(&self) -> bool {
+        self.namespace.is_empty()
     }
 }
 

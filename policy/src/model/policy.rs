@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     l7::{HttpRule, L7},
     peer::Peers,
-    selector::PodSelector,
+    selector::Subjects,
 };
 
 /// Which object a policy came from.
@@ -52,7 +52,7 @@ pub struct PolicySpec {
     /// When it is asked.
     pub tier: Tier,
     /// The endpoints it selects.
-    pub subject: PodSelector,
+    pub subject: Subjects,
     /// What it says about traffic towards them.
     pub ingress: Section,
     /// What it says about traffic from them.

@@ -78,7 +78,16 @@ pub struct PodSelector {
     pub pods: Selector,
 }
 
-/// What a selector is matched against: one pod with its surroundings.
+/// Whom a part of a policy is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Subjects {
+    /// Pods, by namespace and by label.
+    Pods(PodSelector),
+    /// Nodes, by label: a host policy.
+    Nodes(Selector),
+}
+
+/// What a selector is matched against: one pod, or a node, with its surroundings.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
     /// Name of the namespace.
@@ -91,6 +100,28 @@ pub struct Subject<'a> {
     pub service_account: &'a str,
     /// Name of the cluster.
     pub cluster: &'a str,
+    /// It is a node, which has labels and nothing else.
+    pub is_node: bool,
+}
+
+// === impl Subjects ===
+
+impl Subjects {
+    /// Whether this pod, or this node, is selected.
+    pub fn matches(&self, subject: Subject<'_>) -> bool {
+        match self {
+            Self::Pods(pods) => !subject.is_node && pods.matches(subject),
+            Self::Nodes(nodes) => subject.is_node && nodes.matches_labels(subject.labels),
+        }
+    }
+
+    /// The pods that are selected, where it is pods.
+    pub fn pods(&self) -> Option<&PodSelector> {
+        match self {
+            Self::Pods(pods) => Some(pods),
+            Self::Nodes(_) => None,
+        }
+    }
 }
 
 // === impl Selector ===
@@ -242,6 +273,7 @@ mod tests {
             labels,
             service_account: "default",
             cluster: "default",
+            is_node: false,
         };
         assert!(selector.matches(subject(&team_a, &web)));
         assert!(!selector.matches(subject(&team_b, &web)));

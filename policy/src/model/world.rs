@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::{
     cluster::ClusterName,
     group::CidrGroups,
+    host::HostPolicies,
     place::Place,
     pod::{Pod, PodName},
     policy::{Policy, Protocol},
@@ -42,6 +43,8 @@ pub struct World {
     pub logs: BTreeMap<String, Vec<PolicyLog>>,
     /// Prefixes whose addresses are pods', beside those that nodes tell of.
     pub pod_ranges: BTreeSet<IpNet>,
+    /// What becomes of policies that select nodes.
+    pub host_policies: HostPolicies,
 }
 
 /// Addresses by the pod that asked, and by the name that it asked for. They count for the pods that

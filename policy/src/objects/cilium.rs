@@ -12,9 +12,10 @@ use super::{
 };
 use crate::model::{
     Action, Direction, Key, NamespaceScope, Operator, Peers, PodSelector, PolicySpec, Rule,
-    Section, Selector, Tier,
+    Section, Selector, Subjects, Tier,
 };
 
+mod host;
 mod http;
 mod icmp;
 mod names;
@@ -76,7 +77,7 @@ fn spec_fields<'a>(root: &Field<'a>) -> Result<Vec<Field<'a>>, Fault> {
     Ok(fields)
 }
 
-/// One part; `None` for a host policy, which selects no pod.
+/// One part; `None` for a host policy that selects nothing.
 fn spec(
     field: &Field<'_>,
     scope: &NamespaceScope,
@@ -84,15 +85,12 @@ fn spec(
 ) -> Result<Option<PolicySpec>, Fault> {
     let object = field.object()?;
     object.only(SPEC_FIELDS, &[])?;
-    match (object.get("endpointSelector"), object.get("nodeSelector")) {
-        (None, Some(nodes)) => {
-            faults.push(nodes.fault(
-                "host policies are not supported yet: nothing of this part is in force, \
-                 and it selects no pod",
-            ));
-            return Ok(None);
-        }
-        (Some(_), None) => {}
+    let subject = match (object.get("endpointSelector"), object.get("nodeSelector")) {
+        (None, Some(nodes)) => match host::subject(&nodes, scope, faults) {
+            Some(subject) => subject,
+            None => return Ok(None),
+        },
+        (Some(_), None) => Subjects::Pods(subject(&object, scope, faults)?),
         (None, None) => {
             return Err(object
                 .field("endpointSelector")
@@ -101,11 +99,14 @@ fn spec(
         (Some(_), Some(nodes)) => {
             return Err(nodes.fault("cannot stand beside `endpointSelector`: exactly one of them"));
         }
-    }
-    let subject = subject(&object, scope, faults)?;
+    };
     annotations(&object, faults);
-    let ingress = section(&object, Direction::Ingress, scope, faults)?;
-    let egress = section(&object, Direction::Egress, scope, faults)?;
+    let mut ingress = section(&object, Direction::Ingress, scope, faults)?;
+    let mut egress = section(&object, Direction::Egress, scope, faults)?;
+    if subject.pods().is_none() {
+        host::limit(&mut ingress.section, Direction::Ingress, faults);
+        host::limit(&mut egress.section, Direction::Egress, faults);
+    }
     if !(ingress.named || egress.named) {
         return Err(field.fault(
             "needs a rule in `ingress`, `ingressDeny`, `egress` or `egressDeny`; \
@@ -120,7 +121,7 @@ fn spec(
     }))
 }
 
-/// The subject; always in the policy's own namespace.
+/// The pods of a part; always in the policy's own namespace.
 fn subject(
     object: &Object<'_>,
     scope: &NamespaceScope,
@@ -265,18 +266,26 @@ fn closed(spec: Option<&Value>, scope: &NamespaceScope) -> Option<PolicySpec> {
     let Some(object) = object else {
         return Some(PolicySpec {
             tier: Tier::Normal,
-            subject: PodSelector {
+            subject: Subjects::Pods(PodSelector {
                 namespaces: scope.clone(),
                 pods: Selector::default(),
-            },
+            }),
             ingress: shut(true),
             egress: shut(true),
         });
     };
     let clear = object.only(SPEC_FIELDS, &[]).is_ok();
-    if object.get("nodeSelector").is_some() && object.get("endpointSelector").is_none() {
-        return None;
-    }
+    let pods = object.field("endpointSelector");
+    let nodes = object.get("nodeSelector");
+    let nodes = nodes.filter(|_| object.get("endpointSelector").is_none());
+    // What it would report of the selector is reported by the parser already.
+    let subject = match nodes {
+        Some(nodes) => host::subject(&nodes, scope, &mut Vec::new())?,
+        None => {
+            let selector = at_most::selector(&pods, peers::endpoint_key).selector()?;
+            Subjects::Pods(in_scope(&selector, &pods, scope, &mut Vec::new()))
+        }
+    };
     let named = |direction| {
         let (allow, deny) = names(direction);
         object.get(allow).is_some()
@@ -300,15 +309,17 @@ fn closed(spec: Option<&Value>, scope: &NamespaceScope) -> Option<PolicySpec> {
             rules: items.iter().flat_map(deny).collect(),
         }
     };
-    let field = object.field("endpointSelector");
-    let pods = at_most::selector(&field, peers::endpoint_key).selector()?;
-    Some(PolicySpec {
+    let mut spec = PolicySpec {
         tier: Tier::Normal,
-        // What it would report of the selector is reported by the parser already.
-        subject: in_scope(&pods, &field, scope, &mut Vec::new()),
         ingress: close(Direction::Ingress),
         egress: close(Direction::Egress),
-    })
+        subject,
+    };
+    if spec.subject.pods().is_none() {
+        host::limit(&mut spec.ingress, Direction::Ingress, &mut Vec::new());
+        host::limit(&mut spec.egress, Direction::Egress, &mut Vec::new());
+    }
+    Some(spec)
 }
 
 fn shut(deny: bool) -> Section {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     model::{
         Action, Direction, NamespaceScope, Peer, Peers, PodSelector, PolicySpec, Port, PortMatch,
-        Protocol, Rule, Section, Selector, Tier,
+        Protocol, Rule, Section, Selector, Subjects, Tier,
     },
     names::NamePattern,
 };
@@ -56,7 +56,7 @@ fn spec(root: &Field<'_>, faults: &mut Vec<Fault>) -> Result<PolicySpec, Fault> 
     };
     Ok(PolicySpec {
         tier,
-        subject,
+        subject: Subjects::Pods(subject),
         ingress: section(Direction::Ingress)?,
         egress: section(Direction::Egress)?,
     })
@@ -290,7 +290,7 @@ pub(super) fn closed(value: &Value) -> Vec<PolicySpec> {
     };
     let specs = subjects.into_iter().map(|subject| PolicySpec {
         tier: tier.unwrap_or(Tier::Admin(0)),
-        subject,
+        subject: Subjects::Pods(subject),
         ingress: section(),
         egress: section(),
     });

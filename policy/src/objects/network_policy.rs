@@ -12,7 +12,7 @@ use super::{
 };
 use crate::model::{
     Action, Direction, NamespaceScope, Peer, Peers, PodSelector, PolicySpec, Rule, Section,
-    Selector, Tier,
+    Selector, Subjects, Tier,
 };
 
 const SPEC_FIELDS: &[&str] = &["podSelector", "policyTypes", "ingress", "egress"];
@@ -50,17 +50,17 @@ fn spec(
         // The API server takes this too: it is `spec: {}`.
         return Ok(PolicySpec {
             tier: Tier::Normal,
-            subject: every_pod(scope),
+            subject: Subjects::Pods(every_pod(scope)),
             ingress: isolated(),
             egress: Section::default(),
         });
     };
     let spec = spec.object()?;
     spec.only(SPEC_FIELDS, &[])?;
-    let subject = PodSelector {
+    let subject = Subjects::Pods(PodSelector {
         namespaces: scope.clone(),
         pods: pods(&spec)?,
-    };
+    });
     let (ingress, egress) = (spec.items("ingress")?, spec.items("egress")?);
     let types = policy_types(&spec)?.unwrap_or(Types {
         ingress: true,
@@ -99,10 +99,10 @@ pub(super) fn closed(spec: Option<&Value>, scope: &NamespaceScope) -> Option<Pol
     let isolate = |yes: bool| if yes { isolated() } else { Section::default() };
     Some(PolicySpec {
         tier: Tier::Normal,
-        subject: PodSelector {
+        subject: Subjects::Pods(PodSelector {
             namespaces: scope.clone(),
             pods: subject,
-        },
+        }),
         ingress: isolate(types.ingress),
         egress: isolate(types.egress),
     })

@@ -88,6 +88,7 @@ fn selects(peer: &Peer, namespace: &str, app: &str) -> bool {
         labels: &labels,
         service_account: "robot",
         cluster: "c1",
+        is_node: false,
     };
     matches!(peer, Peer::Pods(selector) if selector.matches(subject))
 }
@@ -122,8 +123,16 @@ fn a_wrong_head_closes_what_the_object_names() {
     let [spec] = refused.stand_in.specs.as_slice() else {
         panic!("one part");
     };
-    assert!(selects(&Peer::Pods(spec.subject.clone()), "shop", "db"));
-    assert!(!selects(&Peer::Pods(spec.subject.clone()), "shop", "web"));
+    assert!(selects(
+        &Peer::Pods(spec.subject.pods().unwrap().clone()),
+        "shop",
+        "db"
+    ));
+    assert!(!selects(
+        &Peer::Pods(spec.subject.pods().unwrap().clone()),
+        "shop",
+        "web"
+    ));
     assert!(isolated(&spec.egress) && !spec.ingress.isolates);
     assert_eq!(closed(PolicyKind::NetworkPolicy, &value), refused.stand_in);
 
@@ -139,7 +148,7 @@ fn a_wrong_head_closes_what_the_object_names() {
     let refused = read(&value).unwrap_err();
     assert_eq!(refused.problems[0].object, "NetworkPolicy/default/a_b");
     assert_eq!(
-        refused.stand_in.specs[0].subject.namespaces,
+        refused.stand_in.specs[0].subject.pods().unwrap().namespaces,
         NamespaceScope::All
     );
 }

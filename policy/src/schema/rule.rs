@@ -32,7 +32,7 @@ pub(super) fn spec() -> Value {
             (
                 "nodeSelector",
                 described(
-                    "Nodes that the policy is about; not supported by Weir",
+                    "Nodes that the policy is about, in place of pods; in a clusterwide policy only",
                     peers::selector(),
                 ),
             ),

@@ -11,7 +11,7 @@ use crate::{
     names::{Name, NamePattern},
 };
 
-use super::SideFlow;
+use super::{HOST, SideFlow};
 
 /// What a flow gets, and the L7 rules that decide on its requests.
 pub fn judge<'a>(world: &'a World, node: &str, flow: SideFlow) -> (Verdict, Vec<&'a HttpRule>) {
@@ -25,6 +25,21 @@ pub fn judge<'a>(world: &'a World, node: &str, flow: SideFlow) -> (Verdict, Vec<
         // Nothing is denied of what is only looked into, so nothing is reported as denied.
         _ if watched(world, node, flow) => (Verdict::L7Audit, vec![&EVERY]),
         _ => in_force,
+    }
+}
+
+/// The endpoint of a flow.
+fn own(world: &World, node: &str, flow: SideFlow) -> Pod {
+    match flow.pod {
+        HOST => Pod {
+            name: node.to_owned(),
+            labels: (world.nodes.iter())
+                .find(|of| of.name == node)
+                .map(|of| of.labels.clone())
+                .unwrap_or_default(),
+            ..Pod::default()
+        },
+        pod => world.pods[pod].clone(),
     }
 }
 
@@ -42,7 +57,7 @@ static EVERY: HttpRule = HttpRule {
 /// Whether somebody wants to look into a flow that passes: the pod, its namespace, or a rule about
 /// what is said in a part of a policy that denies nothing by default.
 fn watched(world: &World, node: &str, flow: SideFlow) -> bool {
-    let pod = &world.pods[flow.pod];
+    let pod = &own(world, node, flow);
     if contested(world, flow.peer) {
         return false;
     }
@@ -50,9 +65,11 @@ fn watched(world: &World, node: &str, flow: SideFlow) -> bool {
         flow.protocol == Protocol::Tcp,
         flow.protocol == Protocol::Udp,
     );
+    let of_namespace = world.namespaces.get(&pod.namespace);
     let asked = pod
         .visibility
-        .unwrap_or(world.namespaces[&pod.namespace].visibility);
+        .or(of_namespace.map(|of| of.visibility))
+        .unwrap_or_default();
     let query = flow.direction == Direction::Egress && flow.port == 53 && udp;
     if (asked.http && tcp) || (asked.dns && query) {
         return true;
@@ -78,7 +95,7 @@ fn judge_some<'a>(
     flow: SideFlow,
     audit: bool,
 ) -> (Verdict, Vec<&'a HttpRule>) {
-    let pod = &world.pods[flow.pod];
+    let pod = &own(world, node, flow);
     let mut isolated = false;
     let mut denied = false;
     let mut allowed = false;
@@ -185,6 +202,7 @@ fn subject<'a>(world: &'a World, pod: &'a Pod) -> Subject<'a> {
         labels: &pod.labels,
         service_account: &pod.service_account,
         cluster: world.cluster.as_str(),
+        is_node: pod.is_node(),
     }
 }
 

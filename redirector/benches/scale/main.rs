@@ -21,7 +21,7 @@ use weir_policy::{
     model::{
         Action, HttpRule, Key, L7, Namespace, NamespaceScope, ObjectRef, Peer, Peers, Pod,
         PodSelector, Policy, PolicyKind, PolicySpec, Port, PortMatch, Protocol, Requirement, Rule,
-        Section, Selector, World,
+        Section, Selector, Subjects, World,
     },
 };
 use weir_redirector::{
@@ -341,7 +341,7 @@ fn policy(number: usize) -> Policy {
         audit: false,
         specs: vec![PolicySpec {
             tier: Default::default(),
-            subject: pods(number),
+            subject: Subjects::Pods(pods(number)),
             ingress: section(rule(number + 1, 8000 + (number % 100) as u16, None)),
             egress: section(rule(number + 7, 8000, None)),
         }],

@@ -46,7 +46,7 @@ pub async fn read() -> io::Result<BTreeSet<IpNet>> {
         .map_err(|error: rtnetlink::Error| io::Error::other(error))
 }
 
-/// Changes of the node's addresses, as the kernel tells of them.
+/// Changes of the node's addresses and devices, as the kernel tells of them.
 pub struct Changes {
     told: BoxStream<'static, ()>,
     connection: JoinHandle<()>,
@@ -58,7 +58,11 @@ impl Changes {
     /// # Errors
     /// Where netlink cannot be opened or does not let it listen.
     pub fn follow() -> io::Result<Self> {
-        let groups = [MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
+        let groups = [
+            MulticastGroup::Link,
+            MulticastGroup::Ipv4Ifaddr,
+            MulticastGroup::Ipv6Ifaddr,
+        ];
         let (connection, _, told) = new_multicast_connection(&groups)?;
         Ok(Self {
             told: told.map(drop).boxed(),

@@ -14,6 +14,7 @@ use aya::{
 use weir_abi::{
     conntrack::{Connection, ConnectionKey},
     event::{Ended, Event, Sweep},
+    host::HOST,
     http::{Change, Request, Stream, TAKEN_HEADER},
     policy::Config,
 };
@@ -41,6 +42,19 @@ pub enum Result {
 pub enum Way {
     FromPod,
     ToPod,
+    FromHost,
+    ToHost,
+}
+
+impl Way {
+    fn program(self) -> &'static str {
+        match self {
+            Self::FromPod => "from_pod",
+            Self::ToPod => "to_pod",
+            Self::FromHost => "from_host",
+            Self::ToHost => "to_host",
+        }
+    }
 }
 
 /// The loaded programs with their maps.
@@ -175,8 +189,13 @@ impl Bench {
             reserved: 0,
         };
         let until = self.met_until;
-        self.installed
+        let stale = self
+            .installed
             .apply(&mut self.maps, &desired, config, until)?;
+        // Interfaces keep what they have; the node has none.
+        if stale.contains(&HOST) {
+            self.installed.forget_endpoints(&mut self.maps, &[HOST])?;
+        }
         Ok(snapshot)
     }
 
@@ -212,10 +231,7 @@ impl Bench {
     /// Runs a packet; returns the verdict and the packet as the program left it.
     /// `arrived_on` 0 means that the node itself made it.
     pub fn run_on(&mut self, way: Way, packet: &[u8], arrived_on: u32) -> (Result, Vec<u8>) {
-        let name = match way {
-            Way::FromPod => "from_pod",
-            Way::ToPod => "to_pod",
-        };
+        let name = way.program();
         // struct __sk_buff of linux/bpf.h: ingress_ifindex at 36, ifindex at 40.
         let mut context = [0u8; 192];
         context[36..40].copy_from_slice(&arrived_on.to_ne_bytes());
@@ -235,10 +251,7 @@ impl Bench {
 
     /// Runs a packet that carries a mark; returns the verdict and the mark as the program left it.
     pub fn run_marked(&mut self, way: Way, packet: &[u8], mark: u32) -> (Result, u32) {
-        let name = match way {
-            Way::FromPod => "from_pod",
-            Way::ToPod => "to_pod",
-        };
+        let name = way.program();
         // struct __sk_buff of linux/bpf.h: mark at 8, ifindex at 40.
         let mut context = [0u8; 192];
         context[8..12].copy_from_slice(&mark.to_ne_bytes());

@@ -138,8 +138,8 @@ impl Guise {
                 let stranger = if v6 { "2001:db8:77::7" } else { "203.0.113.77" };
                 let stranger = stranger.parse().expect("an address");
                 match way {
-                    Way::FromPod => other.source = stranger,
-                    Way::ToPod => other.destination = stranger,
+                    Way::FromPod | Way::FromHost => other.source = stranger,
+                    Way::ToPod | Way::ToHost => other.destination = stranger,
                 }
                 vec![(other.build(), Result::Drop)]
             }
@@ -177,8 +177,8 @@ fn is_link_local(address: std::net::IpAddr) -> bool {
 /// The sender says that it has the other end's address.
 fn neighbour(packet: &Craft, way: Way) -> Vec<u8> {
     let claimed = match way {
-        Way::FromPod => packet.destination,
-        Way::ToPod => packet.source,
+        Way::FromPod | Way::FromHost => packet.destination,
+        Way::ToPod | Way::ToHost => packet.source,
     };
     match claimed {
         std::net::IpAddr::V4(claimed) => {
@@ -210,7 +210,7 @@ fn neighbour(packet: &Craft, way: Way) -> Vec<u8> {
 /// A pod may not; what comes from the link is not the pod's to prove.
 fn neighbours_fate(way: Way) -> Result {
     match way {
-        Way::FromPod => Result::Drop,
-        Way::ToPod => Result::Pass,
+        Way::FromPod | Way::FromHost => Result::Drop,
+        Way::ToPod | Way::ToHost => Result::Pass,
     }
 }

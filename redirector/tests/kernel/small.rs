@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use weir_policy::model::{
     Action, HttpRule, NamespaceScope, Node, ObjectRef, Peer, Peers, Pod, PodSelector, Policy,
     PolicyKind, PolicySpec, Port, PortMatch, Protocol, Rule, Section, Selector, Service,
-    ServicePort, World,
+    ServicePort, Subjects, World,
 };
 
 pub const POD: [&str; 2] = ["10.244.0.2", "fd00:10:244::2"];
@@ -81,13 +81,13 @@ pub fn world(ingress: Option<Vec<Rule>>, egress: Option<Vec<Rule>>) -> World {
             },
             specs: vec![PolicySpec {
                 tier: Default::default(),
-                subject: PodSelector {
+                subject: Subjects::Pods(PodSelector {
                     namespaces: NamespaceScope::All,
                     pods: Selector::new([weir_policy::model::Requirement::equals(
                         weir_policy::model::Key::Label("app".into()),
                         "subject",
                     )]),
-                },
+                }),
                 ingress: section(ingress),
                 egress: section(egress),
             }],

@@ -17,6 +17,7 @@ mod collected;
 mod exhausted;
 mod faults;
 mod grpc;
+mod host;
 mod kernel;
 mod language;
 mod leaves_nothing;

@@ -46,6 +46,10 @@
     - --policy-deny-response
     - icmp
     {{- end }}
+    {{- if ne .Values.agent.hostPolicies "audit" }}
+    - --host-policies
+    - {{ .Values.agent.hostPolicies }}
+    {{- end }}
     - --health
     - 127.0.0.1:9878
     {{- if .Values.cni.chain }}

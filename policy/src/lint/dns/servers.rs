@@ -135,6 +135,7 @@ impl Servers {
             labels: &label(self.label),
             service_account: self.account,
             cluster: context.world().cluster.as_str(),
+            is_node: false,
         })
     }
 

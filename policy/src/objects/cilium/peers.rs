@@ -152,7 +152,7 @@ pub(super) fn pods(selector: Selector, scope: &NamespaceScope) -> PodSelector {
 }
 
 /// What a key of a selector of nodes looks at: labels of Node objects.
-fn node_key(name: &str) -> Result<Key, String> {
+pub(super) fn node_key(name: &str) -> Result<Key, String> {
     let plain = name.strip_prefix("k8s:").or(name.strip_prefix("any:"));
     let plain = plain.or(name.strip_prefix("node:")).unwrap_or(name);
     labels::plain_key(plain)

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::{
-    Entity, HeaderMatch, HttpRule, L7, Operator, Requirement, Selector, WhichGroups,
+    Entity, HeaderMatch, HttpRule, L7, Operator, Requirement, Selector, Subjects, WhichGroups,
 };
 
 fn ingress(value: &Value) -> Vec<Rule> {
@@ -170,7 +170,7 @@ fn a_foreign_namespace_in_the_subject_is_overridden() {
     let value = cnp(json!({"endpointSelector": {"matchLabels":
         {"app": "web", "k8s:io.kubernetes.pod.namespace": "bank"}}, "ingress": [{}]}));
     let parsed = read(&value).unwrap();
-    let subject = Peer::Pods(parsed.policy.specs[0].subject.clone());
+    let subject = Peer::Pods(parsed.policy.specs[0].subject.pods().unwrap().clone());
     assert!(selects(&subject, "shop", "web") && !selects(&subject, "bank", "web"));
     assert_eq!(
         problems(&value),
@@ -182,8 +182,16 @@ fn a_foreign_namespace_in_the_subject_is_overridden() {
     );
     let wide = good(&ccnp(json!({"endpointSelector": {"matchLabels":
         {"io.kubernetes.pod.namespace": "bank"}}, "ingress": [{}]})));
-    assert!(selects(&Peer::Pods(wide.subject.clone()), "bank", "x"));
-    assert!(!selects(&Peer::Pods(wide.subject), "shop", "x"));
+    assert!(selects(
+        &Peer::Pods(wide.subject.pods().unwrap().clone()),
+        "bank",
+        "x"
+    ));
+    assert!(!selects(
+        &Peer::Pods(wide.subject.pods().unwrap().clone()),
+        "shop",
+        "x"
+    ));
 }
 
 #[test]
@@ -418,7 +426,11 @@ fn parts_are_independent() {
     assert_eq!(a.ingress.rules.len(), 1);
     assert!(b.egress.isolates && b.egress.rules.is_empty());
     assert!(c.egress.isolates && c.egress.rules.is_empty() && !c.ingress.isolates);
-    assert!(selects(&Peer::Pods(c.subject.clone()), "default", "c"));
+    assert!(selects(
+        &Peer::Pods(c.subject.pods().unwrap().clone()),
+        "default",
+        "c"
+    ));
 }
 
 /// Found by fuzzing: the good part kept its allow rule where another part was refused too.
@@ -489,18 +501,104 @@ fn stand_ins_deny_what_a_lost_deny_rule_may_have_denied() {
 }
 
 #[test]
-fn a_host_policy_touches_no_pod() {
-    let value = ccnp(json!({"nodeSelector": {}, "ingress": [{}]}));
-    let parsed = read(&value).unwrap();
-    assert_eq!(parsed.policy.specs, []);
-    assert_eq!(parsed.problems[0].field, "spec.nodeSelector");
+fn a_host_policy_is_about_nodes_and_touches_no_pod() {
+    let selector = json!({"matchLabels": {"node-role.kubernetes.io/worker": ""}});
+    let spec = good(&ccnp(json!({"nodeSelector": selector, "ingress": [{}]})));
+    assert!(spec.ingress.isolates && !spec.egress.isolates);
+    let Subjects::Nodes(nodes) = spec.subject else {
+        panic!("{:?}", spec.subject);
+    };
+    let labels = |key: &str| Labels::from([(key.to_owned(), String::new())]);
+    assert!(nodes.matches_labels(&labels("node-role.kubernetes.io/worker")));
+    assert!(!nodes.matches_labels(&labels("node-role.kubernetes.io/control-plane")));
+}
+
+#[test]
+fn what_a_node_cannot_be_asked_is_refused_by_name() {
+    let ports = json!([{"port": "80", "protocol": "TCP"}]);
+    let http = json!([{"ports": ports, "rules": {"http": [{"method": "GET"}]}}]);
+    for (part, place, says) in [
+        (
+            json!({"ingress": [{"toPorts": http}]}),
+            "spec.ingress[0].toPorts[0]",
+            "connections only",
+        ),
+        (
+            json!({"egress": [{"toFQDNs": [{"matchName": "a.test"}]}]}),
+            "spec.egress[0]",
+            "toFQDNs",
+        ),
+        (
+            json!({"ingress": [{"toPorts": [{"ports": [{"port": "web"}]}]}]}),
+            "spec.ingress[0].toPorts[0]",
+            "no named ports",
+        ),
+    ] {
+        let mut spec = part.clone();
+        spec["nodeSelector"] = json!({});
+        let parsed = read(&ccnp(spec)).unwrap();
+        assert_eq!(parsed.problems[0].field, place);
+        assert!(
+            parsed.problems[0].reason.contains(says),
+            "{:?}",
+            parsed.problems
+        );
+        let of = &parsed.policy.specs[0];
+        assert!(
+            of.ingress.rules.is_empty() && of.egress.rules.is_empty(),
+            "{part}"
+        );
+        assert!(of.ingress.isolates || of.egress.isolates, "{part}");
+    }
+    let deny =
+        json!({"ingressDeny": [{"toPorts": [{"ports": [{"port": "web"}]}]}], "nodeSelector": {}});
+    let parsed = read(&ccnp(deny)).unwrap();
+    let rules = &parsed.policy.specs[0].ingress.rules;
+    assert!(rules[0].action == Action::Deny && rules[0].ports.is_empty());
+}
+
+#[test]
+fn a_host_policy_that_selects_nobody_knows_whom_cuts_nobody() {
+    let strange = json!({"matchExpressions": [{"key": "a", "operator": "Near"}]});
+    for value in [
+        ccnp(json!({"nodeSelector": strange, "ingress": [{}]})),
+        cnp(json!({"nodeSelector": {}, "ingress": [{}]})),
+    ] {
+        let parsed = read(&value).unwrap();
+        assert_eq!(parsed.policy.specs, []);
+        assert!(
+            parsed.problems[0].field.starts_with("spec.nodeSelector"),
+            "{:?}",
+            parsed.problems
+        );
+        assert!(
+            parsed.problems[0]
+                .reason
+                .contains("nothing of this part is in force")
+        );
+    }
+    // Of one whose nodes are known, what is not understood closes.
+    let refused = read(&ccnp(
+        json!({"nodeSelector": {}, "ingress": [{}], "egres": []}),
+    ))
+    .unwrap_err();
+    let part = &refused.stand_in.specs[0];
+    assert!(matches!(part.subject, Subjects::Nodes(_)));
+    assert!(part.ingress.isolates);
 }
 
 #[test]
 fn subject_expressions_are_kept() {
     let spec = good(&cnp(json!({"endpointSelector": {"matchExpressions": [
         {"key": "any:app", "operator": "NotIn", "values": ["a", "b"]}]}, "ingress": [{}]})));
-    let requirement = spec.subject.pods.requirements().next().unwrap();
+    let requirement = spec
+        .subject
+        .pods()
+        .unwrap()
+        .pods
+        .requirements()
+        .next()
+        .unwrap();
     assert_eq!(requirement.key, Key::Label("app".into()));
     assert_eq!(requirement.operator, Operator::NotIn);
 }
@@ -530,7 +628,7 @@ fn the_cluster_is_asked_for_by_its_name() {
                            "egressDeny": [{"toEndpoints": [selector]}]}),
                 ));
                 let wide = value(json!({}))["kind"] == "CiliumClusterwideNetworkPolicy";
-                let subject = Peer::Pods(spec.subject.clone());
+                let subject = Peer::Pods(spec.subject.pods().unwrap().clone());
                 let mut all = vec![subject];
                 for rule in [&spec.ingress.rules[0], &spec.egress.rules[0]] {
                     let Peers::OneOf(peers) = &rule.peers else {

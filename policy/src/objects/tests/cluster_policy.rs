@@ -28,7 +28,7 @@ fn tiers_subjects_peers_and_ports_are_read() {
     })));
     assert_eq!(spec.tier, Tier::Baseline(1000));
     assert!(matches!(
-        spec.subject.namespaces,
+        spec.subject.pods().unwrap().namespaces,
         NamespaceScope::Matching(_)
     ));
     assert!(!spec.ingress.isolates && !spec.egress.isolates);

@@ -374,12 +374,20 @@ fn a_stand_in_closes_the_directions_that_the_object_names() {
         let refused = read(&network(spec.clone())).unwrap_err();
         let closed = &refused.stand_in.specs[0];
         assert_eq!(
-            selects(&Peer::Pods(closed.subject.clone()), "shop", "web"),
+            selects(
+                &Peer::Pods(closed.subject.pods().unwrap().clone()),
+                "shop",
+                "web"
+            ),
             app,
             "{spec}"
         );
         assert!(
-            !selects(&Peer::Pods(closed.subject.clone()), "bank", "web"),
+            !selects(
+                &Peer::Pods(closed.subject.pods().unwrap().clone()),
+                "bank",
+                "web"
+            ),
             "{spec}"
         );
         assert_eq!(isolated(&closed.ingress), ingress, "{spec}");

@@ -48,7 +48,7 @@ fn structure() {
         (
             json!({"nodeSelector": {}, "ingress": [{}]}),
             "spec.nodeSelector",
-            "host policies are not supported yet: nothing of this part is in force, and it selects no pod",
+            "belongs into a CiliumClusterwideNetworkPolicy: nothing of this part is in force, and it selects no pod",
         ),
         (
             json!({"endpointSelector": {}, "ingress": [], "egress": []}),

@@ -31,7 +31,13 @@ fn isolated_pods(value: &Value) -> Vec<&'static str> {
         let specs = policy.specs.iter();
         specs
             .filter(|spec| spec.ingress.isolates || !spec.ingress.rules.is_empty())
-            .any(|spec| selects(&Peer::Pods(spec.subject.clone()), namespace, app))
+            .any(|spec| {
+                selects(
+                    &Peer::Pods(spec.subject.pods().unwrap().clone()),
+                    namespace,
+                    app,
+                )
+            })
     };
     [("shop", "web"), ("shop", "db"), ("bank", "web")]
         .into_iter()

@@ -7,7 +7,7 @@ use crate::{
     model::{
         Action, Entity, HttpRule, Key, L7, NamespaceScope, ObjectRef, Operator, Peer, Peers,
         PodSelector, Policy, PolicyKind, PolicySpec, Port, PortMatch, Protocol, Requirement, Rule,
-        Section, Selector, ServiceSelector, Tier, WhichServices,
+        Section, Selector, ServiceSelector, Subjects, Tier, WhichServices,
     },
     names::NamePattern,
 };
@@ -183,12 +183,24 @@ fn section() -> impl Strategy<Value = Section> {
 }
 
 pub(super) fn policies() -> impl Strategy<Value = Vec<Policy>> {
-    let normal = (pods(), section(), section()).prop_map(|(subject, ingress, egress)| PolicySpec {
+    let normal = (pods(), section(), section()).prop_map(|(pods, ingress, egress)| PolicySpec {
         tier: Tier::Normal,
-        subject,
+        subject: Subjects::Pods(pods),
         ingress,
         egress,
     });
+    // What a node says nobody reads.
+    let unread = |mut section: Section| {
+        section.rules.iter_mut().for_each(|rule| rule.l7 = None);
+        section
+    };
+    let host =
+        (selector(), section(), section()).prop_map(move |(nodes, ingress, egress)| PolicySpec {
+            tier: Tier::Normal,
+            subject: Subjects::Nodes(nodes),
+            ingress: unread(ingress),
+            egress: unread(egress),
+        });
     // A rule of the other tiers isolates nothing and is about nothing that the proxy reads.
     let in_order = |mut section: Section| {
         section.isolates = false;
@@ -204,15 +216,15 @@ pub(super) fn policies() -> impl Strategy<Value = Vec<Policy>> {
         (0..3u16).prop_map(Tier::Baseline)
     ];
     let other =
-        (tier, pods(), section(), section()).prop_map(move |(tier, subject, ingress, egress)| {
+        (tier, pods(), section(), section()).prop_map(move |(tier, pods, ingress, egress)| {
             PolicySpec {
                 tier,
-                subject,
+                subject: Subjects::Pods(pods),
                 ingress: in_order(ingress),
                 egress: in_order(egress),
             }
         });
-    let spec = prop_oneof![3 => normal, 1 => other];
+    let spec = prop_oneof![6 => normal, 2 => other, 1 => host];
     let audit = prop::bool::weighted(0.15);
     vec((audit, vec(spec, 1..3)), 0..5).prop_map(|all| {
         all.into_iter()

@@ -1,0 +1,20 @@
+//! The node as an endpoint: what host policies are enforced by.
+
+/// Key of the node in the `ENDPOINTS` map, which no interface has. Its endpoint owns no address:
+/// what is the node's says [`crate::policy::NODE_LOCAL`]. Where it is missing nothing is judged.
+pub const HOST: u32 = 0;
+
+/// Values of the `HOST_PORTS` map, of which keys are [`crate::service::ServiceKey`]s; those with
+/// [`crate::service::ANY_NODE_V4`] or `_V6` count for every address of the node.
+pub mod port {
+    /// A node port: the node sends what comes there on to a pod, whose policies judge it.
+    pub const NODE_PORT: u8 = 1;
+    /// A host port of a pod on this node. The same, but where a socket of the node listens: who
+    /// makes a pod must not open the node.
+    pub const HOST_PORT: u8 = 2;
+    /// The Kubernetes API, here or on another node.
+    pub const API: u8 = 3;
+}
+
+/// Where the kubelet serves (`KubeletConfiguration.port`).
+pub const KUBELET: u16 = 10250;

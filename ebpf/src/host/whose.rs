@@ -1,0 +1,62 @@
+//! Whether a packet is the node's own.
+
+use aya_ebpf::programs::TcContext;
+use weir_abi::{Address, policy::NODE_LOCAL};
+
+use crate::{
+    maps::CONFIG,
+    packet::{self, Packet},
+    verdict::address,
+};
+
+/// Whether an address is one by which the node speaks or is spoken to: its own, a link-local one,
+/// which nothing is sent on to, or that of a group.
+#[inline(always)]
+pub fn is_nodes(own: &Address, v6: bool) -> bool {
+    packet::is_group(own, v6)
+        || v6 && packet::is_link_local(own)
+        || address(own).flags & NODE_LOCAL != 0
+}
+
+/// Whether a packet that leaves was made by a socket in the node's network namespace: one that is
+/// sent on has none.
+#[inline(always)]
+pub fn is_made_here(ctx: &TcContext) -> bool {
+    // SAFETY: the context is valid for the run of the program.
+    let socket = unsafe { (*ctx.skb.skb).__bindgen_anon_2.sk };
+    !socket.is_null()
+}
+
+/// Whether a packet without a socket came in by a device, and not from the proxy, which answers in
+/// the name of the node where a pod's flow to the node passes it.
+#[inline(always)]
+pub fn is_sent_on(ctx: &TcContext) -> bool {
+    let arrived_on = arrived_on(ctx);
+    arrived_on != 0 && !is_private(arrived_on)
+}
+
+/// Whether a packet that arrives says to come from the node itself. Nothing of the node's comes back
+/// to it but what it sends to a group. Sent on, it would make way for an answer to the node.
+#[inline(always)]
+pub fn is_forged(ctx: &TcContext, packet: &Packet) -> bool {
+    let source = &packet.source;
+    if packet::is_group(&packet.destination, packet.v6)
+        || packet.v6 && packet::is_link_local(source)
+    {
+        return false;
+    }
+    address(source).flags & NODE_LOCAL != 0 && !is_private(arrived_on(ctx))
+}
+
+#[inline(always)]
+fn arrived_on(ctx: &TcContext) -> u32 {
+    // SAFETY: the context is valid for the run of the program.
+    unsafe { (*ctx.skb.skb).ingress_ifindex }
+}
+
+#[inline(always)]
+fn is_private(interface: u32) -> bool {
+    CONFIG.get(0).is_some_and(|config| {
+        interface != 0 && (interface == config.ingress_link || interface == config.egress_link)
+    })
+}
