@@ -60,6 +60,19 @@ if [ "${1:-}" = test ]; then
     unpack prometheus usr/bin/prometheus
 fi
 
+# Another's gRPC, as server and client, for the end-to-end tests.
+if [ "${1:-}" = test ]; then
+    grpc=(grpcio==1.85.1 grpcio-health-checking==1.85.1)
+    stamp=$WEIR_CACHE/tools/grpc/.installed
+    if [ "$(cat "$stamp" 2>/dev/null)" != "${grpc[*]}" ]; then
+        step "installing ${grpc[*]} from PyPI into $WEIR_CACHE/tools/grpc"
+        rm -rf "$WEIR_CACHE/tools/grpc"
+        python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
+            --target "$WEIR_CACHE/tools/grpc" "${grpc[@]}"
+        printf '%s' "${grpc[*]}" >"$stamp"
+    fi
+fi
+
 # The linker must be built against the LLVM that Debian's rustc was built with.
 llvm=$(/usr/bin/rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 [ -n "$llvm" ] || fail "/usr/bin/rustc does not say its LLVM version"
@@ -80,18 +93,6 @@ build_linker() {
     LLVM_PREFIX=/usr/lib/llvm-$llvm PATH=/usr/lib/llvm-$llvm/bin:$PATH \
         cargo_tool bpf-linker --version "$linker_version" --features "llvm-$llvm"
 }
-# Another's gRPC, as server and client, for the end-to-end tests.
-if [ "${1:-}" = test ]; then
-    grpc=(grpcio==1.85.1 grpcio-health-checking==1.85.1)
-    stamp=$WEIR_CACHE/tools/grpc/.installed
-    if [ "$(cat "$stamp" 2>/dev/null)" != "${grpc[*]}" ]; then
-        step "installing ${grpc[*]} from PyPI into $WEIR_CACHE/tools/grpc"
-        rm -rf "$WEIR_CACHE/tools/grpc"
-        python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
-            --target "$WEIR_CACHE/tools/grpc" "${grpc[@]}"
-        printf '%s' "${grpc[*]}" >"$stamp"
-    fi
-fi
 
 # What people type in the lab's pods of busybox, with the options that busybox's own images have.
 build_busybox() {

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! This crate owns what happens to a connection that the kernel programs redirect: it parses
-//! strictly ([`http1`]), asks policy once for a request ([`judge`]), and forwards or answers
+//! strictly ([`http1`], [`http2`]), asks policy once for a request ([`judge`]), and forwards or answers
 //! ([`engine`]). Nothing connects to a server without the proof of a verdict ([`permit`]). It refuses
 //! whatever two parsers could read differently, and it never fails open: without a policy, with an
 //! unknown flow or after any error nothing is forwarded.

@@ -4,6 +4,8 @@
 //! What was read gives its window back once the other side has taken it, so a stream holds one frame
 //! and what the engine may buffer.
 
+mod taken;
+
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use bytes::Bytes;
@@ -14,6 +16,7 @@ use weir_policy::http::Asked;
 
 use super::grpc;
 use crate::http1::{Refusal, chunked::check_trailer};
+use taken::{NotTaken, release, send};
 
 /// The four ends of a stream through the proxy.
 #[derive(Debug)]
@@ -94,11 +97,14 @@ pub async fn exchange(
             }
         }
     }
-    // An early answer: what the client still says goes on.
+    // An early answer: what the client still says goes on, but not for ever.
     match lost {
         Some(reason) => Err(Stop::Server(reason)),
         None if sent => Ok(()),
-        None => up.await,
+        None => {
+            let ended = timeout(limit, up).await;
+            ended.unwrap_or(Err(Stop::Server(Reason::NO_ERROR)))
+        }
     }
 }
 
@@ -248,46 +254,6 @@ fn end(client: &mut SendStream<Bytes>, trailers: Option<HeaderMap>) -> Result<()
 
 fn is_no_error(error: &h2::Error) -> bool {
     error.is_reset() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR)
-}
-
-/// Why bytes were not taken.
-#[derive(Debug)]
-enum NotTaken {
-    Stalled,
-    Gone(Option<h2::Error>),
-}
-
-/// Hands data to the engine, piece by piece, as its reader gives windows.
-async fn send(
-    to: &mut SendStream<Bytes>,
-    mut data: Bytes,
-    end: bool,
-    limit: Duration,
-) -> Result<(), NotTaken> {
-    let gone = |error| NotTaken::Gone(Some(error));
-    if data.is_empty() {
-        return to.send_data(data, end).map_err(gone);
-    }
-    while !data.is_empty() {
-        to.reserve_capacity(data.len());
-        let window = poll_fn(|context| to.poll_capacity(context));
-        let window = timeout(limit, window).await;
-        let window = window.map_err(|_| NotTaken::Stalled)?;
-        let window = window.ok_or(NotTaken::Gone(None))?.map_err(gone)?;
-        let piece = data.split_to(window.min(data.len()));
-        to.send_data(piece, end && data.is_empty()).map_err(gone)?;
-    }
-    Ok(())
-}
-
-/// Gives a sender back the window of what was taken on.
-fn release(from: &mut RecvStream, count: usize) -> Result<(), h2::Error> {
-    let released = from.flow_control().release_capacity(count);
-    // Of a stream that has ended, and was reset since, the engine has given it back already.
-    if from.is_end_stream() {
-        return Ok(());
-    }
-    released
 }
 
 fn of_client(error: &h2::Error) -> Stop {

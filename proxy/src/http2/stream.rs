@@ -1,16 +1,17 @@
 //! One stream: judged, forwarded or answered, judged again at each snapshot, told.
 
-use std::{future::poll_fn, pin::pin, sync::Arc, time::Instant};
+mod forward;
+
+use std::{future::poll_fn, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, server::SendResponse};
 use http::Request;
 use weir_link::proxy::{Application, Disposition, HttpRecord, HttpVersion, L7Record, Refusal, cut};
-use weir_policy::{http::Asked, l7::RequestVerdict};
+use weir_policy::l7::RequestVerdict;
 
 use super::{
     answer::{answer, told},
-    exchange::{Ends, Progress, Stop, exchange},
     grpc::is_grpc,
     request::Head,
     upstream::Upstream,
@@ -20,7 +21,6 @@ use crate::{
     engine::Answer,
     flow::FlowKey,
     permit::{Ask, Permit},
-    tunnel,
 };
 
 /// What all streams of a connection share.
@@ -172,7 +172,7 @@ impl Stream {
                     request,
                     send,
                 })),
-                Err(fault) => self.answer(fault.answer(), record.failed(&fault)),
+                Err(fault) => self.answer(fault.answer(), record.failed(&*fault)),
             };
         }
     }
@@ -224,130 +224,5 @@ impl Stream {
         record.verdict = Disposition::Error;
         record.reason = "client reset the stream".to_owned();
         self.context().record(record, self.since);
-    }
-
-    /// Moves an allowed request and its answer, until it ends or a snapshot denies it.
-    async fn forward(mut self, going: Going, from_client: RecvStream) {
-        let Going {
-            policy,
-            mut permit,
-            record,
-            request,
-            mut send,
-        } = going;
-        let asked: Arc<Asked> = policy.judge.asked(self.shared.key.request_flow());
-        let end = from_client.is_end_stream();
-        let (from_server, to_server) = match send.send_request(request, end) {
-            Ok(ends) => ends,
-            Err(error) => {
-                let record = record.failed(&error);
-                self.answer(Answer::NoResponse, record);
-                return;
-            }
-        };
-        drop(send);
-        let mut ends = Ends {
-            from_client,
-            to_client: self.respond,
-            to_server,
-            from_server,
-        };
-        let (context, limit) = (
-            Arc::clone(&self.shared.context),
-            self.shared.context.limits.stall_timeout,
-        );
-        let mut progress = Progress::default();
-        let mut policies = context.policy.follow();
-        // Since the verdict a snapshot may have come that nobody followed yet.
-        policies.mark_changed();
-        let ended = {
-            let mut moving = pin!(exchange(&mut ends, asked, limit, &mut progress));
-            loop {
-                // INVARIANT: a snapshot is looked at before anything more is moved.
-                tokio::select! {
-                    biased;
-                    changed = policies.changed() => {
-                        let policy = changed.ok().and_then(|()| policies.borrow_and_update().clone());
-                        let again = |policy| tunnel::again(&context, permit, &policy, &record);
-                        match policy.and_then(again) {
-                            Some(renewed) => permit = renewed,
-                            None => break None,
-                        }
-                    }
-                    ended = &mut moving => break Some(ended),
-                }
-            }
-        };
-        // Told when it was denied. What the engine holds of it is dropped with the reset.
-        let Some(ended) = ended else {
-            ends.to_client.send_reset(Reason::CANCEL);
-            ends.to_server.send_reset(Reason::CANCEL);
-            return;
-        };
-        self.respond = ends.to_client;
-        let record = record.answered(progress.status).called(progress.grpc);
-        if progress.answered {
-            context.record(record, self.since);
-            if let Err(Stop::Server(reason)) = ended {
-                self.respond.send_reset(reason);
-            }
-            return;
-        }
-        let record = L7Record {
-            verdict: Disposition::Error,
-            ..record
-        };
-        match ended {
-            Ok(()) => {}
-            Err(Stop::Client(reason)) => {
-                ends.to_server.send_reset(reason);
-                self.gone(record);
-            }
-            Err(Stop::Server(reason)) => {
-                context.counters.upstream_resets.add();
-                let reason_text = format!("server reset the stream: {reason}");
-                self.respond.send_reset(reason);
-                context.record(
-                    L7Record {
-                        reason: reason_text,
-                        ..record
-                    },
-                    self.since,
-                );
-            }
-            Err(Stop::ServerGone(untouched)) => {
-                context.counters.upstream_resets.add();
-                let reason = "server closed the connection".to_owned();
-                let record = L7Record { reason, ..record };
-                if progress.status.is_some() || untouched {
-                    // The client may try again what the server has not looked at.
-                    let code = if untouched {
-                        Reason::REFUSED_STREAM
-                    } else {
-                        Reason::INTERNAL_ERROR
-                    };
-                    self.respond.send_reset(code);
-                    context.record(record, self.since);
-                } else {
-                    self.answer(Answer::NoResponse, record);
-                }
-            }
-            Err(Stop::Refused(refusal)) => {
-                ends.to_server.send_reset(Reason::CANCEL);
-                context.counters.refuse(refusal);
-                let (reason, verdict) = (refusal.reason().to_owned(), Disposition::Refused);
-                let record = L7Record {
-                    reason,
-                    verdict,
-                    ..record
-                };
-                if progress.status.is_some() {
-                    self.respond.send_reset(Reason::CANCEL);
-                    context.record(record, self.since);
-                } else {
-                    self.answer(Answer::Refused(refusal), record);
-                }
-            }
-        }
     }
 }

@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio::{
     sync::Mutex,
     task::JoinSet,
-    time::{Duration, timeout},
+    time::{Duration, Instant, timeout},
 };
 
 use super::{CONNECTION_WINDOW, HEAD, STREAM_WINDOW, STREAMS, guard::Side, tap::Tap};
@@ -53,6 +53,8 @@ struct Live {
     /// Made before the client spoke.
     made: Option<Peer>,
     send: Option<SendRequest<Bytes>>,
+    /// When the last attempt failed, and why.
+    failed: Option<(Instant, Arc<Fault>)>,
     drivers: JoinSet<()>,
 }
 
@@ -78,17 +80,37 @@ impl Upstream {
             live: Mutex::new(Live {
                 made,
                 send: None,
+                failed: None,
                 drivers: JoinSet::new(),
             }),
         }
     }
 
-    /// What opens one more stream, on a connection that takes one. Connects where there is none.
+    /// What opens one more stream, on a connection that takes one. Connects where there is none; who
+    /// waits meanwhile shares what comes of it.
     ///
     /// # Errors
     /// See [`Fault`]; nothing of a request was sent.
-    pub async fn stream(&self, permit: &Permit) -> Result<SendRequest<Bytes>, Fault> {
+    pub async fn stream(&self, permit: &Permit) -> Result<SendRequest<Bytes>, Arc<Fault>> {
+        let asked = Instant::now();
         let mut live = self.live.lock().await;
+        if let Some((at, fault)) = &live.failed
+            && *at >= asked
+        {
+            if matches!(**fault, Fault::Connect(_)) {
+                self.context.counters.upstream_failures.add();
+            }
+            return Err(Arc::clone(fault));
+        }
+        let stream = self.open(&mut live, permit).await;
+        stream.map_err(|fault| {
+            let fault = Arc::new(fault);
+            live.failed = Some((Instant::now(), Arc::clone(&fault)));
+            fault
+        })
+    }
+
+    async fn open(&self, live: &mut Live, permit: &Permit) -> Result<SendRequest<Bytes>, Fault> {
         if let Some(send) = &live.send
             && let Ok(send) = send.clone().ready().await
         {

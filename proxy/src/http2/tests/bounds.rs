@@ -290,3 +290,44 @@ async fn a_body_is_as_long_as_it_says() {
         assert_eq!(lab.flow().await.verdict, Disposition::Error);
     }
 }
+
+/// An answer may come early; then the rest of what the client says is waited for only so long.
+#[tokio::test]
+async fn half_a_stream_does_not_stay() {
+    let limits = Limits {
+        stall_timeout: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let mut lab = Lab::with(limits).await;
+    let mut send = client(&lab).await;
+    let (answer, mut messages) = call(&mut send, "/ok").await;
+    let mut server = server(&lab).await;
+    let (mut request, mut respond) = server.next().await;
+    ok(&mut respond).send_data("all".into(), true).unwrap();
+    assert_eq!(got(answer).await.unwrap().body, b"all");
+    let reset = soon(std::future::poll_fn(|cx| messages.poll_reset(cx))).await;
+    assert_eq!(reset.unwrap(), Reason::NO_ERROR);
+    let end = soon(request.body_mut().data()).await.unwrap().unwrap_err();
+    assert_eq!(end.reason(), Some(Reason::CANCEL));
+    assert_eq!(lab.flow().await.verdict, Disposition::Allowed);
+}
+
+/// They do not wait for it one after another.
+#[tokio::test]
+async fn streams_share_a_server_that_is_silent() {
+    let limits = Limits {
+        connect_timeout: Duration::from_millis(500),
+        ..Limits::default()
+    };
+    let lab = Lab::with(limits).await;
+    let mut send = client(&lab).await;
+    let mut answers = Vec::new();
+    for _ in 0..20 {
+        answers.push(ask(&mut send, "/ok").await);
+    }
+    let (_silent, _) = soon(lab.server.accept()).await.unwrap();
+    for answer in answers {
+        assert_eq!(got(answer).await.unwrap().status, 502);
+    }
+    lab.assert_server_untouched().await;
+}
