@@ -6,7 +6,10 @@ mod reporting;
 use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context as _, Result};
-use clap::Args;
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use ipnet::IpNet;
 use tokio::signal::unix::{SignalKind, signal};
 use weir_agent::{Agent, Options, Origin, alone, cni::Chain};
@@ -104,13 +107,8 @@ pub struct AgentCommand {
     policy_deny_response: DenyResponse,
     /// What becomes of policies that select nodes (`nodeSelector`): they are enforced, or only report
     /// what they would deny, or nothing
-    #[arg(
-        long,
-        value_enum,
-        default_value_t = HostPoliciesMode::Audit,
-        env = "WEIR_HOST_POLICIES"
-    )]
-    host_policies: HostPoliciesMode,
+    #[arg(long, value_parser = host_policies(), default_value = "audit", env = "WEIR_HOST_POLICIES")]
+    host_policies: HostPolicies,
     #[command(flatten)]
     cluster_name: Named,
     #[command(flatten)]
@@ -126,25 +124,9 @@ enum Switch {
     Off,
 }
 
-/// What becomes of policies that select nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum HostPoliciesMode {
-    /// Nothing
-    Off,
-    /// What they would deny passes and is reported
-    Audit,
-    /// They are enforced
-    Enforce,
-}
-
-impl From<HostPoliciesMode> for HostPolicies {
-    fn from(mode: HostPoliciesMode) -> Self {
-        match mode {
-            HostPoliciesMode::Off => Self::Off,
-            HostPoliciesMode::Audit => Self::Audit,
-            HostPoliciesMode::Enforce => Self::Enforce,
-        }
-    }
+/// How the mode of host policies is given.
+pub fn host_policies() -> impl TypedValueParser<Value = HostPolicies> {
+    PossibleValuesParser::new(HostPolicies::WORDS).try_map(|word| word.parse::<HostPolicies>())
 }
 
 /// What a denied pod is told.
@@ -214,7 +196,7 @@ impl AgentCommand {
                 node,
                 pod_ranges: self.pod_cidr,
                 report: self.reporting.into(),
-                host_policies: self.host_policies.into(),
+                host_policies: self.host_policies,
                 kernel: weir_redirector::Options {
                     judges: self.l7_kernel == Switch::On,
                     answers: self.policy_deny_response == DenyResponse::Icmp,

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::agent_command::{DenyResponse, HostPoliciesMode};
+use crate::agent_command::{DenyResponse, host_policies};
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use weir_lab::kubectl::{Kubectl, Named, Shell, Verb, print_problems};
 use weir_lab::{Lab, Part, Topology, UpOptions, workload};
+use weir_policy::model::HostPolicies;
 
 use crate::screen::many;
 
@@ -90,8 +91,8 @@ struct Up {
     #[arg(long, value_enum, default_value_t = DenyResponse::None)]
     policy_deny_response: DenyResponse,
     /// What becomes of policies that select nodes
-    #[arg(long, value_enum, default_value_t = HostPoliciesMode::Audit)]
-    host_policies: HostPoliciesMode,
+    #[arg(long, value_parser = host_policies(), default_value = "audit")]
+    host_policies: HostPolicies,
     /// A plain node, without agent and proxy
     #[arg(long, hide = true)]
     no_agent: bool,
@@ -199,7 +200,7 @@ impl Up {
             nodes: self.nodes,
             l7_kernel: self.l7_kernel,
             deny_icmp: self.policy_deny_response == DenyResponse::Icmp,
-            host_policies: self.host_policies.into(),
+            host_policies: self.host_policies,
             ..UpOptions::default()
         })?;
         print_problems(&report);

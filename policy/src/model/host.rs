@@ -1,6 +1,6 @@
 //! The node as an endpoint: what host policies select, and what they never deny.
 
-use std::{borrow::Cow, net::IpAddr};
+use std::{borrow::Cow, net::IpAddr, str::FromStr};
 
 use super::{
     Direction, Pod, Policy, Protocol,
@@ -19,6 +19,11 @@ pub enum HostPolicies {
     #[default]
     Enforce,
 }
+
+/// None of [`HostPolicies::WORDS`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is none of off, audit and enforce")]
+pub struct NotAMode(String);
 
 /// Where the kubelet serves (`KubeletConfiguration.port`).
 const KUBELET: u16 = 10250;
@@ -41,6 +46,9 @@ pub struct HostFlow {
 // === impl HostPolicies ===
 
 impl HostPolicies {
+    /// As options say it, in order.
+    pub const WORDS: [&str; 3] = ["off", "audit", "enforce"];
+
     /// As options say it.
     pub fn word(self) -> &'static str {
         match self {
@@ -48,6 +56,16 @@ impl HostPolicies {
             Self::Audit => "audit",
             Self::Enforce => "enforce",
         }
+    }
+}
+
+impl FromStr for HostPolicies {
+    type Err = NotAMode;
+
+    fn from_str(text: &str) -> Result<Self, NotAMode> {
+        let all = [Self::Off, Self::Audit, Self::Enforce];
+        let found = all.into_iter().find(|mode| mode.word() == text);
+        found.ok_or_else(|| NotAMode(text.to_owned()))
     }
 }
 
@@ -151,5 +169,25 @@ impl World {
     fn pods_at(&self, address: IpAddr) -> impl Iterator<Item = &Pod> {
         let pods = self.pods.iter();
         pods.filter(move |pod| !pod.host_network && pod.addresses.contains(&address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_is_read_as_it_is_written() {
+        for word in HostPolicies::WORDS {
+            assert_eq!(
+                word.parse::<HostPolicies>().map(HostPolicies::word),
+                Ok(word)
+            );
+        }
+        let error = "on".parse::<HostPolicies>().unwrap_err().to_string();
+        assert!(
+            error.contains("`on` is none of off, audit and enforce"),
+            "{error}"
+        );
     }
 }
