@@ -14,13 +14,14 @@ use aya_ebpf::{bindings::TC_ACT_SHOT, programs::TcContext};
 use weir_abi::{
     conntrack::{Connection, ConnectionKey, DENIED, FORWARDED, OPENING},
     counter,
-    host::HOST,
+    host::{HOST, port},
     mark,
     policy::{
         Endpoint,
         direction::{EGRESS, INGRESS},
         verdict,
     },
+    protocol,
 };
 
 use crate::{
@@ -38,7 +39,9 @@ use crate::{
 pub fn handle<const FROM_HOST: bool>(ctx: &TcContext) -> i32 {
     // SAFETY: the context is valid for the run of the program.
     let skb_mark = unsafe { (*ctx.skb.skb).mark };
-    if FROM_HOST && (skb_mark == mark::HAIRPIN || skb_mark == mark::REFUSAL) {
+    let made_here = FROM_HOST && whose::is_made_here(ctx);
+    // Whoever may set a mark on the node must not pass by it.
+    if FROM_HOST && !made_here && (skb_mark == mark::HAIRPIN || skb_mark == mark::REFUSAL) {
         return PASS;
     }
     // SAFETY: entries are plain integers.
@@ -62,8 +65,9 @@ pub fn handle<const FROM_HOST: bool>(ctx: &TcContext) -> i32 {
     } = &mut *scratch;
     words::copy(endpoint, found);
     let kind = packet::parse_untagged(ctx, endpoint.index, packet, datagram, header);
-    if kind == Kind::NotIp && tag.is_some() {
-        // The stack would strip both tags at once and not ask again.
+    if kind == Kind::NotIp && (tag.is_some() || made_here && packet::is_tagged(ctx)) {
+        // The stack would strip both tags at once and not ask again. Nor does it write a tag into a
+        // frame: who does means to pass by.
         return drop(counter::DROP_NOT_IP);
     }
     if kind == Kind::NotIp || kind == Kind::Arp || kind == Kind::Icmpv6 {
@@ -71,6 +75,10 @@ pub fn handle<const FROM_HOST: bool>(ctx: &TcContext) -> i32 {
         return PASS;
     }
     let seen = if FROM_HOST { EGRESS } else { INGRESS };
+    if !FROM_HOST && whose::is_forged(ctx, packet) {
+        // Wherever it goes: sent on, it would make way for an answer to the node.
+        return fail(packet, endpoint.index, seen, counter::DROP_SPOOFED);
+    }
     let own = if FROM_HOST {
         &packet.source
     } else {
@@ -80,14 +88,16 @@ pub fn handle<const FROM_HOST: bool>(ctx: &TcContext) -> i32 {
         // No IP header, which the stack drops as well.
         return fail(packet, endpoint.index, seen, counter::DROP_MALFORMED);
     }
-    if !whose::is_nodes(own, packet.v6) {
+    // What a socket of the node sends is the node's, whatever source it gives; a pod's own one may
+    // still be there where a bridge has fragmented its packet.
+    let leads_here =
+        !FROM_HOST && guard::leads(own, packet.destination_port, packet.protocol) == port::NODE;
+    let is_nodes = leads_here || whose::is_nodes(own, packet.v6);
+    if !is_nodes && (!made_here || whose::is_pods(own)) {
         return PASS;
     }
-    if FROM_HOST && !whose::is_made_here(ctx) {
+    if FROM_HOST && !made_here {
         return forwarded(ctx, scratch, kind);
-    }
-    if !FROM_HOST && whose::is_forged(ctx, packet) {
-        return fail(packet, endpoint.index, seen, counter::DROP_SPOOFED);
     }
     match kind {
         Kind::Malformed => return fail(packet, endpoint.index, seen, counter::DROP_MALFORMED),
@@ -127,6 +137,11 @@ fn flow<const FROM_HOST: bool>(ctx: &TcContext, scratch: &mut Scratch, now: u64)
     } else {
         tracking::find(key, now)
     };
+    // What is another's is not the node's: not what its own socket sends, nor what one of them waits for.
+    let known = known.filter(|of| {
+        of.flags & FORWARDED == 0
+            || !FROM_HOST && (packet.protocol != protocol::UDP || !socket::listens(ctx, key))
+    });
     let Some(connection) = known else {
         return fresh::fresh::<FROM_HOST>(ctx, endpoint, packet, key, entry, revision, now);
     };

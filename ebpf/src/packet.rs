@@ -18,7 +18,7 @@ use weir_abi::{
 
 pub use fragment::remember as remember_fragment;
 pub use quote::quoted;
-pub use read::{parse, parse_untagged, tag};
+pub use read::{is_tagged, parse, parse_untagged, tag};
 
 /// Length of the Ethernet header.
 pub const ETHERNET: usize = 14;

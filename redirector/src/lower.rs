@@ -159,7 +159,11 @@ pub fn lower(
     }
     lower_services(services, &mut desired.services);
     if snapshot.host().is_some() {
-        desired.host_ports = host_ports::lower(services, &snapshot.host_ports);
+        let is_own = |address| {
+            let entry = snapshot.address(address);
+            entry.is_some_and(|entry| entry.owner == Owner::Node { local: true })
+        };
+        desired.host_ports = host_ports::lower(services, &snapshot.host_ports, is_own);
     }
     desired
 }

@@ -125,6 +125,11 @@ impl ConnectionKey {
         match self.protocol {
             protocol::TCP if entry.is_closed() => 120 * SECOND,
             protocol::TCP => 24 * 3600 * SECOND,
+            // As nf_conntrack keeps them: the answer after that is nobody else's.
+            protocol::UDP if entry.flags & (FORWARDED | OPENING) == FORWARDED | OPENING => {
+                25 * SECOND
+            }
+            protocol::UDP if entry.flags & FORWARDED != 0 => 115 * SECOND,
             protocol::UDP => 180 * SECOND,
             protocol::SCTP => 3600 * SECOND,
             protocol::ICMP | protocol::ICMPV6 => 30 * SECOND,

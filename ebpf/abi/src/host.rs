@@ -7,13 +7,13 @@ pub const HOST: u32 = 0;
 /// Values of the `HOST_PORTS` map, of which keys are [`crate::service::ServiceKey`]s; those with
 /// [`crate::service::ANY_NODE_V4`] or `_V6` count for every address of the node.
 pub mod port {
-    /// A node port: the node sends what comes there on to a pod, whose policies judge it.
-    pub const NODE_PORT: u8 = 1;
-    /// A host port of a pod on this node. The same, but where a socket of the node listens: who
-    /// makes a pod must not open the node.
-    pub const HOST_PORT: u8 = 2;
+    /// A node port, or the host port of a pod on this node: the node sends what comes there on to a
+    /// pod, whose policies judge it, unless a socket of its own listens there.
+    pub const POD: u8 = 1;
     /// The Kubernetes API, here or on another node.
-    pub const API: u8 = 3;
+    pub const API: u8 = 2;
+    /// A service's address behind which is the node itself: what comes there is the node's.
+    pub const NODE: u8 = 3;
 }
 
 /// Where the kubelet serves (`KubeletConfiguration.port`).

@@ -94,7 +94,8 @@ pub fn fresh<const FROM_HOST: bool>(
     pass(reason)
 }
 
-/// Whether what arrives at a port of the node goes on to a pod.
+/// Whether what arrives at a port of the node goes on to a pod. Where a socket of the node listens it
+/// may be the node's: who makes a pod or a service must not open that.
 #[inline(always)]
 fn is_pods(ctx: &TcContext, packet: &Packet, key: &ConnectionKey) -> bool {
     let any = if packet.v6 {
@@ -102,9 +103,7 @@ fn is_pods(ctx: &TcContext, packet: &Packet, key: &ConnectionKey) -> bool {
     } else {
         &ANY_NODE_V4
     };
-    match guard::leads(any, key.local_port, key.protocol) {
-        port::NODE_PORT => true,
-        port::HOST_PORT => !socket::listens(ctx, key),
-        _ => false,
-    }
+    guard::leads(any, key.local_port, key.protocol) == port::POD
+        && !packet::is_group(&key.local, packet.v6)
+        && !socket::listens(ctx, key)
 }

@@ -49,7 +49,11 @@ pub fn judge(endpoint: &Endpoint, key: &ConnectionKey, direction: u8) -> (Judged
 #[inline(always)]
 fn is_never_cut(key: &ConnectionKey, direction: u8) -> bool {
     match key.protocol {
-        IGMP => true,
+        // To a group; what goes to one address carries anything.
+        IGMP => {
+            crate::packet::is_group(&key.remote, false)
+                || crate::packet::is_group(&key.local, false)
+        }
         protocol::UDP => {
             matches!((key.local_port, key.remote_port), (68, 67) | (546, 547))
                 || is_own_pods(key, direction)

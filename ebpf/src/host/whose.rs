@@ -1,7 +1,10 @@
 //! Whether a packet is the node's own.
 
 use aya_ebpf::programs::TcContext;
-use weir_abi::{Address, policy::NODE_LOCAL};
+use weir_abi::{
+    Address,
+    policy::{LOCAL_POD, NODE_LOCAL},
+};
 
 use crate::{
     maps::CONFIG,
@@ -9,13 +12,26 @@ use crate::{
     verdict::address,
 };
 
-/// Whether an address is one by which the node speaks or is spoken to: its own, a link-local one,
-/// which nothing is sent on to, or that of a group.
+/// Whether an address is one by which the node is spoken to: its own, a link-local one, which nothing
+/// is sent on to, that of a group, or none at all, which Linux takes for a broadcast.
 #[inline(always)]
 pub fn is_nodes(own: &Address, v6: bool) -> bool {
     packet::is_group(own, v6)
+        || is_unspecified(own, v6)
         || v6 && packet::is_link_local(own)
         || address(own).flags & NODE_LOCAL != 0
+}
+
+/// Whether an address is that of a pod on this node.
+#[inline(always)]
+pub fn is_pods(own: &Address) -> bool {
+    address(own).flags & LOCAL_POD != 0
+}
+
+#[inline(always)]
+fn is_unspecified(address: &Address, v6: bool) -> bool {
+    let none: &[u8] = &[0; 4];
+    address[12..] == *none && (!v6 || address[..12] == [0; 12])
 }
 
 /// Whether a packet that leaves was made by a socket in the node's network namespace: one that is

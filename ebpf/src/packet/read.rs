@@ -2,7 +2,7 @@
 //! Linux' `ip_rcv_core` and `ip6_rcv_core` take them.
 
 use aya_ebpf::{helpers::generated::bpf_skb_load_bytes, programs::TcContext};
-use weir_abi::{conntrack::ConnectionKey, protocol};
+use weir_abi::{Address, conntrack::ConnectionKey, protocol};
 
 use super::{ETHERNET, Kind, Packet, Part, chain::Chain, fragment, options};
 use crate::words;
@@ -58,6 +58,14 @@ pub fn tag(ctx: &TcContext) -> Option<u16> {
     // SAFETY: the context is valid for the run of the program.
     let (present, tag) = unsafe { ((*ctx.skb.skb).vlan_present, (*ctx.skb.skb).vlan_tci) };
     (present != 0).then_some(tag as u16 & 0x0fff)
+}
+
+/// Whether a tag stands in the frame itself.
+#[inline(always)]
+pub fn is_tagged(ctx: &TcContext) -> bool {
+    // SAFETY: the context is valid for the run of the program.
+    let ethertype = u16::from_be(unsafe { (*ctx.skb.skb).protocol } as u16);
+    matches!(ethertype, 0x8100 | 0x88a8)
 }
 
 /// As [`parse`], whatever tag the frame has.
@@ -144,6 +152,12 @@ fn parse_v4(
     )
 }
 
+/// `::ffff:0:0/96`.
+#[inline(always)]
+fn is_mapped(address: &Address) -> bool {
+    address[..12] == weir_abi::mapped([0; 4])[..12]
+}
+
 #[inline(always)]
 fn parse_v6(
     ctx: &TcContext,
@@ -169,6 +183,10 @@ fn parse_v6(
     packet.source.copy_from_slice(&header[8..24]);
     packet.destination.copy_from_slice(&header[24..40]);
     packet.hop_limit = header[7];
+    // The keys of IPv4 are of these: nobody sends them in IPv6 (draft-itojun-v6ops-v4mapped-harmful).
+    if is_mapped(&packet.source) || is_mapped(&packet.destination) {
+        return Kind::Malformed;
+    }
     let Some(chain) = Chain::follow(ctx, header[6], ETHERNET + 40, packet.end) else {
         return Kind::Malformed;
     };

@@ -21,24 +21,39 @@ pub fn api(services: &[Service]) -> impl Iterator<Item = (IpAddr, u16)> + '_ {
     ports.flat_map(|port| port.backends.iter().copied())
 }
 
-/// The entries of the map. A node port counts before a pod's host port: it is the API server that
-/// gives it.
+/// The entries of the map. What leads to the node itself is the node's; `is_own` says of an address
+/// whether it is.
 pub fn lower(
     services: &[Service],
     of_pods: &BTreeSet<(Protocol, u16)>,
+    is_own: impl Fn(IpAddr) -> bool,
 ) -> BTreeMap<ServiceKey, u8> {
     let mut entries = BTreeMap::new();
-    let mut everywhere = |protocol, number, value| {
-        for address in [ANY_NODE_V4, ANY_NODE_V6] {
-            entries.insert(key(address, number, protocol), value);
-        }
-    };
     for (protocol, number) in of_pods {
-        everywhere(*protocol, *number, port::HOST_PORT);
+        for any in [ANY_NODE_V4, ANY_NODE_V6] {
+            entries.insert(key(any, *number, *protocol), port::POD);
+        }
     }
-    for of in services.iter().flat_map(|service| &service.ports) {
-        if let Some(number) = of.node_port {
-            everywhere(of.protocol, number, port::NODE_PORT);
+    let others = services.iter().filter(|service| !service.is_apiserver());
+    for service in others {
+        for of in &service.ports {
+            for front in service.fronts() {
+                let mut backends = of.backends_of(front.is_ipv6());
+                if backends.any(|(backend, _)| is_own(backend)) && !is_own(front) {
+                    entries.insert(key(abi_address(front), of.port, of.protocol), port::NODE);
+                }
+            }
+            let Some(number) = of.node_port else {
+                continue;
+            };
+            for (any, v6) in [(ANY_NODE_V4, false), (ANY_NODE_V6, true)] {
+                let key = key(any, number, of.protocol);
+                if of.backends_of(v6).any(|(backend, _)| is_own(backend)) {
+                    entries.remove(&key);
+                } else if service.has_family(v6) {
+                    entries.insert(key, port::POD);
+                }
+            }
         }
     }
     for (address, number) in api(services) {
@@ -72,6 +87,7 @@ mod tests {
         Service {
             namespace: "default".to_owned(),
             name: name.to_owned(),
+            addresses: vec![[10, 96, 0, 1].into()],
             ports: vec![ServicePort {
                 name: String::new(),
                 protocol: Protocol::Tcp,
@@ -84,20 +100,26 @@ mod tests {
     }
 
     #[test]
-    fn a_node_port_counts_before_a_pods_host_port() {
+    fn what_leads_to_pods_is_theirs_and_what_leads_to_the_node_is_not() {
         let services = [
             service("kubernetes", None, "172.18.0.9"),
             service("web", Some(30080), "10.244.0.2"),
+            service("agent", Some(30081), "172.18.0.2"),
         ];
-        let of_pods = BTreeSet::from([(Protocol::Tcp, 30080), (Protocol::Udp, 53)]);
-        let entries = lower(&services, &of_pods);
+        let of_pods = BTreeSet::from([(Protocol::Udp, 53), (Protocol::Tcp, 30081)]);
+        let node: IpAddr = [172, 18, 0, 2].into();
+        let entries = lower(&services, &of_pods, |address| address == node);
         let at = |address, number, of| entries.get(&key(address, number, of)).copied();
+        assert_eq!(at(ANY_NODE_V4, 30080, Protocol::Tcp), Some(port::POD));
+        // The service has no address of the family.
+        assert_eq!(at(ANY_NODE_V6, 30080, Protocol::Tcp), None);
+        assert_eq!(at(ANY_NODE_V4, 30081, Protocol::Tcp), None);
         for any in [ANY_NODE_V4, ANY_NODE_V6] {
-            assert_eq!(at(any, 30080, Protocol::Tcp), Some(port::NODE_PORT));
-            assert_eq!(at(any, 53, Protocol::Udp), Some(port::HOST_PORT));
+            assert_eq!(at(any, 53, Protocol::Udp), Some(port::POD));
         }
+        let front = weir_abi::mapped([10, 96, 0, 1]);
+        assert_eq!(at(front, 443, Protocol::Tcp), Some(port::NODE));
         let api = weir_abi::mapped([172, 18, 0, 9]);
         assert_eq!(at(api, 6443, Protocol::Tcp), Some(port::API));
-        assert_eq!(entries.len(), 5);
     }
 }

@@ -62,6 +62,8 @@ impl Changes {
             MulticastGroup::Link,
             MulticastGroup::Ipv4Ifaddr,
             MulticastGroup::Ipv6Ifaddr,
+            MulticastGroup::Ipv4Route,
+            MulticastGroup::Ipv6Route,
         ];
         let (connection, _, told) = new_multicast_connection(&groups)?;
         Ok(Self {

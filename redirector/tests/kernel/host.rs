@@ -297,14 +297,21 @@ fn ports_that_lead_to_pods_are_theirs() {
     world.services[0].ports[0].node_port = Some(30_080);
     let listener = TcpListener::bind("0.0.0.0:0").expect("a port");
     let own = listener.local_addr().expect("an address").port();
+    let second = TcpListener::bind("0.0.0.0:0").expect("a port");
+    let other = second.local_addr().expect("an address").port();
+    let mut more = world.services[0].clone();
+    more.name = "more".into();
+    more.ports[0].node_port = Some(other);
+    world.services.push(more);
     world.pods[0].host_ports = vec![(Protocol::Tcp, 8080), (Protocol::Tcp, own)];
     install(&mut bench, &world);
     for (port, wanted) in [
         (30_080, Result::Pass),
         (8080, Result::Pass),
         (30_081, Result::Drop),
-        // Who makes a pod does not open what the node serves.
+        // Who makes a pod or a service does not open what the node serves.
         (own, Result::Drop),
+        (other, Result::Drop),
     ] {
         let packet = to_node(CLIENT[0], 0, port).build();
         assert_eq!(bench.run(Way::ToHost, &packet), wanted, "{port}");
@@ -316,17 +323,84 @@ fn nobody_speaks_for_the_node() {
     let mut bench = Bench::new();
     install(&mut bench, &host_world(Some(vec![]), None));
     for family in EVERY_FAMILY {
-        for to in [NODE[family], CLIENT[family]] {
+        // Sent on to somebody else it would make way for an answer to the node.
+        for to in [NODE[family], CLIENT[family], POD[family]] {
             let forged = Craft::new(ip(NODE[family]), ip(to), Protocol::Udp).ports(53, 53);
-            // What goes elsewhere is judged where it leaves.
-            let wanted = match to == NODE[family] {
-                true => Result::Drop,
-                false => Result::Pass,
-            };
-            assert_eq!(bench.run(Way::ToHost, &forged.build()), wanted, "{to}");
+            assert_eq!(
+                bench.run(Way::ToHost, &forged.build()),
+                Result::Drop,
+                "{to}"
+            );
         }
     }
-    assert_eq!(bench.counter("drop_spoofed"), 2);
+    assert_eq!(bench.counter("drop_spoofed"), 6);
+}
+
+#[test]
+fn every_way_to_say_the_node_is_the_node() {
+    let mut bench = Bench::new();
+    install(&mut bench, &host_world(Some(vec![]), None));
+    for (from, to) in [
+        ("0.0.0.0", "0.0.0.0"),
+        (CLIENT[0], "255.255.255.255"),
+        (CLIENT[0], "224.0.0.1"),
+        (CLIENT[1], "ff02::1"),
+        ("fe80::9", "fe80::1"),
+    ] {
+        let packet = Craft::new(ip(from), ip(to), Protocol::Udp).ports(9, 9999);
+        assert_eq!(
+            bench.run(Way::ToHost, &packet.build()),
+            Result::Drop,
+            "{to}"
+        );
+    }
+    // IPv4 in the addresses of IPv6 has the keys of IPv4, and is nobody's packet.
+    let mut mapped = Craft::new(ip(CLIENT[1]), ip(NODE[1]), Protocol::Udp)
+        .ports(9, 9999)
+        .build();
+    let v4 = |last: [u8; 4]| weir_abi::mapped(last);
+    for (own, to) in [
+        ([172, 18, 0, 2], [192, 0, 2, 1]),
+        ([192, 0, 2, 1], [172, 18, 0, 2]),
+    ] {
+        mapped[14 + 8..14 + 24].copy_from_slice(&v4(own));
+        mapped[14 + 24..14 + 40].copy_from_slice(&v4(to));
+        for way in [Way::ToHost, Way::FromHost] {
+            let got = bench.run(way, &mapped);
+            let theirs = way == Way::ToHost && to == [192, 0, 2, 1];
+            assert!(theirs || got == Result::Drop, "{way:?} {own:?} {got:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_socket_of_the_node_sends_is_the_nodes() {
+    let mut bench = Bench::new();
+    install(&mut bench, &host_world(None, Some(vec![])));
+    for family in EVERY_FAMILY {
+        let foreign = ["203.0.113.7", "2001:db8:77::7"][family];
+        let packet = Craft::new(ip(foreign), ip(CLIENT[family]), Protocol::Udp).ports(9, 9999);
+        assert_eq!(
+            bench.run(Way::FromHost, &packet.build()),
+            Result::Drop,
+            "{foreign}"
+        );
+        // A pod's, whose socket is still there.
+        let pods = Craft::new(ip(POD[family]), ip(CLIENT[family]), Protocol::Udp).ports(9, 9999);
+        assert_eq!(bench.run(Way::FromHost, &pods.build()), Result::Pass);
+        let own = Craft::new(ip(NODE[family]), ip(CLIENT[family]), Protocol::Udp).ports(9, 9999);
+        for mark in [weir_abi::mark::HAIRPIN, weir_abi::mark::REFUSAL] {
+            let got = bench.run_marked(Way::FromHost, &own.build(), mark).0;
+            assert_eq!(got, Result::Drop, "{mark:x}");
+        }
+        let mut tagged = own.build();
+        tagged.splice(12..12, [0x81, 0x00, 0x00, 0x00]);
+        assert_eq!(
+            bench.run(Way::FromHost, &tagged),
+            Result::Drop,
+            "a tag in the frame"
+        );
+    }
 }
 
 /// Random worlds and flows of the node: what the naive evaluator says, but for what is never cut.

@@ -19,6 +19,7 @@ in_both_topologies!(
     the_node_reaches_what_policy_says_and_its_pods,
     a_proxied_flow_is_no_way_to_the_node,
     what_passes_through_the_node_is_not_the_nodes,
+    what_passes_through_makes_no_way_to_the_node,
     the_programs_come_and_go_with_the_policy,
     in_audit_mode_it_is_only_told,
 );
@@ -265,6 +266,44 @@ fn what_passes_through_the_node_is_not_the_nodes(topology: Topology) {
         echo.send_to(b"and back", from).unwrap();
         assert_eq!(socket.recv(&mut bytes).unwrap(), 8);
     });
+}
+
+/// A pod sends by the port that the node listens at, and netfilter keeps it.
+fn what_passes_through_makes_no_way_to_the_node(topology: Topology) {
+    let lab = enforcing(topology, &[]);
+    lab.apply(&host_policy("ingress: [{}]"));
+    for (family, world, any, own) in [
+        (
+            Family::V4,
+            "198.51.100.68:7790",
+            "0.0.0.0:9997",
+            "172.18.0.2:9997",
+        ),
+        (
+            Family::V6,
+            "[2001:db8::68]:7790",
+            "[::]:9997",
+            "[fd00:18::2]:9997",
+        ),
+    ] {
+        let (world, own): (SocketAddr, SocketAddr) = (world.parse().unwrap(), own.parse().unwrap());
+        let bind = |place: &str, at: SocketAddr| {
+            inside(&lab.netns(place), || UdpSocket::bind(at)).unwrap()
+        };
+        let there = bind("@world", world);
+        there.set_read_timeout(Some(PATIENCE)).unwrap();
+        let listener = bind("@node", any.parse().unwrap());
+        listener.set_read_timeout(Some(SILENT)).unwrap();
+        let pod = bind(SLEEP, any.parse().unwrap());
+        pod.send_to(b"out", world).unwrap();
+        let (_, from) = there.recv_from(&mut [0; 16]).unwrap();
+        assert_eq!(from.ip(), own.ip(), "{family:?}");
+        there.send_to(b"in", own).unwrap();
+        assert!(
+            listener.recv_from(&mut [0; 16]).is_err(),
+            "{family:?}: it reached the node"
+        );
+    }
 }
 
 fn the_programs_come_and_go_with_the_policy(topology: Topology) {
