@@ -75,10 +75,9 @@ impl Stream {
         self.respond = ends.to_client;
         let record = record.answered(progress.status).called(progress.grpc);
         if progress.answered {
+            // The rest of the request is not wanted any more (RFC 9113, 8.1). A reset from here would
+            // overtake the end of the answer; the engine sends one behind it as the stream is let go.
             context.record(record, self.since);
-            if let Err(Stop::Server(reason)) = ended {
-                self.respond.send_reset(reason);
-            }
             return;
         }
         let record = L7Record {

@@ -198,3 +198,27 @@ async fn a_drain_lets_streams_end_and_takes_no_more() {
     .await;
     assert!(soon(send.ready()).await.is_err());
 }
+
+/// A server that has said all and lets the stream go resets it behind its answer (RFC 9113, 8.1).
+#[tokio::test]
+async fn a_reset_does_not_overtake_the_answer() {
+    let mut lab = Lab::new().await;
+    let mut send = client(&lab).await;
+    let mut server = None;
+    for _ in 0..20 {
+        let (answer, mut messages) = call(&mut send, "/ok").await;
+        let server = match &mut server {
+            Some(server) => server,
+            none => none.insert(super::server(&lab).await),
+        };
+        let (request, mut respond) = server.next().await;
+        let head = http::Response::builder().header("grpc-status", "4");
+        respond.send_response(head.body(()).unwrap(), true).unwrap();
+        drop((request, respond));
+        let got = got(answer).await.expect("the answer, whole");
+        assert_eq!(got.head["grpc-status"], "4");
+        let reset = soon(std::future::poll_fn(|cx| messages.poll_reset(cx))).await;
+        assert_eq!(reset.unwrap(), Reason::NO_ERROR);
+        lab.flow().await;
+    }
+}
