@@ -14,7 +14,7 @@ use aya_ebpf::{bindings::TC_ACT_SHOT, programs::TcContext};
 use weir_abi::{
     conntrack::{Connection, ConnectionKey, DENIED, FORWARDED, OPENING},
     counter,
-    host::{HOST, port},
+    host::{HOST, SENT_ON, port},
     mark,
     policy::{
         Endpoint,
@@ -116,8 +116,19 @@ pub fn handle<const FROM_HOST: bool>(ctx: &TcContext) -> i32 {
 /// Judges a packet of the node by its flow.
 #[inline(always)]
 fn flow<const FROM_HOST: bool>(ctx: &TcContext, scratch: &mut Scratch, now: u64) -> i32 {
-    if scratch.packet.is_error() && related::related::<FROM_HOST>(ctx, scratch, now) {
-        return pass(counter::PASS_RELATED);
+    if scratch.packet.is_error() {
+        if related::related::<FROM_HOST>(ctx, scratch, now) {
+            return pass(counter::PASS_RELATED);
+        }
+        let own = scratch.endpoint.index;
+        if !FROM_HOST && let Some(index) = sent_on() {
+            scratch.endpoint.index = index;
+            let related = related::related::<false>(ctx, scratch, now);
+            scratch.endpoint.index = own;
+            if related {
+                return pass(counter::PASS_RELATED);
+            }
+        }
     }
     let Scratch {
         endpoint,
@@ -137,15 +148,26 @@ fn flow<const FROM_HOST: bool>(ctx: &TcContext, scratch: &mut Scratch, now: u64)
     } else {
         tracking::find(key, now)
     };
-    // What is another's is not the node's: not what its own socket sends, nor what one of them waits for.
-    let known = known.filter(|of| {
-        of.flags & FORWARDED == 0
-            || !FROM_HOST && (packet.protocol != protocol::UDP || !socket::listens(ctx, key))
-    });
+    if known.is_none()
+        && !FROM_HOST
+        && !packet.opens()
+        && let Some(index) = sent_on()
+    {
+        key.endpoint = index;
+        let others = tracking::find(key, now);
+        // Netfilter may have forgotten a datagram's flow: then it is whose socket waits for it.
+        if let Some(connection) = others
+            && (packet.protocol != protocol::UDP || !socket::listens(ctx, key))
+        {
+            tracking::seen::<false>(ctx, key, connection, packet, now);
+            return pass(counter::PASS_TRACKED);
+        }
+        key.endpoint = endpoint.index;
+    }
     let Some(connection) = known else {
         return fresh::fresh::<FROM_HOST>(ctx, endpoint, packet, key, entry, revision, now);
     };
-    if connection.flags & FORWARDED == 0 && connection.revision != revision {
+    if connection.revision != revision {
         rejudge(endpoint, packet, key, connection, revision);
     }
     tracking::seen::<FROM_HOST>(ctx, key, connection, packet, now);
@@ -179,12 +201,18 @@ fn rejudge(
     }
 }
 
+/// The index of what the node sends on.
+#[inline(always)]
+fn sent_on() -> Option<u16> {
+    // SAFETY: entries are plain integers.
+    unsafe { ENDPOINTS.get(SENT_ON) }.map(|endpoint| endpoint.index)
+}
+
 /// Lets pass what the node sends on with its own address, and remembers it: the answers come to the
 /// node's address, and only netfilter knows whose they are.
 #[inline(always)]
 fn forwarded(ctx: &TcContext, scratch: &mut Scratch, kind: Kind) -> i32 {
     let Scratch {
-        endpoint,
         packet,
         key,
         connection: entry,
@@ -193,8 +221,11 @@ fn forwarded(ctx: &TcContext, scratch: &mut Scratch, kind: Kind) -> i32 {
     if kind != Kind::Flow || packet.is_error() || !whose::is_sent_on(ctx) {
         return PASS;
     }
+    let Some(index) = sent_on() else {
+        return PASS;
+    };
     let now = tell::now();
-    *key = packet.key(endpoint.index, true);
+    *key = packet.key(index, true);
     if let Some(connection) = tracking::find(key, now) {
         tracking::seen::<true>(ctx, key, connection, packet, now);
         return PASS;

@@ -13,7 +13,10 @@ use std::{
 };
 
 use nix::time::ClockId;
-use weir_abi::{host::HOST, policy::Config};
+use weir_abi::{
+    host::{HOST, SENT_ON},
+    policy::Config,
+};
 use weir_policy::{
     compile::Snapshot,
     model::{Direction, Service},
@@ -43,7 +46,7 @@ use crate::{
 
 pub use error::RedirectorError;
 use error::unusable;
-use host::Devices;
+use host::{Devices, is_host, sent_on};
 use indices::Indices;
 
 /// MTU of the private links where no pod says otherwise.
@@ -142,7 +145,7 @@ impl Redirector {
             pinned
                 .into_iter()
                 .chain(installed.endpoints().keys().copied())
-                .filter(|interface| *interface != HOST),
+                .filter(|interface| !is_host(*interface)),
         );
         let mut redirector = Self {
             programs,
@@ -264,8 +267,12 @@ impl Redirector {
         let mut desired = lower(snapshot, services, |pod| places.get(pod), table);
         let interfaces = desired.endpoints.keys().copied();
         self.guarded
-            .add(interfaces.filter(|interface| *interface != HOST));
+            .add(interfaces.filter(|interface| !is_host(*interface)));
         let indices = &mut self.indices;
+        if desired.endpoints.contains_key(&HOST) {
+            let index = indices.of(SENT_ON)?;
+            desired.endpoints.insert(SENT_ON, sent_on(index));
+        }
         let denying = self.guarded.deny_unowned(
             &mut desired.endpoints,
             self.installed.endpoints(),
@@ -290,7 +297,7 @@ impl Redirector {
             .installed
             .apply(&mut self.maps, &desired, config, self.met_until)?;
         debug_assert!(
-            stale.iter().all(|at| *at == HOST),
+            stale.iter().all(|at| is_host(*at)),
             "an endpoint without its interface"
         );
         for interface in &stale {

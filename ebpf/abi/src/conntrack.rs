@@ -94,8 +94,8 @@ pub const DENIED: u8 = 16;
 pub const OPENING: u8 = 32;
 /// Its requests are judged in the kernel: see [`crate::http`].
 pub const JUDGED: u8 = 64;
-/// Of the node's: another's flow that the node sends on with its own address, and that nobody
-/// judges here. It is no flow of the node's, and its end is not told.
+/// Another's flow that the node sends on with its own address, and that nobody judges here
+/// ([`crate::host::SENT_ON`]). It is no flow of the node's, and its end is not told.
 pub const FORWARDED: u8 = 128;
 
 /// [`Connection::closed`]: the endpoint sent a FIN.

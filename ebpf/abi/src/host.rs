@@ -4,6 +4,10 @@
 /// what is the node's says [`crate::policy::NODE_LOCAL`]. Where it is missing nothing is judged.
 pub const HOST: u32 = 0;
 
+/// Key of what the node sends on with its own address, beside [`HOST`]: its flows have a share of the
+/// connection table of their own, so that pods do not use up the node's.
+pub const SENT_ON: u32 = u32::MAX;
+
 /// Values of the `HOST_PORTS` map, of which keys are [`crate::service::ServiceKey`]s; those with
 /// [`crate::service::ANY_NODE_V4`] or `_V6` count for every address of the node.
 pub mod port {

@@ -44,8 +44,8 @@ pub fn judge(endpoint: &Endpoint, key: &ConnectionKey, direction: u8) -> (Judged
     (judged, reason)
 }
 
-/// DHCP (RFC 2131, RFC 8415), group membership, the Kubernetes API, the kubelet for the cluster, and
-/// the node's way to its own pods, which is the kubelet's probes.
+/// DHCP (RFC 2131, RFC 8415), group membership, a router's ICMP errors, the Kubernetes API, the kubelet
+/// for the cluster, and the node's way to its own pods, which is the kubelet's probes.
 #[inline(always)]
 fn is_never_cut(key: &ConnectionKey, direction: u8) -> bool {
     match key.protocol {
@@ -66,6 +66,9 @@ fn is_never_cut(key: &ConnectionKey, direction: u8) -> bool {
             leads(&key.local, key.local_port, key.protocol) == port::API
                 || key.local_port == KUBELET && address(&key.remote).flags & CLUSTER != 0
         }
+        // A router's errors are about what it sends on.
+        protocol::ICMP if direction == EGRESS && matches!(key.kind, 3 | 4 | 11 | 12) => true,
+        protocol::ICMPV6 if direction == EGRESS && matches!(key.kind, 1..=4) => true,
         _ => is_own_pods(key, direction),
     }
 }

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_abi::host::HOST;
+use weir_abi::{
+    host::{HOST, SENT_ON},
+    policy::Endpoint,
+};
 
 use super::Redirector;
 use crate::{
@@ -18,6 +21,19 @@ pub(super) struct Devices {
     attached: BTreeSet<u32>,
     /// Why others are not, by name.
     unjudged: BTreeMap<String, String>,
+}
+
+/// Whether an endpoint is the node's and at no interface.
+pub(super) fn is_host(interface: u32) -> bool {
+    interface == HOST || interface == SENT_ON
+}
+
+/// The endpoint of what the node sends on: it has flows, and no policy.
+pub(super) fn sent_on(index: u16) -> Endpoint {
+    Endpoint {
+        index,
+        ..Endpoint::default()
+    }
 }
 
 // === impl Redirector ===

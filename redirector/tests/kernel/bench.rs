@@ -14,9 +14,9 @@ use aya::{
 use weir_abi::{
     conntrack::{Connection, ConnectionKey},
     event::{Ended, Event, Sweep},
-    host::HOST,
+    host::{HOST, SENT_ON},
     http::{Change, Request, Stream, TAKEN_HEADER},
-    policy::Config,
+    policy::{Config, Endpoint},
 };
 use weir_link::Instance;
 use weir_policy::{
@@ -82,6 +82,7 @@ pub struct Bench {
 }
 
 pub const LOOPBACK: u32 = 1;
+const SENT_ON_INDEX: u16 = 999;
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Bench {
@@ -176,7 +177,14 @@ impl Bench {
             .compile(world, Local::Everywhere { node: NODE });
         let tables = &mut self.tables;
         let table = |side: &_, decided: &[usize]| tables.place(side, decided);
-        let desired = lower(&snapshot, &world.services, place, table);
+        let mut desired = lower(&snapshot, &world.services, place, table);
+        if desired.endpoints.contains_key(&HOST) {
+            let sent_on = Endpoint {
+                index: SENT_ON_INDEX,
+                ..Endpoint::default()
+            };
+            desired.endpoints.insert(SENT_ON, sent_on);
+        }
         self.revision += 1;
         let config = Config {
             revision: self.revision,
@@ -194,7 +202,8 @@ impl Bench {
             .apply(&mut self.maps, &desired, config, until)?;
         // Interfaces keep what they have; the node has none.
         if stale.contains(&HOST) {
-            self.installed.forget_endpoints(&mut self.maps, &[HOST])?;
+            let gone = [HOST, SENT_ON];
+            self.installed.forget_endpoints(&mut self.maps, &gone)?;
         }
         Ok(snapshot)
     }
