@@ -47,11 +47,6 @@ checks/monitoring.py
 step "dashboards and rules, held against what clients counted"
 alone checks/dashboards.py
 
-step "the image, run as the DaemonSet says"
-wait "$image" || { cat target/image.log >&2 && fail "the image could not be built"; }
-trap - EXIT
-alone timeout 600 checks/image/check.py --no-build
-
 step "the page in a real browser, beside a lab and with 200 workloads"
 alone checks/ui.sh
 
@@ -60,6 +55,11 @@ scripts/fuzz.sh
 
 step "half a minute of traffic through the proxy"
 WEIR_BUILD=debug alone bench/soak.py 30 testsoak
+
+step "the image, run as the DaemonSet says"
+wait "$image" || { cat target/image.log >&2 && fail "the image could not be built"; }
+trap - EXIT
+alone timeout 600 checks/image/check.py --no-build
 
 step "the tests: unit, property, kernel, proxy, end to end"
 cargo test --locked --workspace
