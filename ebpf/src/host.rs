@@ -14,7 +14,7 @@ use aya_ebpf::{bindings::TC_ACT_SHOT, programs::TcContext};
 use weir_abi::{
     conntrack::{Connection, ConnectionKey, DENIED, FORWARDED, OPENING},
     counter,
-    host::{HOST, SENT_ON, port},
+    host::{HOST, REACHED, SENT_ON, port},
     mark,
     policy::{
         Endpoint,
@@ -70,8 +70,9 @@ pub fn handle<const FROM_HOST: bool>(ctx: &TcContext) -> i32 {
         // frame: who does means to pass by.
         return drop(counter::DROP_NOT_IP);
     }
-    if kind == Kind::NotIp || kind == Kind::Arp || kind == Kind::Icmpv6 {
-        // Neighbour discovery is never cut.
+    // Neighbour discovery is never cut.
+    let discovery = kind == Kind::Icmpv6 && whose::is_on_link(packet);
+    if kind == Kind::NotIp || kind == Kind::Arp || discovery {
         return PASS;
     }
     let seen = if FROM_HOST { EGRESS } else { INGRESS };
@@ -90,10 +91,11 @@ pub fn handle<const FROM_HOST: bool>(ctx: &TcContext) -> i32 {
     }
     // What a socket of the node sends is the node's, whatever source it gives; a pod's own one may
     // still be there where a bridge has fragmented its packet.
+    let pods = packet.part != Part::Whole && whose::is_pods(own);
     let leads_here =
         !FROM_HOST && guard::leads(own, packet.destination_port, packet.protocol) == port::NODE;
     let is_nodes = leads_here || whose::is_nodes(own, packet.v6);
-    if !is_nodes && (!made_here || whose::is_pods(own)) {
+    if !is_nodes && (!made_here || pods) {
         return PASS;
     }
     if FROM_HOST && !made_here {
@@ -117,13 +119,10 @@ pub fn handle<const FROM_HOST: bool>(ctx: &TcContext) -> i32 {
 #[inline(always)]
 fn flow<const FROM_HOST: bool>(ctx: &TcContext, scratch: &mut Scratch, now: u64) -> i32 {
     if scratch.packet.is_error() {
-        if related::related::<FROM_HOST>(ctx, scratch, now) {
-            return pass(counter::PASS_RELATED);
-        }
         let own = scratch.endpoint.index;
-        if !FROM_HOST && let Some(index) = sent_on() {
-            scratch.endpoint.index = index;
-            let related = related::related::<false>(ctx, scratch, now);
+        for at in [HOST, REACHED, SENT_ON] {
+            scratch.endpoint.index = index_of(at).unwrap_or(own);
+            let related = related::related::<FROM_HOST>(ctx, scratch, now);
             scratch.endpoint.index = own;
             if related {
                 return pass(counter::PASS_RELATED);
@@ -143,15 +142,20 @@ fn flow<const FROM_HOST: bool>(ctx: &TcContext, scratch: &mut Scratch, now: u64)
     };
     // SAFETY: the entry lives as long as the map; the agent may write it meanwhile.
     let revision = unsafe { core::ptr::read_volatile(&raw const config.revision) };
-    let known = if packet.opens() {
-        None
-    } else {
-        tracking::find(key, now)
-    };
+    let mut known = None;
+    if !packet.opens() {
+        known = tracking::find(key, now);
+        if known.is_none()
+            && let Some(index) = index_of(REACHED)
+        {
+            key.endpoint = index;
+            known = tracking::find(key, now);
+        }
+    }
     if known.is_none()
         && !FROM_HOST
         && !packet.opens()
-        && let Some(index) = sent_on()
+        && let Some(index) = index_of(SENT_ON)
     {
         key.endpoint = index;
         let others = tracking::find(key, now);
@@ -162,9 +166,9 @@ fn flow<const FROM_HOST: bool>(ctx: &TcContext, scratch: &mut Scratch, now: u64)
             tracking::seen::<false>(ctx, key, connection, packet, now);
             return pass(counter::PASS_TRACKED);
         }
-        key.endpoint = endpoint.index;
     }
     let Some(connection) = known else {
+        key.endpoint = endpoint.index;
         return fresh::fresh::<FROM_HOST>(ctx, endpoint, packet, key, entry, revision, now);
     };
     if connection.revision != revision {
@@ -201,11 +205,11 @@ fn rejudge(
     }
 }
 
-/// The index of what the node sends on.
+/// The index of a share of the connection table: of [`HOST`], [`REACHED`] or [`SENT_ON`].
 #[inline(always)]
-fn sent_on() -> Option<u16> {
+fn index_of(share: u32) -> Option<u16> {
     // SAFETY: entries are plain integers.
-    unsafe { ENDPOINTS.get(SENT_ON) }.map(|endpoint| endpoint.index)
+    unsafe { ENDPOINTS.get(share) }.map(|endpoint| endpoint.index)
 }
 
 /// Lets pass what the node sends on with its own address, and remembers it: the answers come to the
@@ -221,7 +225,7 @@ fn forwarded(ctx: &TcContext, scratch: &mut Scratch, kind: Kind) -> i32 {
     if kind != Kind::Flow || packet.is_error() || !whose::is_sent_on(ctx) {
         return PASS;
     }
-    let Some(index) = sent_on() else {
+    let Some(index) = index_of(SENT_ON) else {
         return PASS;
     };
     let now = tell::now();

@@ -14,7 +14,7 @@ use std::{
 
 use nix::time::ClockId;
 use weir_abi::{
-    host::{HOST, SENT_ON},
+    host::{HOST, REACHED, SENT_ON},
     policy::Config,
 };
 use weir_policy::{
@@ -46,7 +46,7 @@ use crate::{
 
 pub use error::RedirectorError;
 use error::unusable;
-use host::{Devices, is_host, sent_on};
+use host::{Devices, is_host, share_alone};
 use indices::Indices;
 
 /// MTU of the private links where no pod says otherwise.
@@ -270,8 +270,10 @@ impl Redirector {
             .add(interfaces.filter(|interface| !is_host(*interface)));
         let indices = &mut self.indices;
         if desired.endpoints.contains_key(&HOST) {
-            let index = indices.of(SENT_ON)?;
-            desired.endpoints.insert(SENT_ON, sent_on(index));
+            for share in [REACHED, SENT_ON] {
+                let index = indices.of(share)?;
+                desired.endpoints.insert(share, share_alone(index));
+            }
         }
         let denying = self.guarded.deny_unowned(
             &mut desired.endpoints,

@@ -4,8 +4,8 @@ use anyhow::{Context as _, Result, bail};
 use tracing_subscriber::EnvFilter;
 
 /// What is logged unless WEIR_LOG says otherwise. The API client tells each failed request, which the
-/// watches tell once.
-const QUIET: &str = "info,netlink_packet_core=error,kube_client=off,rustls_platform_verifier=off";
+/// watches tell once; the netlink client each answer that nobody waits for any more.
+const QUIET: &str = "info,netlink_packet_core=error,netlink_proto=error,kube_client=off,rustls_platform_verifier=off";
 
 /// Begins to log as the environment says: `WEIR_LOG` (a level, or tracing directives, which add to
 /// [`QUIET`]) and `WEIR_LOG_FORMAT` (`text` or `json`).

@@ -4,6 +4,10 @@
 /// what is the node's says [`crate::policy::NODE_LOCAL`]. Where it is missing nothing is judged.
 pub const HOST: u32 = 0;
 
+/// Key of the flows that others have opened to the node, beside [`HOST`]: they have a share of the
+/// connection table of their own, so that nobody uses up what the node opens its flows in.
+pub const REACHED: u32 = u32::MAX - 1;
+
 /// Key of what the node sends on with its own address, beside [`HOST`]: its flows have a share of the
 /// connection table of their own, so that pods do not use up the node's.
 pub const SENT_ON: u32 = u32::MAX;

@@ -4,7 +4,7 @@ use aya_ebpf::programs::TcContext;
 use weir_abi::{
     conntrack::{Connection, ConnectionKey, OPENING},
     counter,
-    host::port,
+    host::{REACHED, port},
     policy::{
         Endpoint,
         direction::{EGRESS, INGRESS},
@@ -32,7 +32,7 @@ pub fn fresh<const FROM_HOST: bool>(
     ctx: &TcContext,
     endpoint: &Endpoint,
     packet: &Packet,
-    key: &ConnectionKey,
+    key: &mut ConnectionKey,
     entry: &mut Connection,
     revision: u32,
     now: u64,
@@ -59,6 +59,10 @@ pub fn fresh<const FROM_HOST: bool>(
         };
     } else if !FROM_HOST && is_pods(ctx, packet, key) {
         return PASS;
+    }
+    if direction == INGRESS {
+        // Others open these, and as many as they want.
+        key.endpoint = super::index_of(REACHED).unwrap_or(endpoint.index);
     }
     let (judged, mut reason) = guard::judge(endpoint, key, direction);
     if met && reason == counter::PASS_NEW {

@@ -28,6 +28,9 @@ pub fn is_pods(own: &Address) -> bool {
     address(own).flags & LOCAL_POD != 0
 }
 
+/// linux/if_packet.h
+const PACKET_LOOPBACK: u32 = 5;
+
 #[inline(always)]
 fn is_unspecified(address: &Address, v6: bool) -> bool {
     let none: &[u8] = &[0; 4];
@@ -52,16 +55,23 @@ pub fn is_sent_on(ctx: &TcContext) -> bool {
 }
 
 /// Whether a packet that arrives says to come from the node itself. Nothing of the node's comes back
-/// to it but what it sends to a group. Sent on, it would make way for an answer to the node.
+/// to it but what it sends to a group, which the stack hands back. Sent on, it would make way for an
+/// answer to the node.
 #[inline(always)]
 pub fn is_forged(ctx: &TcContext, packet: &Packet) -> bool {
-    let source = &packet.source;
-    if packet::is_group(&packet.destination, packet.v6)
-        || packet.v6 && packet::is_link_local(source)
-    {
-        return false;
+    // SAFETY: the context is valid for the run of the program.
+    let looped = unsafe { (*ctx.skb.skb).pkt_type } == PACKET_LOOPBACK;
+    !looped && address(&packet.source).flags & NODE_LOCAL != 0 && !is_private(arrived_on(ctx))
+}
+
+/// Whether discovery of neighbours (RFC 4861 section 7.1) or of listeners (RFC 3810 section 6.2) comes
+/// from the link itself: what was sent on has another hop limit.
+#[inline(always)]
+pub fn is_on_link(packet: &Packet) -> bool {
+    match packet.detail {
+        133..=137 => packet.hop_limit == 255,
+        _ => packet.hop_limit == 1,
     }
-    address(source).flags & NODE_LOCAL != 0 && !is_private(arrived_on(ctx))
 }
 
 #[inline(always)]

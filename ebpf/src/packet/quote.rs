@@ -6,6 +6,9 @@ use weir_abi::protocol;
 use super::{Packet, Part, read::load};
 use crate::words;
 
+/// Next header of a fragment (RFC 8200).
+const FRAGMENT: u8 = 44;
+
 /// The flow that an ICMP error is about, as a packet of the quoted direction. False where it
 /// quotes too little, or a fragment without ports.
 #[inline(always)]
@@ -25,6 +28,16 @@ pub fn quoted(ctx: &TcContext, error: &Packet, packet: &mut Packet, header: &mut
         packet.destination.copy_from_slice(&header[24..40]);
         packet.protocol = header[6];
         packet.transport = (offset + 40) as u16;
+        if packet.protocol == FRAGMENT {
+            // A path's MTU is told of the first fragment, which has the ports (RFC 8200 section 4.5).
+            if !load::<8>(ctx, offset + 40, error.end, header)
+                || u16::from_be_bytes([header[2], header[3]]) >> 3 != 0
+            {
+                return false;
+            }
+            packet.protocol = header[0];
+            packet.transport = (offset + 48) as u16;
+        }
     } else {
         if !load::<20>(ctx, offset, error.end, header) || header[0] >> 4 != 4 {
             return false;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_abi::{
-    host::{HOST, SENT_ON},
+    host::{HOST, REACHED, SENT_ON},
     policy::Endpoint,
 };
 
@@ -25,11 +25,11 @@ pub(super) struct Devices {
 
 /// Whether an endpoint is the node's and at no interface.
 pub(super) fn is_host(interface: u32) -> bool {
-    interface == HOST || interface == SENT_ON
+    [HOST, REACHED, SENT_ON].contains(&interface)
 }
 
-/// The endpoint of what the node sends on: it has flows, and no policy.
-pub(super) fn sent_on(index: u16) -> Endpoint {
+/// An endpoint that is nothing but a share of the connection table.
+pub(super) fn share_alone(index: u16) -> Endpoint {
     Endpoint {
         index,
         ..Endpoint::default()

@@ -14,7 +14,7 @@ use aya::{
 use weir_abi::{
     conntrack::{Connection, ConnectionKey},
     event::{Ended, Event, Sweep},
-    host::{HOST, SENT_ON},
+    host::{HOST, REACHED, SENT_ON},
     http::{Change, Request, Stream, TAKEN_HEADER},
     policy::{Config, Endpoint},
 };
@@ -82,7 +82,6 @@ pub struct Bench {
 }
 
 pub const LOOPBACK: u32 = 1;
-const SENT_ON_INDEX: u16 = 999;
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Bench {
@@ -179,11 +178,13 @@ impl Bench {
         let table = |side: &_, decided: &[usize]| tables.place(side, decided);
         let mut desired = lower(&snapshot, &world.services, place, table);
         if desired.endpoints.contains_key(&HOST) {
-            let sent_on = Endpoint {
-                index: SENT_ON_INDEX,
-                ..Endpoint::default()
-            };
-            desired.endpoints.insert(SENT_ON, sent_on);
+            for (share, index) in [(REACHED, 998), (SENT_ON, 999)] {
+                let alone = Endpoint {
+                    index,
+                    ..Endpoint::default()
+                };
+                desired.endpoints.insert(share, alone);
+            }
         }
         self.revision += 1;
         let config = Config {
@@ -202,7 +203,7 @@ impl Bench {
             .apply(&mut self.maps, &desired, config, until)?;
         // Interfaces keep what they have; the node has none.
         if stale.contains(&HOST) {
-            let gone = [HOST, SENT_ON];
+            let gone = [HOST, REACHED, SENT_ON];
             self.installed.forget_endpoints(&mut self.maps, &gone)?;
         }
         Ok(snapshot)

@@ -6,7 +6,7 @@ use weir_policy::{
     compile::{Snapshot, Verdict},
     model::{
         Entity, HostFlow, HostPolicies, ObjectRef, Peer, Peers, Policy, PolicyKind, PolicySpec,
-        Protocol, Rule, Section, Selector, Service, ServicePort, Subjects, World,
+        PortMatch, Protocol, Rule, Section, Selector, Service, ServicePort, Subjects, World,
     },
     testing::{HOST, SideFlow, generate, naive},
 };
@@ -334,6 +334,50 @@ fn nobody_speaks_for_the_node() {
         }
     }
     assert_eq!(bench.counter("drop_spoofed"), 6);
+    let to_group = Craft::new(ip(NODE[1]), ip("ff02::1"), Protocol::Udp).ports(53, 53);
+    assert_eq!(bench.run(Way::ToHost, &to_group.build()), Result::Drop);
+    assert_eq!(bench.counter("drop_spoofed"), 7);
+}
+
+/// Who floods what the node serves leaves it room for what it opens itself.
+#[test]
+fn what_others_open_uses_up_nothing_of_the_nodes() {
+    let mut bench = Bench::new();
+    bench.share = 64;
+    let ports = Some(7053);
+    let udp = |rule: Rule| Rule {
+        ports: rule
+            .ports
+            .into_iter()
+            .map(|port| PortMatch {
+                protocol: Protocol::Udp,
+                ..port
+            })
+            .collect(),
+        ..rule
+    };
+    let ingress = vec![udp(rule(entity(Entity::World), ports, None))];
+    let egress = vec![rule(entity(Entity::World), Some(80), None)];
+    install(&mut bench, &host_world(Some(ingress), Some(egress)));
+    for port in 1..=500 {
+        let asks = Craft::new(ip(CLIENT[0]), ip(NODE[0]), Protocol::Udp).ports(port, 7053);
+        assert_eq!(
+            bench.run(Way::ToHost, &asks.build()),
+            Result::Pass,
+            "{port}"
+        );
+        let answers = Craft::new(ip(NODE[0]), ip(CLIENT[0]), Protocol::Udp).ports(7053, port);
+        bench.run(Way::FromHost, &answers.build());
+    }
+    for port in 1..=60 {
+        let opens = Craft::new(ip(NODE[0]), ip(CLIENT[0]), Protocol::Tcp).ports(1000 + port, 80);
+        assert_eq!(
+            bench.run(Way::FromHost, &opens.build()),
+            Result::Pass,
+            "{port}"
+        );
+    }
+    assert_eq!(bench.counter("drop_table_full"), 0);
 }
 
 #[test]
@@ -385,8 +429,12 @@ fn what_a_socket_of_the_node_sends_is_the_nodes() {
             Result::Drop,
             "{foreign}"
         );
-        // A pod's, whose socket is still there.
-        let pods = Craft::new(ip(POD[family]), ip(CLIENT[family]), Protocol::Udp).ports(9, 9999);
+        // By a pod's address, too; but on fragments a pod's socket may still be there.
+        let mut pods =
+            Craft::new(ip(POD[family]), ip(CLIENT[family]), Protocol::Udp).ports(9, 9999);
+        assert_eq!(bench.run(Way::FromHost, &pods.build()), Result::Drop);
+        pods.payload = vec![0; 1200];
+        pods.fragment = Some((0, true, 9));
         assert_eq!(bench.run(Way::FromHost, &pods.build()), Result::Pass);
         let own = Craft::new(ip(NODE[family]), ip(CLIENT[family]), Protocol::Udp).ports(9, 9999);
         for mark in [weir_abi::mark::HAIRPIN, weir_abi::mark::REFUSAL] {

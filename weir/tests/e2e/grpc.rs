@@ -18,7 +18,6 @@ in_both_topologies!(
     calls_of_grpc_are_judged_by_egress_rules,
     a_call_ends_with_the_rule_that_allows_it,
     a_server_of_http1_is_told,
-    where_the_kernel_judges,
 );
 
 const SLEEP: &str = "deploy/sleep";
@@ -150,10 +149,6 @@ fn each_stream_is_judged_by_ingress_rules(topology: Topology) {
 
 fn each_stream_is_judged_by_egress_rules(topology: Topology) {
     each_stream_is_judged(&TestLab::up(topology), "egress");
-}
-
-fn where_the_kernel_judges(topology: Topology) {
-    each_stream_is_judged(&TestLab::up_judging(topology), "ingress");
 }
 
 fn each_stream_is_judged(lab: &TestLab, direction: &str) {
