@@ -95,3 +95,20 @@ fn a_quoted_fragment_without_ports_is_about_nothing() {
     error.payload[7] = 1;
     assert_eq!(bench.run(Way::ToPod, &error.build()), Result::Drop);
 }
+
+/// What is too long for a path is often a fragment already.
+#[test]
+fn a_first_fragment_that_is_too_long_is_told_of() {
+    let mut bench = Bench::new();
+    bench.install(&world(Some(vec![]), None), 0);
+    for family in EVERY_FAMILY {
+        let (pod, client) = (ip(POD[family]), ip(CLIENT[family]));
+        let mut first = Craft::new(pod, client, Protocol::Udp).ports(5000, 53);
+        first.payload = vec![0; 1200];
+        first.fragment = Some((0, true, 9));
+        let first = first.build();
+        assert_eq!(bench.run(Way::FromPod, &first), Result::Pass);
+        let error = error(family, ip(ROUTER[family]), pod, &first).build();
+        assert_eq!(bench.run(Way::ToPod, &error), Result::Pass);
+    }
+}
