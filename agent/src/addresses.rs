@@ -25,6 +25,7 @@ const TOGETHER: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Known {
     prefixes: BTreeSet<IpNet>,
+    /// Followed for [`Addresses::changed`] alone: who attaches to them reads them anew.
     devices: BTreeSet<Device>,
     /// Why it could not be read since.
     pub fault: Option<Arc<str>>,
@@ -72,11 +73,6 @@ impl Addresses {
             // Only where the runtime ends.
             std::future::pending::<()>().await;
         }
-    }
-
-    /// The devices by which the node is reached.
-    pub fn devices(&self) -> BTreeSet<Device> {
-        self.known.borrow().devices.clone()
     }
 
     /// Why what is known is not what the node has now.

@@ -95,7 +95,7 @@ impl Agent {
                     self.reconcile().await;
                 }
                 () = self.addresses.changed() => {
-                    self.kernel.set_devices(self.addresses.devices());
+                    tokio::task::block_in_place(|| self.kernel.follow_devices());
                     self.put_in_force().await;
                     self.settle();
                 }
@@ -204,7 +204,7 @@ impl Agent {
 
     /// Lets go of interfaces that are gone, and looks again for what could not be looked up.
     async fn sweep(&mut self) {
-        self.kernel.retry_devices();
+        tokio::task::block_in_place(|| self.kernel.retry_devices());
         match tokio::task::block_in_place(|| self.kernel.release_gone()) {
             Ok(0) if !self.enforcement.state.unknown => {}
             Ok(_) => self.reconcile().await,

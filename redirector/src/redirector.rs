@@ -291,7 +291,11 @@ impl Redirector {
             reserved: 0,
         };
         if desired.endpoints.contains_key(&HOST) {
-            // Until there is an endpoint they let everything pass.
+            // Until there is an endpoint they let everything pass. A new pod's packets come by its
+            // device at once.
+            if !self.devices.are_read() || self.is_new(places) {
+                self.read_devices();
+            }
             self.judge_devices();
         }
         // What is not desired was released above, or denies: only the node may be stale.

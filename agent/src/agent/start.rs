@@ -73,7 +73,6 @@ impl Agent {
         refuse_fatal(&reading)?;
         pods.put_into(&mut reading);
         let mut kernel = tokio::task::block_in_place(|| Redirector::open(&pins, options.kernel))?;
-        kernel.set_devices(addresses.devices());
         let compiler = Compiler::after(kernel.last_id(), kernel.revision()?.into());
         let trusted = Trusted::of_instance(instance)
             .context("cannot enter the proxy's network namespaces")?;

@@ -53,7 +53,7 @@ impl State {
         problems.extend(self.snapshot.contested.iter().map(contested));
         problems.extend(self.unjudged.iter().map(unjudged));
         if reading.world.host_policies == HostPolicies::Off {
-            problems.extend(reading.world.host_policies().map(switched_off));
+            problems.extend(reading.world.policies_of_nodes().map(switched_off));
         }
         for problem in problems.iter().filter(|p| !self.problems.contains(p)) {
             tracing::warn!(%problem, "not in force as written");

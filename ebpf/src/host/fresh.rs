@@ -91,8 +91,12 @@ pub fn fresh<const FROM_HOST: bool>(
     };
     let at = way as usize & 1;
     (entry.packets[at], entry.bytes[at]) = (1, ended::bytes(ctx));
-    // What comes in and is allowed needs no entry: its answers are judged by the listener's port.
-    if !share::put(key, entry) && direction == EGRESS {
+    // Without an entry answers are judged: those of TCP by who listens, as this was; and what is never
+    // denied, or only told, is not cut for want of room.
+    let needed = direction == EGRESS
+        && packet.protocol != protocol::TCP
+        && (reason == counter::PASS_NEW || reason == counter::PASS_MET);
+    if !share::put(key, entry) && needed {
         return fail(packet, endpoint.index, way, counter::DROP_TABLE_FULL);
     }
     pass(reason)

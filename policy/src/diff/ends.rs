@@ -140,8 +140,8 @@ fn nodes(old: &World, new: &World) -> Vec<End> {
 }
 
 fn has_host_policies(old: &World, new: &World) -> bool {
-    old.host_policies()
-        .chain(new.host_policies())
+    old.policies_of_nodes()
+        .chain(new.policies_of_nodes())
         .next()
         .is_some()
 }

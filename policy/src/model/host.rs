@@ -96,7 +96,7 @@ impl World {
     }
 
     /// Policies of which some part selects nodes.
-    pub fn host_policies(&self) -> impl Iterator<Item = &Policy> {
+    pub fn policies_of_nodes(&self) -> impl Iterator<Item = &Policy> {
         let policies = self.policies.iter();
         policies.filter(|policy| {
             policy

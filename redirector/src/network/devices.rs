@@ -47,6 +47,17 @@ pub async fn read() -> io::Result<BTreeSet<Device>> {
     Ok(of_node(&listed))
 }
 
+/// The same from a thread that may wait, outside of a runtime.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn now() -> io::Result<BTreeSet<Device>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(read())
+}
+
 fn of_node(links: &[LinkMessage]) -> BTreeSet<Device> {
     // What belongs to a VRF still takes its packets itself.
     let routing: BTreeSet<u32> = links

@@ -9,15 +9,17 @@ use weir_abi::{
 
 use super::Redirector;
 use crate::{
-    network::devices::Device,
+    network::devices::{self, Device},
     pins::{device_of_pin, device_pins},
+    place::Places,
     programs::{Hook, Place, ProgramsError},
 };
 
 /// Which devices the node has, and which of them are judged.
 #[derive(Debug, Default)]
 pub(super) struct Devices {
-    known: BTreeSet<Device>,
+    /// `None`: never read.
+    known: Option<BTreeSet<Device>>,
     attached: BTreeSet<u32>,
     /// Why others are not, by name.
     unjudged: BTreeMap<String, String>,
@@ -36,13 +38,22 @@ pub(super) fn share_alone(index: u16) -> Endpoint {
     }
 }
 
+// === impl Devices ===
+
+impl Devices {
+    /// Whether they have ever been read.
+    pub(super) fn are_read(&self) -> bool {
+        self.known.is_some()
+    }
+}
+
 // === impl Redirector ===
 
 impl Redirector {
-    /// Which devices the node has now. They take programs where host policies select the node.
-    pub fn set_devices(&mut self, devices: BTreeSet<Device>) {
-        self.devices.known = devices;
+    /// Looks which devices the node has now. They take programs where host policies select the node.
+    pub fn follow_devices(&mut self) {
         if self.is_host_judged() {
+            self.read_devices();
             self.judge_devices();
         }
     }
@@ -54,9 +65,23 @@ impl Redirector {
 
     /// Tries again what could not be attached.
     pub fn retry_devices(&mut self) {
-        if self.is_host_judged() && !self.devices.unjudged.is_empty() {
-            self.judge_devices();
+        if !self.devices.unjudged.is_empty() {
+            self.follow_devices();
         }
+    }
+
+    /// Always read anew: of an older list one that has just come would be taken for gone.
+    pub(super) fn read_devices(&mut self) {
+        match devices::now() {
+            Ok(known) => self.devices.known = Some(known),
+            Err(error) => tracing::error!(%error, "the node's devices cannot be read"),
+        }
+    }
+
+    /// Whether a pod's interface has no programs yet: it may be a device of the node, too.
+    pub(super) fn is_new(&self, places: &Places) -> bool {
+        let mut places = places.iter();
+        places.any(|(_, place, _)| !self.attached.contains_key(&place.interface))
     }
 
     fn is_host_judged(&self) -> bool {
@@ -65,7 +90,13 @@ impl Redirector {
 
     /// Attaches the programs wherever they are missing, and lets go of devices that are gone.
     pub(super) fn judge_devices(&mut self) {
-        let known = self.devices.known.clone();
+        let Some(known) = self.devices.known.clone() else {
+            let unread = "they cannot be read".to_owned();
+            self.devices
+                .unjudged
+                .insert("all of them".to_owned(), unread);
+            return;
+        };
         self.leave_devices(|index| known.iter().any(|device| device.index == index));
         self.devices.unjudged.clear();
         for device in &known {
@@ -124,6 +155,6 @@ impl Redirector {
     /// Lets go of the node itself, which no host policy selects any more.
     pub(super) fn leave_host(&mut self) {
         self.leave_devices(|_| false);
-        self.devices.unjudged.clear();
+        self.devices = Devices::default();
     }
 }
