@@ -2,6 +2,7 @@
 //! `weir explain` print. It is given by the same compiled snapshot that the kernel and the proxy
 //! decide from.
 
+mod host;
 mod lists;
 mod side;
 
@@ -18,7 +19,7 @@ pub(crate) use side::{judge_request, judged_port, slot};
 
 use crate::{
     compile::{Compiler, Local, Snapshot},
-    model::{Direction, HostFlow, Pod, PodName, Protocol, World, address},
+    model::{Direction, Pod, PodName, Protocol, World, address},
     nearest::{NearestMiss, View},
     reason::{Reason, RuleRef, sentence},
 };
@@ -340,8 +341,7 @@ impl<'a> Simulator<'a> {
     ) -> SideVerdict {
         let open = |reason| SideVerdict::new(Outcome::Allow, &reason);
         if let Some(node) = self.node_of(own) {
-            let node = node.to_owned();
-            return self.host_side(flow, direction, own, peer, port, &node);
+            return self.host_side(flow, direction, own, peer, port, node);
         }
         let Some(pod) = own.pod else {
             return open(Reason::NoEndpoint);
@@ -351,63 +351,14 @@ impl<'a> Simulator<'a> {
             return open(Reason::OwnNode);
         }
         let view = View::new(world, flow, direction, (pod, own.address), peer, port);
-        let nearest = self.nearest;
-        let OfNode { snapshot, lists } = self.of_node(&pod.node);
-        side::judge(snapshot, lists, flow, &view, nearest)
+        self.by_rules(flow, &pod.node, &view)
     }
 
-    /// The verdict of host policies, where some select the node.
-    fn host_side(
-        &mut self,
-        flow: &Flow,
-        direction: Direction,
-        own: End<'a>,
-        peer: End<'a>,
-        port: u16,
-        node: &str,
-    ) -> SideVerdict {
-        let Some(host) = self.host(own) else {
-            let reason = match own.pod {
-                Some(_) => Reason::HostNetwork,
-                None => Reason::NoEndpoint,
-            };
-            return SideVerdict::new(Outcome::Allow, &reason);
-        };
-        let world = self.world;
+    /// The verdict of a view by what a node's snapshot says.
+    fn by_rules(&mut self, flow: &Flow, node: &str, view: &View<'_>) -> SideVerdict {
         let nearest = self.nearest;
-        let view = View::new(world, flow, direction, (&host, own.address), peer, port);
         let OfNode { snapshot, lists } = self.of_node(node);
-        let verdict = side::judge(snapshot, lists, flow, &view, nearest);
-        if verdict.verdict == Outcome::Allow && !verdict.audit {
-            return verdict;
-        }
-        let asked = HostFlow {
-            direction,
-            own: own.address,
-            peer: peer.address,
-            protocol: flow.protocol,
-            port,
-        };
-        match world.never_cut(node, asked) {
-            Some(what) => SideVerdict::new(Outcome::Allow, &Reason::NeverCut(what)),
-            None => verdict,
-        }
-    }
-
-    /// The node as an endpoint, where an end's traffic is a node's that host policies select.
-    pub(crate) fn host(&mut self, own: End<'a>) -> Option<Arc<Pod>> {
-        let node = self.node_of(own)?;
-        let host = self.hosts.get(node).cloned()?;
-        let selected = self.of_node(node).snapshot.host().is_some();
-        selected.then_some(host)
-    }
-
-    /// The node whose traffic an end's is.
-    fn node_of(&self, end: End<'a>) -> Option<&'a str> {
-        match end.pod {
-            Some(pod) => pod.host_network.then_some(pod.node.as_str()),
-            None => self.world.node_of(end.address),
-        }
+        side::judge(snapshot, lists, flow, view, nearest)
     }
 
     pub(crate) fn snapshot(&mut self, node: &str) -> &Snapshot {

@@ -13,6 +13,7 @@ use crate::common::{
     FAMILIES, Family, PATIENCE, SILENT, TestLab, in_both_families, in_both_topologies, inside,
     listen, tcp, udp, wait_for, weir,
 };
+use crate::policies::NODE_PORT;
 
 in_both_topologies!(
     the_node_is_reached_as_policy_says,
@@ -27,17 +28,6 @@ in_both_topologies!(
 const SLEEP: &str = "deploy/sleep";
 const OPEN: u16 = 2222;
 const CLOSED: u16 = 3333;
-
-const NODE_PORT: &str = "
-apiVersion: v1
-kind: Service
-metadata: { name: httpbin-outside }
-spec:
-  type: NodePort
-  selector: { app: httpbin }
-  ipFamilyPolicy: PreferDualStack
-  ports: [{ port: 8000, targetPort: 80, nodePort: 30080 }]
-";
 
 fn enforcing(topology: Topology, more: &[&str]) -> TestLab {
     let enforce = |options: &mut UpOptions| options.host_policies = HostPolicies::Enforce;
@@ -322,7 +312,12 @@ fn the_programs_come_and_go_with_the_policy(topology: Topology) {
     lab.apply(&host_policy("ingress: [{}]"));
     assert!(pinned() > 0);
     assert!(!connects(&lab, "@world", node(Family::V4, CLOSED)));
-    // A device that comes later is judged, too.
+    // A pod that comes later is there when its device is judged; a bridge is judged already.
+    let before = pinned();
+    lab.apply("{apiVersion: v1, kind: Pod, metadata: {name: late}, spec: {containers: [{name: c, image: curlimages/curl}]}}");
+    let of_pod = if topology == Topology::Routed { 2 } else { 0 };
+    assert_eq!(pinned(), before + of_pod);
+    // So is any other device.
     let ip = |words: &str| {
         let mut command = std::process::Command::new("ip");
         command

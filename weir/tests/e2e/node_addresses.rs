@@ -11,6 +11,7 @@ use weir_lab::Topology;
 use crate::common::{
     FAMILIES, Family, PATIENCE, SILENT, TestLab, in_both_topologies, inside, listen, tcp,
 };
+use crate::policies::NODE_PORT;
 
 in_both_topologies!(
     a_denied_node_is_denied_by_every_address,
@@ -90,17 +91,6 @@ fn a_pods_address_that_no_object_tells_is_not_the_worlds(topology: Topology) {
         lab.allowed("@world", family, &[&url(family)]);
     }
 }
-
-const NODE_PORT: &str = "
-apiVersion: v1
-kind: Service
-metadata: { name: httpbin-outside }
-spec:
-  type: NodePort
-  selector: { app: httpbin }
-  ipFamilyPolicy: PreferDualStack
-  ports: [{ port: 8000, targetPort: 80, nodePort: 30080 }]
-";
 
 /// Every address that leads to httpbin, by the node's own ones, too.
 fn ways(lab: &TestLab, family: Family, topology: Topology) -> Vec<String> {

@@ -59,3 +59,15 @@ spec:
     - matchLabels:
         app: sleep
 "#;
+
+/// Another way to httpbin: a service with a node port.
+pub const NODE_PORT: &str = "
+apiVersion: v1
+kind: Service
+metadata: { name: httpbin-outside }
+spec:
+  type: NodePort
+  selector: { app: httpbin }
+  ipFamilyPolicy: PreferDualStack
+  ports: [{ port: 8000, targetPort: 80, nodePort: 30080 }]
+";
