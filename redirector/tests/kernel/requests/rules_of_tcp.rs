@@ -198,3 +198,21 @@ fn a_fragment_hands_the_connection_over() {
     assert_eq!(talk.bench.run(Way::ToPod, &craft.build()), Result::Drop);
     assert_eq!(talk.bench.taken()[0].0, why::FRAGMENT);
 }
+
+/// Of HTTP/2 a server speaks by itself; who takes the connection over must get that whole.
+#[test]
+fn a_server_that_speaks_before_it_is_asked_is_held() {
+    let mut talk = Conversation::new();
+    let (sequence, acknowledged) = (talk.server, talk.client);
+    let says = |talk: &mut Conversation, bytes: &[u8]| {
+        let craft = Craft {
+            payload: bytes.to_vec(),
+            ..talk.back(ACK, sequence, acknowledged)
+        };
+        talk.bench.run(Way::FromPod, &craft.build())
+    };
+    assert_eq!(says(&mut talk, b""), Result::Pass, "a bare ACK");
+    assert_eq!(says(&mut talk, b"settings"), Result::Drop);
+    assert_eq!(talk.bench.counter("drop_ahead"), 1);
+    talk.exchange("/public/a");
+}
